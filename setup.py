@@ -30,8 +30,11 @@ class BuildWithTemplates(build_py.build_py):
         )
 
 
-setuptools.setup(
-    setup_requires=["pbr>=6.1.1"],
-    pbr=True,
-    cmdclass={"build_py": BuildWithTemplates},
-)
+class Distribution(setuptools.Distribution):
+    """Knows the command above; pbr replaces what ``cmdclass`` says."""
+
+    def get_command_class(self, command):
+        return BuildWithTemplates if command == "build_py" else super().get_command_class(command)
+
+
+setuptools.setup(setup_requires=["pbr>=6.1.1"], pbr=True, distclass=Distribution)
