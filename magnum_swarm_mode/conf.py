@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configuration options of the group ``[swarm_mode]`` in magnum.conf.
+
+Importing the module registers them. Values are read where they are used, so that a test or a
+reload changes them.
+"""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+from magnum_swarm_mode import labels
+
+GROUP = cfg.OptGroup(
+    "swarm_mode",
+    title="Docker Swarm mode clusters",
+    help="Options of the driver that offers Docker Swarm mode as a container orchestration engine.",
+)
+
+# The option that tells oslo.config which plug-in opens the configuration source of this name.
+# oslo.config registers it itself when [DEFAULT] config_source names this group, so here it only
+# stands for the sample and the documentation.
+_SOURCE_OPTION = cfg.StrOpt(
+    "driver",
+    sample_default="magnum_swarm_mode",
+    help="Set this to magnum_swarm_mode, and config_source = swarm_mode in [DEFAULT], so that "
+    "magnum-api and magnum-conductor learn the orchestration engine swarm-mode when they read "
+    "their configuration. Needed up to Magnum 22; Magnum 23 also learns it without.",
+)
+
+_OPTIONS: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "template_path",
+        default="",
+        help="Directory with a copy of the templates for Heat and cloud-init to use instead of "
+        "those in the package. Empty uses the package's.",
+    ),
+    cfg.ListOpt(
+        "address_pools",
+        default=["10.200.0.0/16", "10.216.0.0/16", "172.30.0.0/16", "192.168.192.0/18"],
+        item_type=labels.IPv4Network(),
+        help="IPv4 ranges in order of preference to take a swarm's overlay networks from. The "
+        "first is taken that overlaps neither the cluster's subnet nor its DNS servers, the "
+        "OpenStack endpoints or the engine's own bridges. The label swarm_address_pool overrides "
+        "the choice.",
+    ),
+    cfg.ListOpt(
+        "conductor_cidrs",
+        default=[],
+        item_type=labels.IPv4Network(),
+        help="IPv4 networks from which magnum-conductor connects to the managers. They are added "
+        "to what the label api_allowed_cidrs allows; without them a cluster whose label leaves "
+        "the conductor out is reported with health UNKNOWN.",
+    ),
+    cfg.BoolOpt(
+        "tenant_networks_reachable",
+        default=False,
+        help="Whether magnum-conductor can reach the fixed addresses of nodes in tenants' "
+        "networks. Unless it can, clusters whose managers have no floating IP are refused.",
+    ),
+    cfg.FloatOpt(
+        "docker_api_timeout",
+        default=5.0,
+        min=0.1,
+        help="How long, in seconds, magnum-conductor waits for one manager's Docker API to "
+        "connect and to answer before it asks another manager.",
+    ),
+]
+
+# An operator's default for each label, under the label's name.
+_LABEL_OPTIONS: list[cfg.Opt] = [
+    cfg.Opt(
+        name,
+        type=declaration.type,
+        default=labels.BUILT_IN_DEFAULTS[name],
+        help=f"Default of the label {name}. {declaration.help}"
+        + (f" Unit: {declaration.unit}." if declaration.unit else ""),
+    )
+    for name, declaration in labels.DECLARATIONS.items()
+]
+
+CONF: cfg.ConfigOpts = cfg.CONF
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Register all options with ``conf``; doing it again changes nothing."""
+    conf.register_group(GROUP)
+    conf.register_opts(_OPTIONS + _LABEL_OPTIONS, group=GROUP)
+
+
+def list_opts() -> list[tuple[cfg.OptGroup, list[cfg.Opt]]]:
+    """Return the options for oslo-config-generator (entry point ``oslo.config.opts``)."""
+    return [(GROUP, [_SOURCE_OPTION, *_OPTIONS, *_LABEL_OPTIONS])]
+
+
+register_opts(CONF)

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The errors that this package raises by itself.
+
+::
+
+    SwarmModeError
+    ├── Refused        what was asked for cannot be done as asked; asking again changes nothing
+    ├── Unavailable    something that is needed does not answer now; trying again may help
+    └── Inconsistent   Magnum, Heat or Docker behave in a way that this release does not know
+
+Each carries one sentence for the user, which may end up in an API answer or in ``status_reason``,
+and one for the operator, which goes to the log. Neither may hold a secret.
+"""
+
+from __future__ import annotations
+
+
+class SwarmModeError(Exception):
+    """Base of all errors that this package raises by itself.
+
+    :param user_message: a sentence for the person who asked; also the value of ``str()``.
+    :param operator_message: what the log should say; the user's sentence when not given.
+    """
+
+    def __init__(self, user_message: str, operator_message: str | None = None) -> None:
+        super().__init__(user_message)
+        self.user_message = user_message
+        self.operator_message = user_message if operator_message is None else operator_message
+
+    def __str__(self) -> str:
+        return self.user_message
+
+
+class Refused(SwarmModeError):
+    """The input is bad, or the operation is not offered; HTTP 400 where an API answers."""
+
+
+class Unavailable(SwarmModeError):
+    """A service or node does not answer now; the caller may try again."""
+
+
+class Inconsistent(SwarmModeError):
+    """The inside of another project is not what this release was written for."""
