@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``tools/demo``: a real OpenStack, and on it a swarm of 3 managers and 8 workers made by Magnum."""
+"""``tools/demo``: a real OpenStack, and on it a swarm of 11 nodes that Magnum makes."""
 
 import argparse
 import os
@@ -69,9 +69,7 @@ class Demo:
         made_in = self._cluster()
         directory = self._client_files()
         self._show(directory)
-        say(
-            f"\nThe swarm runs{made_in}; {duration(time.monotonic() - self._started)} in all.\n"
-        )
+        say(f"\nThe swarm runs{made_in}; {duration(time.monotonic() - self._started)} in all.\n")
         docker = "docker" if shutil.which("docker") else self._docker()
         say(steps.farewell(steps.CLUSTER, shlex.quote(str(directory)), docker, self._devcloud))
 
@@ -100,7 +98,7 @@ class Demo:
     def _cluster(self) -> str:
         """See to it that the cluster exists; the words that tell how long making it took."""
         seen = self._look()
-        step = steps.next_step(seen and seen.status)
+        step = steps.next_step(seen.status if seen else None)
         if step is steps.Step.USE:
             assert seen is not None
             say(
@@ -110,8 +108,10 @@ class Demo:
             return ""
         if step is steps.Step.REMOVE:
             assert seen is not None
-            say(f"\nThe cluster {steps.CLUSTER} of an earlier run is {seen.status} "
-                f"({seen.reason or 'no reason given'}); it is made again.")
+            say(
+                f"\nThe cluster {steps.CLUSTER} of an earlier run is {seen.status} "
+                f"({seen.reason or 'no reason given'}); it is made again."
+            )
             self._type(f"magnum cluster-delete {steps.CLUSTER}")
         if step in (steps.Step.REMOVE, steps.Step.WAIT_UNTIL_GONE):
             self._wait("it is deleted", lambda seen: seen is None)
@@ -250,7 +250,7 @@ class Demo:
             )
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 

@@ -160,9 +160,7 @@ class Cloud:
             self.authenticate()
         return self._send(method, url, body, headers)
 
-    def _send(
-        self, method: str, url: str, body: object, headers: Mapping[str, str] | None
-    ) -> Any:
+    def _send(self, method: str, url: str, body: object, headers: Mapping[str, str] | None) -> Any:
         everything = {"X-Auth-Token": self.token, **(headers or {})}
         return request(method, url, body, everything)[0]
 

@@ -7,9 +7,10 @@ TEMPLATE = "swarm-mode-cluster-template"
 CLUSTER = "swarm-mode-cluster"
 NODES = 11  # 3 managers and 8 workers
 
-# Shown and run exactly as they stand here.
-CREATE_TEMPLATE = r"""magnum cluster-template-create --name swarm-mode-cluster-template --image-id ubuntu_xenial \
-    --keypair-id fuel --fixed-network private --external-network-id public \
+# The words are fixed; only the lines are broken here. Shown and run exactly as they stand.
+CREATE_TEMPLATE = r"""magnum cluster-template-create --name swarm-mode-cluster-template \
+    --image-id ubuntu_xenial --keypair-id fuel --fixed-network private \
+    --external-network-id public \
     --dns-nameserver 8.8.8.8 --flavor-id m1.medium --docker-volume-size 5 --coe swarm-mode"""
 CREATE_CLUSTER = r"""magnum cluster-create --name swarm-mode-cluster \
     --cluster-template swarm-mode-cluster-template --manager-count 3 --node-count 8"""
