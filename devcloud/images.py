@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Root file systems of the servers, made with mmdebstrap: Debian 12 with Docker 20.10 or 26.1.
+
+An image is built into a directory of its own and renamed when it is complete, with the hash of its
+recipe inside; it is made again only when the recipe changes.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from devcloud import commands, files, settings
+from devcloud.progress import Progress
+
+_DEFAULT_MIRROR = "http://deb.debian.org/debian"
+_RECIPE_NAME = ".devcloud-recipe"  # beside the root directory, not in it
+_PACKAGES = (
+    "busybox-static",
+    "ca-certificates",
+    "cloud-init",
+    "curl",
+    "dbus",
+    "e2fsprogs",
+    "haproxy",
+    "iproute2",
+    "iptables",
+    "iputils-ping",
+    "kmod",
+    "libpam-systemd",
+    "netbase",
+    "openssh-server",
+    "openssl",
+    "procps",
+    "python3",
+    "stunnel4",
+    "sudo",
+    "systemd",
+    "systemd-sysv",
+    "udev",
+)
+# Installed, but what starts them is the node's own business.
+_DISABLED_UNITS = (
+    "haproxy.service",
+    "stunnel4.service",
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+    "man-db.timer",
+)
+# Of no use on a machine whose devices and network its host made.
+_MASKED_UNITS = (
+    "systemd-udevd.service",
+    "systemd-udev-trigger.service",
+    "systemd-udevd-control.socket",
+    "systemd-udevd-kernel.socket",
+    "systemd-networkd.service",
+    "systemd-networkd-wait-online.service",
+    "systemd-resolved.service",
+    "systemd-timesyncd.service",
+)
+_CLOUD_CFG = """\
+# A node has one host key: making RSA keys takes seconds.
+ssh_genkeytypes: [ed25519]
+locale: C.UTF-8
+network: {config: disabled}
+"""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an image is made of.
+
+    :param docker_suite: Debian suite that docker.io comes from; empty for the base's own.
+    """
+
+    name: str
+    suite: str
+    packages: tuple[str, ...]
+    docker_packages: tuple[str, ...]
+    docker_suite: str
+    disabled: tuple[str, ...]
+    masked: tuple[str, ...]
+    cloud_cfg: str
+
+    @property
+    def hash(self) -> str:
+        """Changes when the image must be made again."""
+        return files.hash_text(json.dumps(asdict(self)), str(_SCHEMA))
+
+
+_SCHEMA = 1  # raise it when the code below makes another image of the same recipe
+
+
+def _recipe(name: str, docker_packages: tuple[str, ...], docker_suite: str) -> Recipe:
+    return Recipe(
+        name=name,
+        suite="bookworm",
+        packages=_PACKAGES,
+        docker_packages=docker_packages,
+        docker_suite=docker_suite,
+        disabled=_DISABLED_UNITS,
+        masked=_MASKED_UNITS,
+        cloud_cfg=_CLOUD_CFG,
+    )
+
+
+RECIPES = (
+    _recipe("docker-20.10", ("docker.io",), ""),
+    # Trixie's own systemd refuses control groups of version 1, so only its Docker is taken.
+    _recipe("docker-26.1", ("docker.io", "docker-cli"), "trixie"),
+)
+
+
+def find_mirror(sources: Iterable[str]) -> str:
+    """The Debian mirror that the machine's apt sources (texts of its files) name first.
+
+    Both formats of sources.list(5) are read; a machine that has no Debian source gets the default.
+    """
+    for text in sources:
+        for line in text.splitlines():
+            match = re.match(r"(?:deb\s+(?:\[[^\]]*\]\s+)?|URIs:\s*)(https?://\S+)", line)
+            if match and match[1].rstrip("/").endswith("/debian"):
+                return match[1].rstrip("/")
+    return _DEFAULT_MIRROR
+
+
+def _apt_sources() -> list[str]:
+    top = Path("/etc/apt")
+    paths = [*sorted((top / "sources.list.d").glob("*")), top / "sources.list"]
+    return [path.read_text(encoding="utf-8", errors="replace") for path in paths if path.is_file()]
+
+
+def root_path(name: str) -> Path:
+    """Where the root file system of that name is."""
+    return settings.IMAGES / name
+
+
+def is_current(recipe: Recipe) -> bool:
+    """Whether the image is complete and made by the present recipe."""
+    try:
+        made_by = (settings.IMAGES / f"{recipe.name}{_RECIPE_NAME}").read_text(encoding="ascii")
+    except OSError:
+        return False
+    return made_by == recipe.hash and root_path(recipe.name).is_dir()
+
+
+def sources_text(recipe: Recipe, mirror: str) -> str:
+    """The apt sources that the image is made from, one line each."""
+    security = mirror.removesuffix("/debian") + "/debian-security"
+    lines = [
+        f"deb {mirror} {recipe.suite} main",
+        f"deb {mirror} {recipe.suite}-updates main",
+        f"deb {security} {recipe.suite}-security main",
+    ]
+    if recipe.docker_suite:
+        lines.append(f"deb {mirror} {recipe.docker_suite} main")
+    return "\n".join(lines) + "\n"
+
+
+def preferences_text(recipe: Recipe) -> str:
+    """Which packages come from another suite (apt_preferences(5))."""
+    return (
+        f"Package: *\nPin: release n={recipe.docker_suite}\nPin-Priority: 100\n\n"
+        f"Package: {' '.join(recipe.docker_packages)}\n"
+        f"Pin: release n={recipe.docker_suite}\nPin-Priority: 990\n"
+    )
+
+
+def _customize(root: Path, recipe: Recipe) -> None:
+    system = root / "etc/systemd/system"
+    for unit in recipe.masked:
+        (system / unit).unlink(missing_ok=True)
+        (system / unit).symlink_to("/dev/null")
+    for unit in recipe.disabled:
+        for link in system.glob(f"*.wants/{unit}"):
+            link.unlink()
+    # sysv scripts come up through systemd's generator otherwise.
+    for script in ("haproxy", "stunnel4"):
+        for link in root.glob(f"etc/rc?.d/S??{script}"):
+            link.unlink()
+    files.write(root / "etc/cloud/cloud.cfg.d/10-devcloud.cfg", recipe.cloud_cfg)
+    # Each node makes its own.
+    for key in root.glob("etc/ssh/ssh_host_*"):
+        key.unlink()
+    for path in ("var/lib/apt/lists", "var/cache/apt/archives", "usr/share/doc", "usr/share/man"):
+        shutil.rmtree(root / path, ignore_errors=True)
+        (root / path).mkdir(parents=True, exist_ok=True)
+    (root / "var/lib/apt/lists/partial").mkdir(parents=True, exist_ok=True)
+    (root / "var/cache/apt/archives/partial").mkdir(parents=True, exist_ok=True)
+
+
+def build(recipe: Recipe, mirror: str) -> None:
+    """Make the image; an older one of that name is replaced when the new one is complete.
+
+    :raises CommandFailed: mmdebstrap failed.
+    """
+    partial = settings.IMAGES / f".{recipe.name}.partial"
+    discard(partial)
+    settings.IMAGES.mkdir(parents=True, exist_ok=True)
+    command: list[str | Path] = [
+        "mmdebstrap",
+        "--mode=root",
+        "--variant=minbase",
+        "--format=directory",
+        f"--include={','.join((*recipe.packages, *recipe.docker_packages))}",
+        "--aptopt=APT::Install-Recommends false",
+        "--dpkgopt=force-unsafe-io",
+        "--dpkgopt=path-exclude=/usr/share/man/*",
+        "--dpkgopt=path-exclude=/usr/share/doc/*",
+    ]
+    work = settings.RUN / f"image-{recipe.name}"
+    files.write(work / "preferences", preferences_text(recipe))
+    files.write(work / "sources.list", sources_text(recipe, mirror))
+    if recipe.docker_suite:
+        pinned = f'copy-in "{work}/preferences" /etc/apt/'
+        command += [
+            f"--setup-hook={pinned}",
+            '--customize-hook=rm -f "$1/etc/apt/preferences"',
+        ]
+    command += [recipe.suite, partial, work / "sources.list"]
+    commands.run(
+        command,
+        environment={"TMPDIR": str(settings.IMAGES)},
+        log=settings.LOG / f"image-{recipe.name}.log",
+        timeout=1800,
+    )
+    _customize(partial, recipe)
+    stamp = settings.IMAGES / f"{recipe.name}{_RECIPE_NAME}"
+    stamp.unlink(missing_ok=True)
+    final = root_path(recipe.name)
+    if final.exists():
+        old = settings.IMAGES / f".{recipe.name}.old"
+        discard(old)
+        final.rename(old)
+        discard(old)
+    partial.rename(final)
+    files.write(stamp, recipe.hash)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def discard(root: Path) -> None:
+    """Delete a root file system that an interrupted build left, with what is mounted in it."""
+    for line in reversed(Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()):
+        target = line.split()[1]
+        if target.startswith(f"{root}/"):
+            commands.run(["umount", "--lazy", target], check=False)
+    if root.exists():
+        shutil.rmtree(root)
+
+
+def stale() -> list[Recipe]:
+    """The images that have to be made."""
+    return [recipe for recipe in RECIPES if not is_current(recipe)]
+
+
+def build_all(progress: Progress) -> None:
+    """Make every image that is missing or old, side by side.
+
+    :raises CommandFailed: the first failure.
+    """
+    mirror = find_mirror(_apt_sources())
+
+    def work(recipe: Recipe) -> None:
+        with progress.step(f"node image {recipe.name}"):
+            build(recipe, mirror)
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for future in [pool.submit(work, recipe) for recipe in stale()]:
+            future.result()
