@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every end-to-end test is."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from oslotest import base
+
+from devcloud import settings
+from devcloud.demo import rest
+from tests.endtoend import users
+from tests.endtoend.users import User
+
+
+class EndToEndTestCase(base.BaseTestCase):
+    """Fails with one sentence when there is no cloud to test against."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        if os.geteuid() != 0:
+            self.fail("The end-to-end tests look into machines and need to be run as root.")
+        try:
+            rest.request("GET", settings.AUTH_URL, timeout=10)
+        except (rest.UnreachableError, rest.RestError):
+            self.fail("The one-machine cloud does not run: start it with `tools/devcloud up`.")
+        self.demo: User = users.demo()
+        self.admin: User = users.admin()
+
+    def temporary_directory(self) -> Path:
+        """A directory of the test's own, gone afterwards."""
+        directory = tempfile.TemporaryDirectory(prefix="swarm-mode-test-")
+        self.addCleanup(directory.cleanup)
+        return Path(directory.name)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Users of the cloud: each has an environment of its own and types ordinary commands."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from devcloud.demo import shell
+from devcloud.demo.rest import Cloud
+
+HOME = "/nonexistent"  # nothing of the caller's home directory may matter
+
+
+class User:
+    """Somebody with OS_* variables.
+
+    :param environment: all of a command's environment
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = dict(environment)
+        self.cloud = Cloud(environment)
+
+    def run(self, *words: str, timeout: float = 180.0) -> str:
+        """What a command prints on its standard output.
+
+        :param timeout: seconds
+        :raises shell.CommandError: it failed
+        """
+        return shell.capture(words, self.environment, timeout)
+
+    def json(self, *words: str, timeout: float = 180.0) -> Any:
+        """What an ``openstack`` command prints with ``-f json``."""
+        return json.loads(self.run("openstack", *words, "-f", "json", timeout=timeout))
+
+    def fails(self, *words: str, timeout: float = 180.0) -> str:
+        """What a command says that must fail.
+
+        :raises AssertionError: it succeeded
+        """
+        try:
+            said = self.run(*words, timeout=timeout)
+        except shell.CommandError as error:
+            if error.code == 124:
+                raise
+            return error.output
+        raise AssertionError(f"{' '.join(words)} should have failed and said: {said}")
+
+
+@cache
+def demo() -> User:
+    """The user ``demo`` of the project ``demo``."""
+    return User(shell.user_environment(home=HOME))
+
+
+@cache
+def admin() -> User:
+    """The administrator."""
+    return User(shell.user_environment("admin", home=HOME))
+
+
+def same_project(name: str, password: str) -> User:
+    """Another member of the project ``demo``."""
+    return User({**demo().environment, "OS_USERNAME": name, "OS_PASSWORD": password})
