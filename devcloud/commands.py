@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from devcloud.errors import CommandFailed
+from devcloud.errors import CommandFailedError
 
 _TAIL_LINES = 6
 _SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -47,7 +47,7 @@ def run(
     :param timeout: seconds after which it is killed.
     :param log: file that the output is appended to as well.
     :param uid: numeric user and group to run as.
-    :raises CommandFailed: it ended with another code than 0 (unless not ``check``) or too late.
+    :raises CommandFailedError: it ended with another code than 0 (unless not ``check``) or too late.
     """
     words = [str(word) for word in command]
     try:
@@ -66,13 +66,15 @@ def run(
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise CommandFailed(f"{words[0]} did not end within {timeout:g} s") from error
+        raise CommandFailedError(f"{words[0]} did not end within {timeout:g} s") from error
     except OSError as error:
-        raise CommandFailed(f"cannot run {words[0]}: {error.strerror}") from error
+        raise CommandFailedError(f"cannot run {words[0]}: {error.strerror}") from error
     output = done.stdout.decode(errors="replace")
     if log is not None:
         with log.open("a", encoding="utf-8") as file:
             file.write(f"$ {shlex.join(words)}\n{output}\n")
     if check and done.returncode:
-        raise CommandFailed(f"{shlex.join(words)} ended with {done.returncode}: {tail(output)}")
+        raise CommandFailedError(
+            f"{shlex.join(words)} ended with {done.returncode}: {tail(output)}"
+        )
     return output

@@ -326,6 +326,19 @@ def _cinder(passwords: Mapping[str, str]) -> Sections:
     }
 
 
+FILES = (
+    "keystone/keystone.conf",
+    "glance/glance-api.conf",
+    "placement/placement.conf",
+    "nova/nova.conf",
+    "nova-compute/nova-compute.conf",
+    "neutron/neutron.conf",
+    "heat/heat.conf",
+    "magnum/magnum.conf",
+    "cinder/cinder.conf",
+)
+
+
 def render(passwords: Mapping[str, str], *, with_driver: bool) -> dict[str, str]:
     """All configuration files: path below ``settings.ETC`` → text.
 

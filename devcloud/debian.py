@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from devcloud import commands, files, settings
-from devcloud.errors import CommandFailed, DevcloudError
+from devcloud.errors import CommandFailedError, DevcloudError
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 _MARK = "# written by devcloud while it installs packages"
@@ -113,9 +113,7 @@ def install(packages: Sequence[str]) -> list[str]:
     environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
     options = ["-q", "-y", "-o", "DPkg::Lock::Timeout=300"]
     with nothing_starts():
-        commands.run(
-            ["apt-get", *options, "update"], environment=environment, log=log, timeout=600
-        )
+        commands.run(["apt-get", *options, "update"], environment=environment, log=log, timeout=600)
         try:
             commands.run(
                 [
@@ -134,7 +132,7 @@ def install(packages: Sequence[str]) -> list[str]:
                 log=log,
                 timeout=1800,
             )
-        except CommandFailed as error:
+        except CommandFailedError as error:
             raise DevcloudError(
                 f"apt-get could not install {' '.join(wanted)} (see {log}): {error}"
             ) from error

@@ -2,7 +2,7 @@
 """What devcloud raises: ``DevcloudError`` carries one sentence for the person at the terminal.
 
 DevcloudError
-    CommandFailed   a command that devcloud ran ended badly (command, code, last lines)
+    CommandFailedError   a command that devcloud ran ended badly (command, code, last lines)
 """
 
 
@@ -10,5 +10,5 @@ class DevcloudError(Exception):
     """The text is one sentence that says what is wrong and, where known, what to do."""
 
 
-class CommandFailed(DevcloudError):
+class CommandFailedError(DevcloudError):
     """A command ended with a code other than 0, or did not end in time."""

@@ -36,7 +36,6 @@ _PACKAGES = (
     "openssl",
     "procps",
     "python3",
-    "stunnel4",
     "sudo",
     "systemd",
     "systemd-sysv",
@@ -45,7 +44,6 @@ _PACKAGES = (
 # Installed, but what starts them is the node's own business.
 _DISABLED_UNITS = (
     "haproxy.service",
-    "stunnel4.service",
     "apt-daily.timer",
     "apt-daily-upgrade.timer",
     "dpkg-db-backup.timer",
@@ -179,10 +177,11 @@ def _customize(root: Path, recipe: Recipe) -> None:
         (system / unit).unlink(missing_ok=True)
         (system / unit).symlink_to("/dev/null")
     for unit in recipe.disabled:
-        for link in system.glob(f"*.wants/{unit}"):
-            link.unlink()
+        for wants in system.glob("*.wants"):
+            # Links into the image's own /lib: to the host they may point nowhere.
+            (wants / unit).unlink(missing_ok=True)
     # sysv scripts come up through systemd's generator otherwise.
-    for script in ("haproxy", "stunnel4"):
+    for script in ("haproxy",):
         for link in root.glob(f"etc/rc?.d/S??{script}"):
             link.unlink()
     files.write(root / "etc/cloud/cloud.cfg.d/10-devcloud.cfg", recipe.cloud_cfg)
@@ -199,7 +198,7 @@ def _customize(root: Path, recipe: Recipe) -> None:
 def build(recipe: Recipe, mirror: str) -> None:
     """Make the image; an older one of that name is replaced when the new one is complete.
 
-    :raises CommandFailed: mmdebstrap failed.
+    :raises CommandFailedError: mmdebstrap failed.
     """
     partial = settings.IMAGES / f".{recipe.name}.partial"
     discard(partial)
@@ -263,7 +262,7 @@ def stale() -> list[Recipe]:
 def build_all(progress: Progress) -> None:
     """Make every image that is missing or old, side by side.
 
-    :raises CommandFailed: the first failure.
+    :raises CommandFailedError: the first failure.
     """
     mirror = find_mirror(_apt_sources())
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The external bridge, and private instances of MariaDB, RabbitMQ and memcached.
+"""Private instances of MariaDB, RabbitMQ and memcached.
 
 They listen on the loopback address, on ports of their own, as users that own nothing else on
 this machine; instances that the machine runs for itself are not touched.
@@ -7,7 +7,6 @@ this machine; instances that the machine runs for itself are not touched.
 
 import os
 import shutil
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,18 +23,6 @@ DATABASE_DIRECTORY = settings.DATA / "mariadb"
 DATABASE_SOCKET = settings.RUN / "mariadb" / "socket"
 RABBIT_DIRECTORY = settings.DATA / "rabbit"
 _RABBIT_CONFIGURATION = settings.ETC / "rabbit"
-
-
-def create_bridge() -> None:
-    """Make the external bridge with the host's address on it; fine when it exists."""
-    name = settings.EXTERNAL_BRIDGE
-    if not Path("/sys/class/net", name).exists():
-        commands.run(["ip", "link", "add", name, "type", "bridge"])
-    prefix = settings.EXTERNAL_CIDR.rpartition("/")[2]
-    commands.run(
-        ["ip", "address", "replace", f"{settings.HOST_ADDRESS}/{prefix}", "dev", name]
-    )
-    commands.run(["ip", "link", "set", name, "up"])
 
 
 def _own(path: Path, uid: int, mode: int = 0o700) -> None:
@@ -104,9 +91,24 @@ def create_databases(passwords: Mapping[str, str]) -> None:
         statements.append(f"CREATE DATABASE IF NOT EXISTS {name} CHARACTER SET utf8mb3;")
         statements.append(f"GRANT ALL ON {name}.* TO {user};")
     # Nobody but who can read the socket's directory gets in without a password.
-    commands.run(
-        ["mariadb", "--no-defaults", f"--socket={DATABASE_SOCKET}", "--user=root"],
-        stdin="\n".join(statements),
+    query("\n".join(statements))
+
+
+def query(statement: str) -> str:
+    """Run one SQL statement as the database's administrator and return its bare result.
+
+    :raises CommandFailedError: the statement failed.
+    """
+    return commands.run(
+        [
+            "mariadb",
+            "--no-defaults",
+            f"--socket={DATABASE_SOCKET}",
+            "--user=root",
+            "--skip-column-names",
+            "--batch",
+        ],
+        stdin=statement,
         uid=DATABASE_UID,
     )
 
@@ -207,12 +209,3 @@ def memcached() -> Service:
         address=f"{settings.LOOPBACK}:{settings.MEMCACHED_PORT}",
         uid=MEMCACHED_UID,
     )
-
-
-def remove_bridge() -> None:
-    """Delete the external bridge; fine when there is none."""
-    deadline = time.monotonic() + 5
-    while Path("/sys/class/net", settings.EXTERNAL_BRIDGE).exists():
-        commands.run(["ip", "link", "delete", settings.EXTERNAL_BRIDGE], check=False)
-        if time.monotonic() > deadline:
-            raise DevcloudError(f"the bridge {settings.EXTERNAL_BRIDGE} cannot be deleted")

@@ -83,9 +83,11 @@ def _uwsgi(name: str, module: str, port: int, config_file: str = "") -> tuple[st
 class Catalogue:
     """All services of this cloud, from its rendered configuration and the versions of code."""
 
-    def __init__(self, rendered: dict[str, str], versions: Versions) -> None:
+    def __init__(self, rendered: dict[str, str], versions: Versions, admin: dict[str, str]) -> None:
+        """Keep what the services are made from; ``admin``: the administrator's OS_* variables."""
         self._rendered = rendered
         self._versions = versions
+        self._admin = admin
 
     def _service(
         self, name: str, command: tuple[str, ...], config: str, inputs: tuple[str, ...], port: int
@@ -116,7 +118,7 @@ class Catalogue:
             # name, module, port, configuration, given on the command line, inputs
             (
                 "neutron",
-                "devcloud.services.neutron_api",
+                settings.NEUTRON_WSGI_MODULE,
                 settings.NEUTRON_PORT,
                 "neutron/neutron.conf",
                 False,
@@ -211,9 +213,9 @@ class Catalogue:
         ]
         found.append(
             Service(
-                name="router-daemon",
+                name="network-daemon",
                 command=(str(_BIN / "python"), "-m", settings.NETWORK_DAEMON_MODULE),
-                environment=_python_environment(),
+                environment={**_python_environment(), **self._admin},
                 inputs=(self._versions.environment, *plugins),
             )
         )

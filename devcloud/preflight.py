@@ -145,9 +145,7 @@ KERNEL_FEATURES = (
         "iptables -w -A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT"
         " && iptables -w -t nat -A POSTROUTING -j MASQUERADE",
     ),
-    KernelFeature(
-        "IP forwarding in a namespace", "echo 1 >/proc/sys/net/ipv4/ip_forward"
-    ),
+    KernelFeature("IP forwarding in a namespace", "echo 1 >/proc/sys/net/ipv4/ip_forward"),
 )
 
 

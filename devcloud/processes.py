@@ -89,7 +89,8 @@ def facts(pid: int) -> ProcessFacts | None:
 
 def all_facts() -> list[ProcessFacts]:
     """Every process of this machine that is alive."""
-    found = (facts(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    names = (path.name for path in Path("/proc").iterdir())
+    found = (facts(int(name)) for name in names if name.isdigit())
     return [process for process in found if process is not None and process.alive]
 
 

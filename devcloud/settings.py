@@ -87,9 +87,10 @@ GLANCE_IMAGES = {  # Glance name: name of the root file system below IMAGES
 OS_DISTRO = "debian"
 
 # -- classes that service configuration names -----------------------------------------------------
-NOVA_DRIVER = "devcloud.dataplane.nova.NspawnDriver"
+NOVA_DRIVER = "devcloud_nspawn.NspawnDriver"  # below nova.virt, put there by the next module
+NOVA_COMPUTE_MODULE = "devcloud.dataplane.nova_compute"  # run with python -m
 NEUTRON_MECHANISM_DRIVER = "devcloud"  # entry point in neutron.ml2.mechanism_drivers
 NEUTRON_MECHANISM_CLASS = "devcloud.dataplane.mechanism:NspawnMechanismDriver"
 CINDER_DRIVER = "devcloud.dataplane.cinder.SparseDriver"
-NOVA_COMPUTE_MODULE = "devcloud.dataplane.nova_compute"  # run with python -m
-NETWORK_DAEMON_MODULE = "devcloud.dataplane.router_daemon"  # run with python -m
+NEUTRON_WSGI_MODULE = "devcloud.dataplane.neutron_wsgi"
+NETWORK_DAEMON_MODULE = "devcloud.dataplane.network_daemon"  # run with python -m

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes what a user finds in the cloud: networks, images, flavors, key pair; can be run again."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +97,7 @@ def link_image(image_id: str, root: str) -> None:
     """Make the link from a Glance image's id to a root file system, replacing another one."""
     settings.IMAGES_BY_ID.mkdir(parents=True, exist_ok=True)
     link = settings.IMAGES_BY_ID / image_id
-    if link.is_symlink() and Path(os.readlink(link)) == Path("..") / root:
+    if link.is_symlink() and link.readlink() == Path("..") / root:
         return
     link.unlink(missing_ok=True)
     link.symlink_to(Path("..") / root)

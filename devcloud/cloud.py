@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs that change the cloud: install, up, reset, down.
+
+``up`` can be run at any time: it starts what does not run, restarts what runs from something that
+changed, and makes only what is missing. So an interrupted ``up`` is continued by the next one.
+"""
+
+import shutil
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from devcloud import (
+    commands,
+    configuration,
+    debian,
+    docker_client,
+    environment,
+    files,
+    images,
+    infrastructure,
+    openrc,
+    openstack_services,
+    passwords,
+    preflight,
+    processes,
+    readiness,
+    settings,
+    state,
+)
+from devcloud.dataplane import fabric
+from devcloud.errors import DevcloudError
+from devcloud.openstack_services import Catalogue, Versions
+from devcloud.processes import Service
+from devcloud.progress import Progress
+
+_START_SECONDS = 180  # of one service on a loaded machine
+_DATA_PLANE_DIRECTORIES = (settings.NODES, settings.VOLUMES)
+
+
+def make_directories() -> None:
+    """Make the directories of the cloud. Only root reads configuration, data and logs."""
+    for path in (settings.HOME, settings.IMAGES, settings.RUN, settings.BIN):
+        path.mkdir(parents=True, exist_ok=True)
+    for path in (settings.DATA, settings.LOG):
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o711)  # the private users of database and broker pass through
+    for path in (settings.ETC, settings.STATE, settings.LIB):
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o711)
+
+
+def install(progress: Progress) -> None:
+    """Install packages, environment and node images; start nothing.
+
+    :raises DevcloudError: what is in the way, as a sentence.
+    """
+    preflight.check_host()
+    make_directories()
+    if debian.missing(debian.wanted_packages()):
+        with progress.step("Debian packages"):
+            debian.install(debian.wanted_packages())
+    preflight.check_kernel()
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        # Both wait for the network most of the time.
+        made = pool.submit(_install_environment, progress)
+        images.build_all(progress)
+        made.result()
+    docker_client.provide()
+
+
+def _install_environment(progress: Progress) -> None:
+    if not environment.is_current():
+        with progress.step("virtual environment"):
+            environment.make()
+    if not environment.has_sources():
+        progress.say("the Magnum driver is not complete in this checkout: Magnum starts without it")
+    elif environment.installed_hash() != environment.source_hash():
+        with progress.step("wheel of this checkout"):
+            environment.install_package()
+
+
+def _ports_in_the_way() -> str | None:
+    """The sentence for ports and addresses that others use; ours may be in use by us."""
+    addresses = commands.run(["ip", "-o", "-4", "address"])
+    sentence = preflight.address_complaint(addresses)
+    if sentence:
+        return sentence
+    if processes.marked_names():
+        return None
+    wanted = [
+        *((settings.HOST_ADDRESS, port) for port in preflight.API_PORTS),
+        *((settings.LOOPBACK, port) for port in preflight.INFRASTRUCTURE_PORTS),
+    ]
+    return preflight.ports_complaint(wanted)
+
+
+def _bring_up(
+    services: Sequence[Service], progress: Progress, *, wait: bool = True
+) -> list[Service]:
+    """Start those services that do not run as they should; return what was started."""
+    changed = []
+    for service in services:
+        record = processes.running(service.name)
+        if record is None or record.fingerprint != service.fingerprint:
+            changed.append(service)
+    if not changed:
+        return []
+    processes.stop([service.name for service in changed], max(s.stop_seconds for s in changed))
+    for service in changed:
+        processes.start(service)
+    if wait:
+        _wait(changed, progress)
+    return changed
+
+
+def _wait(services: Sequence[Service], progress: Progress) -> None:
+    for service in services:
+        if service.address:
+            with progress.step(service.name):
+                readiness.wait(service, _START_SECONDS)
+
+
+def _start_infrastructure(secrets: dict[str, str], progress: Progress) -> None:
+    fabric.up()
+    with progress.step("database and message queue"):
+        infrastructure.prepare_database()
+        infrastructure.prepare_rabbit(secrets)
+        quiet = Progress(stream=(settings.LOG / "up.log").open("a", encoding="utf-8"))
+        _bring_up([infrastructure.epmd(), infrastructure.memcached()], quiet)
+        _bring_up([infrastructure.database(), infrastructure.rabbit()], quiet)
+        infrastructure.create_databases(secrets)
+
+
+def _stop_strays() -> None:
+    """Stop what bears our mark without a record: left by a killed `up`, or its record was lost."""
+    known = {name for name in processes.recorded_names() if processes.running(name)}
+    strays = processes.marked_names() - known
+    if strays:
+        processes.stop(strays)
+
+
+def _make_state(
+    secrets: dict[str, str], version: str, progress: Progress, keystone: Service
+) -> None:
+    """Keystone, its contents and all tables, as far as they are missing or of another version."""
+    if not state.is_done("keystone", version):
+        with progress.step("keystone tables and keys"):
+            openstack_services.bootstrap_keystone(secrets["admin"])
+        state.mark_done("keystone", version)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        tables = None
+        if not state.is_done("tables", version):
+            tables = pool.submit(openstack_services.sync_databases, secrets["database"], progress)
+        _bring_up([keystone], progress)
+        if not state.is_done("identity", version):
+            with progress.step("users and catalog"):
+                _run_module("devcloud.services.identity")
+            state.mark_done("identity", version)
+        if tables is not None:
+            tables.result()
+            state.mark_done("tables", version)
+
+
+def _run_module(module: str) -> None:
+    commands.run(
+        [environment.PYTHON, "-m", module],
+        environment={"PYTHONPATH": str(settings.LIB)},
+        log=settings.LOG / f"{module.rpartition('.')[2]}.log",
+        timeout=300,
+    )
+
+
+def _make_resources(version: str, progress: Progress) -> None:
+    if not settings.SSH_KEY.exists():
+        commands.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", settings.SSH_KEY])
+    wanted = files.hash_text(version, repr((settings.FLAVORS, settings.GLANCE_IMAGES)))
+    if state.is_done("resources", wanted):
+        return
+    with progress.step("networks, images, flavors"):
+        _run_module("devcloud.services.resources")
+    state.mark_done("resources", wanted)
+
+
+def _wait_for_compute(version: str, progress: Progress) -> None:
+    """Wait until Nova may schedule to this host."""
+    if state.is_done("compute", version):
+        return
+    with progress.step("compute host"):
+        deadline = time.monotonic() + _START_SECONDS
+        while not _compute_is_mapped():
+            if time.monotonic() > deadline:
+                raise DevcloudError(
+                    f"nova-compute did not register; {readiness.log_end('nova-compute')}"
+                )
+            if processes.running("nova-compute") is None:
+                raise DevcloudError(f"nova-compute ended; {readiness.log_end('nova-compute')}")
+            time.sleep(0.5)
+    state.mark_done("compute", version)
+
+
+def _compute_is_mapped() -> bool:
+    statement = "SELECT COUNT(*) FROM nova.compute_nodes WHERE deleted = 0;"
+    if infrastructure.query(statement).strip() == "0":
+        return False
+    openstack_services.discover_compute_host()
+    return infrastructure.query("SELECT COUNT(*) FROM nova_api.host_mappings;").strip() != "0"
+
+
+def up(progress: Progress) -> None:
+    """Bring the whole cloud up.
+
+    :raises DevcloudError: what is in the way, as a sentence.
+    """
+    install(progress)
+    _stop_strays()
+    sentence = _ports_in_the_way()
+    if sentence:
+        raise DevcloudError(sentence)
+    secrets = passwords.make()
+    with_driver = bool(environment.installed_hash())
+    rendered = configuration.render(secrets, with_driver=with_driver)
+    configuration.write(rendered)
+    versions = Versions(
+        environment=environment.wanted_hash(),
+        plugins=environment.install_plugins(),
+        package=environment.installed_hash(),
+    )
+    catalogue = Catalogue(rendered, versions, openrc.variables("admin", secrets))
+    for path in _DATA_PLANE_DIRECTORIES:
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o711)
+    _start_infrastructure(secrets, progress)
+    _make_state(secrets, versions.environment, progress, catalogue.keystone())
+    apis, workers = catalogue.apis(), catalogue.workers()
+    started = _bring_up(apis, progress, wait=False)
+    _bring_up(workers, progress, wait=False)
+    _wait(started, progress)
+    _wait_for_compute(versions.environment, progress)
+    _make_resources(versions.environment, progress)
+    progress.say(f"the cloud is up after {progress.seconds:.0f} s")
+
+
+def _stop_all() -> None:
+    names = set(processes.recorded_names()) | processes.marked_names()
+    data = {"mariadb", "rabbit", "epmd", "memcached"}
+    # Services first: while they end they still write to database and queue.
+    processes.stop(names - data, seconds=3)
+    processes.stop(names & data - {"epmd"}, seconds=20)
+    processes.stop(names & {"epmd"}, seconds=3)
+
+
+def _clean_data_plane(progress: Progress) -> None:
+    from devcloud.dataplane import cleanup
+
+    cleanup.remove_everything(progress.say)
+
+
+def down(progress: Progress, *, purge: bool = False) -> None:
+    """Stop everything and leave nothing in the kernel; keep environment, images and state.
+
+    :param purge: remove ``settings.HOME`` as well.
+    """
+    with progress.step("services"):
+        _stop_all()
+    with progress.step("servers, networks, volumes"):
+        _clean_data_plane(progress)
+    if purge:
+        with progress.step(f"removing {settings.HOME}"):
+            _remove_home()
+        return
+    progress.say(
+        f"kept below {settings.HOME}: environment, node images and the cloud's data; "
+        "`down --purge` removes them, Debian packages stay installed"
+    )
+
+
+def _remove_home() -> None:
+    for name in settings.GLANCE_IMAGES.values():
+        for root in (images.root_path(name), settings.IMAGES / f".{name}.partial"):
+            images.discard(root)
+    mounted = Path("/proc/self/mounts").read_text(encoding="utf-8")
+    if f" {settings.HOME}/" in mounted:
+        raise DevcloudError(f"something is still mounted below {settings.HOME}; see /proc/mounts")
+    shutil.rmtree(settings.HOME)
+
+
+def reset(progress: Progress) -> None:
+    """Stop everything and delete the cloud's state; keep environment and node images."""
+    down_quietly(progress)
+    with progress.step("deleting the cloud's data"):
+        for path in (
+            settings.DATA,
+            settings.STATE,
+            settings.ETC,
+            settings.LIB,
+            settings.IMAGES_BY_ID,
+            settings.LOG,
+            *_DATA_PLANE_DIRECTORIES,
+        ):
+            if path.exists():
+                shutil.rmtree(path)
+    progress.say("the next `up` makes a new cloud")
+
+
+def down_quietly(progress: Progress) -> None:
+    """Stop everything, without the words that ``down`` ends with."""
+    with progress.step("services"):
+        _stop_all()
+    with progress.step("servers, networks, volumes"):
+        _clean_data_plane(progress)

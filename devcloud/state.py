@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of the cloud's state has been made already, so that a later ``up`` need not make it again.
+
+A file in ``settings.DATA``: it goes when the state that it speaks of goes.
+"""
+
+import json
+from pathlib import Path
+
+from devcloud import files, settings
+
+_FILE = settings.DATA / "done.json"
+
+
+def read(path: Path = _FILE) -> dict[str, str]:
+    """What was done: name of a stage → hash of what it was done from."""
+    try:
+        found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def is_done(stage: str, value: str, path: Path = _FILE) -> bool:
+    """Whether the stage was completed from the same inputs."""
+    return read(path).get(stage) == value
+
+
+def mark_done(stage: str, value: str, path: Path = _FILE) -> None:
+    """Remember that the stage was completed from these inputs."""
+    files.write(path, json.dumps({**read(path), stage: value}, indent=1) + "\n")
