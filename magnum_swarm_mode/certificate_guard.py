@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the application credential of a cluster's nodes may do at Magnum's API.
+
+The credential's access rules name calls, not clusters: with them alone a manager of one cluster
+could have certificates signed by the CA of every other cluster of its project. (Nor are they
+enforced for a request that carries a service token; see keystonemiddleware,
+``validate_allowed_request``.) So the cluster's uuid is part of the credential's name, Keystone
+puts that name into every token, and here, in the API process, such a token is held to its cluster:
+
+- ``POST /v1/certificates`` to sign for this cluster;
+- ``GET /v1/certificates/<uuid>`` of this cluster;
+- ``GET /v1/clusters/<uuid>`` of this cluster.
+
+Everything else is forbidden. A cluster must be named by its uuid, for names can be given away.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+NAME_PREFIX = "magnum-swarm-mode-node-"
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_NAME = re.compile(rf"{re.escape(NAME_PREFIX)}(?P<uuid>{_UUID})")
+_SIGN = re.compile(r"/v1/certificates/?")
+_READ = re.compile(rf"/v1/(?:certificates|clusters)/(?P<uuid>{_UUID})/?")
+# What a request to sign may say beside the cluster. ca_cert_type would choose another CA.
+_SIGNING_KEYS = frozenset({"cluster_uuid", "csr"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One request to Magnum's API, as the guard sees it.
+
+    :ivar path: below the mount point, decoded, without query.
+    :ivar query: the raw query string. pecan lets ``_method`` in it override the method.
+    """
+
+    method: str
+    path: str
+    query: str
+    content_type: str
+    body: bytes
+
+
+def credential_name(token_info: Mapping[str, Any] | None) -> str | None:
+    """Return the name of the application credential that a token came from, if it came from one.
+
+    :param token_info: ``keystone.token_info`` of the request's environment, which
+        keystonemiddleware puts there.
+    """
+    credential = ((token_info or {}).get("token") or {}).get("application_credential")
+    return str(credential.get("name") or "") if credential else None
+
+
+def refusal(token_info: Mapping[str, Any] | None, call: Call) -> str | None:
+    """Return why a call is forbidden to the token that it was made with, or None.
+
+    :param token_info: as for :func:`credential_name`.
+    """
+    name = credential_name(token_info)
+    if name is None or not name.startswith(NAME_PREFIX):
+        return None
+    match = _NAME.fullmatch(name)
+    if match and _is_allowed(match["uuid"], call):
+        return None
+    return (
+        "The credential of a swarm-mode cluster's nodes may only sign certificates for, and read, "
+        "its own cluster by its uuid."
+    )
+
+
+def _is_allowed(uuid: str, call: Call) -> bool:
+    if call.query:
+        return False
+    if call.method == "GET":
+        match = _READ.fullmatch(call.path)
+        # A body could carry a form with _method in it.
+        return match is not None and match["uuid"] == uuid and not call.body
+    return (
+        call.method == "POST"
+        and _SIGN.fullmatch(call.path) is not None
+        and call.content_type == "application/json"
+        and _signs_for(uuid, call.body)
+    )
+
+
+def _signs_for(uuid: str, body: bytes) -> bool:
+    try:
+        wanted = json.loads(body, object_pairs_hook=_without_duplicates)
+    except ValueError:
+        return False
+    return (
+        isinstance(wanted, dict)
+        and wanted.get("cluster_uuid") == uuid
+        and all(key in _SIGNING_KEYS or wanted[key] is None for key in wanted)
+    )
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object, and refuse one whose meaning depends on who reads it."""
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return result

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes ``swarm-mode`` known to a Magnum process.
+
+Magnum's list of orchestration engines is written down in several places of its code, without an
+extension point. :func:`register` extends each of them in place. It may be called any number of
+times, and it looks before it touches: when a place is not as in Magnum 20 to 23, the service ends
+with a sentence instead of misbehaving later.
+
+It is called in two ways:
+
+- by oslo.config, while a service reads its configuration, through the entry point
+  ``oslo.config.driver`` (``[DEFAULT] config_source = swarm_mode`` and ``[swarm_mode] driver =
+  magnum_swarm_mode``): early enough for every process of every release;
+- by the import of the driver's module, which Magnum 23 does at the start of its processes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import inspect
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from oslo_config import cfg
+from oslo_config import sources
+from oslo_log import log as logging
+
+from magnum_swarm_mode import admission
+from magnum_swarm_mode import conf
+from magnum_swarm_mode import exceptions
+
+LOG = logging.getLogger(__name__)
+
+# Present on our replacements, so that none is put in place twice.
+_MARK = "__magnum_swarm_mode__"
+# magnum-api imports this before it reads its configuration, under each of its servers; no other
+# process imports it.
+_API_MODULE = "magnum.api.app"
+_TEMPLATE_CONTROLLER = "magnum.api.controllers.v1.cluster_template"
+
+_lock = threading.RLock()
+
+
+@dataclasses.dataclass(frozen=True)
+class Patch:
+    """A function of Magnum's, and what is put around it.
+
+    :ivar module: where it lives.
+    :ivar path: its name in the module; a method is ``Class.method``.
+    :ivar parameters: names of its parameters in the releases that are known.
+    :ivar hook: called with the original and then the arguments.
+    :ivar optional: whether known releases lack it.
+    """
+
+    module: str
+    path: str
+    parameters: tuple[str, ...]
+    hook: Callable[..., Any]
+    optional: bool = False
+
+    def verify(self) -> None:
+        """Check that it is there and takes the parameters that are expected.
+
+        :raises Inconsistent: naming the place.
+        """
+        found = self._find()
+        if found is None:
+            if not self.optional:
+                raise exceptions.Inconsistent(f"{self.module}.{self.path} does not exist")
+            return
+        function = _plain(found)
+        parameters = tuple(inspect.signature(function).parameters)
+        if not hasattr(function, _MARK) and parameters != self.parameters:
+            raise exceptions.Inconsistent(
+                f"{self.module}.{self.path} takes ({', '.join(parameters)}) instead of "
+                f"({', '.join(self.parameters)})"
+            )
+
+    def apply(self) -> None:
+        """Put the hook in place unless it is there already."""
+        found = self._find()
+        if found is None or hasattr(_plain(found), _MARK):
+            return
+        original = _plain(found)
+
+        @functools.wraps(original)
+        def replacement(*args: Any, **kwargs: Any) -> Any:
+            return self.hook(original, *args, **kwargs)
+
+        setattr(replacement, _MARK, True)
+        owner, name = self._owner()
+        setattr(
+            owner,
+            name,
+            classmethod(replacement) if isinstance(found, classmethod) else replacement,
+        )
+
+    def _owner(self) -> tuple[Any, str]:
+        *holders, name = self.path.split(".")
+        owner: Any = importlib.import_module(self.module)
+        for holder in holders:
+            owner = getattr(owner, holder, None)
+        return owner, name
+
+    def _find(self) -> Any:
+        owner, name = self._owner()
+        return inspect.getattr_static(owner, name, None)
+
+
+def _plain(found: Any) -> Any:
+    return found.__func__ if isinstance(found, (classmethod, staticmethod)) else found
+
+
+def _api_patches() -> list[Patch]:
+    # Importing this imports Magnum's validators, which freeze option values: not before the
+    # configuration was parsed, and never in the conductor.
+    from magnum_swarm_mode import api_hooks as hooks
+
+    client = "magnum.conductor.api"
+    parameters = {
+        "cluster_update_async": (
+            "node_count",
+            "health_status",
+            "health_status_reason",
+            "rollback",
+        ),
+        "cluster_resize_async": ("node_count", "nodes_to_remove", "nodegroup", "rollback"),
+        "cluster_upgrade": ("cluster_template", "max_batch_size", "nodegroup"),
+        "rotate_ca_certificate": (),
+        "credential_rotate": (),
+        "nodegroup_create_async": ("nodegroup",),
+        "nodegroup_update_async": ("nodegroup",),
+        "nodegroup_delete_async": ("nodegroup",),
+    }
+    return [
+        Patch(
+            "magnum.api.validation",
+            "Validator.get_coe_validator",
+            ("cls", "coe"),
+            hooks.get_coe_validator,
+        ),
+        Patch(
+            "magnum.api.validation",
+            "_enforce_network_driver_types",
+            ("cluster_template",),
+            hooks.enforce_network_driver_types,
+        ),
+        Patch(
+            "magnum.api.attr_validator",
+            "validate_os_resources",
+            ("context", "cluster_template", "cluster"),
+            hooks.validate_os_resources,
+        ),
+        Patch(
+            "magnum.api.attr_validator",
+            "validate_master_count",
+            ("context", "cluster"),
+            hooks.validate_master_count,
+        ),
+        Patch(
+            "magnum.api.hooks",
+            "ContextHook.before",
+            ("self", "state"),
+            hooks.before_request,
+        ),
+        # Since Magnum 23.
+        Patch(
+            "magnum.drivers.common.driver",
+            "Driver.get_default_driver",
+            ("cls",),
+            hooks.get_default_driver,
+            optional=True,
+        ),
+        *(
+            Patch(
+                client,
+                f"API.{operation}",
+                ("self", "cluster", *parameters[operation]),
+                hooks.gate(operation),
+                # Since Magnum 21.
+                optional=operation == "credential_rotate",
+            )
+            for operation in admission.REFUSED_OPERATIONS
+        ),
+    ]
+
+
+def _register_objects() -> None:
+    """Extend the versioned objects, which every process needs that reads a template.
+
+    :raises Inconsistent: when the list of engines is not where it was.
+    """
+    from magnum.objects import fields
+
+    known = getattr(getattr(fields, "ClusterType", None), "ALL", None)
+    enum = getattr(getattr(fields, "ClusterTypeField", None), "AUTO_TYPE", None)
+    values = getattr(enum, "_valid_values", None)
+    if not isinstance(known, tuple) or not isinstance(values, (list, tuple)):
+        raise exceptions.Inconsistent(
+            "magnum.objects.fields.ClusterType or ClusterTypeField lists no orchestration engines"
+        )
+    if admission.COE not in known:
+        fields.ClusterType.ALL = (*known, admission.COE)
+    if admission.COE not in values:
+        # Shared by all fields of this type, so that objects which are defined already know it too.
+        enum._valid_values = type(values)((*values, admission.COE))
+
+
+def _register_api_type() -> None:
+    """Extend the API's type in place, where its module was imported before.
+
+    :raises Inconsistent: when the type has no such enumeration.
+    """
+    controller = sys.modules.get(_TEMPLATE_CONTROLLER)
+    template = getattr(controller, "ClusterTemplate", None)
+    if template is None:
+        # Not imported yet, or just being imported: it reads the list that was extended above.
+        return
+    found = [item for item in template._wsme_attributes if item.name == "coe"]
+    values = getattr(found[0].datatype, "values", None) if found else None
+    if not isinstance(values, set):
+        raise exceptions.Inconsistent(f"{_TEMPLATE_CONTROLLER}.ClusterTemplate.coe is no choice")
+    if admission.COE not in values:
+        values.add(admission.COE)
+        found[0].datatype.name = f"Enum({', '.join(sorted(values))})"
+
+
+def _apply(patches: Iterable[Patch]) -> None:
+    patches = list(patches)
+    # All are looked at before one is touched.
+    for patch in patches:
+        patch.verify()
+    for patch in patches:
+        patch.apply()
+
+
+def register(api: bool | None = None) -> None:
+    """Make swarm-mode known to this process; doing it again changes nothing.
+
+    :param api: whether the process serves Magnum's API; found out when None.
+    :raises SystemExit: with a sentence when Magnum's inside is not what this release knows.
+    """
+    if api is None:
+        api = _API_MODULE in sys.modules
+    with _lock:
+        try:
+            _register_objects()
+            if api:
+                _register_api_type()
+                _apply(_api_patches())
+        except (exceptions.Inconsistent, ImportError, AttributeError) as error:
+            LOG.critical("swarm-mode cannot be registered: %s", error)
+            raise SystemExit(
+                "magnum-swarm-mode does not fit the Magnum that is installed "
+                f"({error}): install a release of magnum-swarm-mode that supports it, or remove "
+                "config_source = swarm_mode and the package."
+            ) from error
+
+
+class _NoValues(sources.ConfigurationSource):  # type: ignore[misc]
+    """A configuration source that knows no option."""
+
+    def get(self, group_name: str | None, option_name: str, opt: cfg.Opt) -> tuple[Any, None]:
+        """Say that the option has no value here."""
+        return sources._NoValue, None
+
+
+class ConfigurationSourceDriver(sources.ConfigurationSourceDriver):  # type: ignore[misc]
+    """Entry point ``oslo.config.driver``: registers swarm-mode while Magnum's services start."""
+
+    def open_source_from_opt_group(self, conf: Any, group_name: str) -> _NoValues:
+        """Register swarm-mode and return a source without values.
+
+        oslo.config swallows exceptions raised here; SystemExit ends the service.
+        """
+        register()
+        return _NoValues()
+
+    def list_options_for_discovery(self) -> list[cfg.Opt]:
+        """Return what configures this source: nothing but the group's own options."""
+        return list(conf.list_opts()[0][1])

@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Magnum's own API application on sqlite, with this package registered in it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import fixtures
+import requests
+from oslotest import base
+
+from tests.functional.admission import fake_cloud
+
+ROOT = Path(__file__).parents[3]
+START_TIMEOUT = 120.0
+
+_MAGNUM_CONF = """
+[DEFAULT]
+{source}
+transport_url = fake://
+log_file = {directory}/magnum.log
+debug = false
+[swarm_mode]
+{driver}
+{options}
+[api]
+host = 127.0.0.1
+port = {port}
+workers = 1
+api_paste_config = {paste}
+[conductor]
+workers = 1
+[database]
+connection = sqlite:///{directory}/magnum.sqlite
+[oslo_messaging_notifications]
+driver = noop
+[keystone_authtoken]
+service_type = container-infra
+{auth}
+[keystone_auth]
+{auth}
+[trust]
+trustee_domain_name = magnum
+trustee_domain_admin_name = magnum
+trustee_domain_admin_password = magnum
+{extra}
+"""
+
+_AUTH = """auth_type = password
+auth_url = {url}/v3
+www_authenticate_uri = {url}/v3
+username = magnum
+password = magnum
+project_name = service
+user_domain_name = Default
+project_domain_name = Default"""
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class MagnumService(fixtures.Fixture):
+    """One of Magnum's services in a process of its own.
+
+    :param kind: as the first argument of ``magnum_process``.
+    :param registered: whether ``config_source`` names this package.
+    :param installed: whether this package's entry points are there.
+    :param other_driver: the entry point name of a Kubernetes driver to install beside, if any.
+    :param options: lines for ``[swarm_mode]``.
+    """
+
+    def __init__(
+        self,
+        kind: str = "wsgi",
+        *,
+        registered: bool = True,
+        installed: bool = True,
+        other_driver: str | None = None,
+        options: str = "",
+        extra: str = "",
+    ) -> None:
+        self.kind = kind
+        self.registered = registered
+        self.installed = installed
+        self.other_driver = other_driver
+        self.options = options
+        self.extra = extra
+
+    def _setUp(self) -> None:
+        self.cloud = self.useFixture(fake_cloud.FakeCloud())
+        self.directory = Path(self.useFixture(fixtures.TempDir()).path)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.journal = self.directory / "journal"
+        self._config = self.directory / "magnum.conf"
+        self._write_configuration()
+        self._write_distributions()
+        self.run("-m", "magnum.cmd.db_manage", "--config-file", str(self._config), "upgrade")
+        self._start()
+
+    def _write_configuration(self) -> None:
+        import magnum
+
+        paste = Path(magnum.__file__).parents[4] / "etc/magnum/api-paste.ini"
+        candidates = [paste, *Path(sys.prefix).glob("**/api-paste.ini")]
+        text = next(p for p in candidates if p.exists() and "magnum" in p.read_text())
+        self._config.write_text(
+            _MAGNUM_CONF.format(
+                source="config_source = swarm_mode" if self.registered else "",
+                driver="driver = magnum_swarm_mode" if self.registered else "",
+                options=self.options,
+                directory=self.directory,
+                port=self.port,
+                paste=text,
+                auth=_AUTH.format(url=self.cloud.url),
+                extra=self.extra,
+            )
+        )
+
+    def _write_distributions(self) -> None:
+        """Make entry points known, as an installation would, ahead of what is installed."""
+        self.site = self.directory / "site"
+        if self.installed:
+            entry_points = """
+                [magnum.drivers]
+                swarm_mode = magnum_swarm_mode.driver:Driver
+                [oslo.config.opts]
+                magnum_swarm_mode = magnum_swarm_mode.conf:list_opts
+                [oslo.config.driver]
+                magnum_swarm_mode = magnum_swarm_mode.registration:ConfigurationSourceDriver
+                """
+        else:
+            entry_points = ""
+        self._write_distribution("magnum_swarm_mode", entry_points)
+        if self.other_driver:
+            self._write_distribution(
+                "other_driver",
+                f"""
+                [magnum.drivers]
+                {self.other_driver} = tests.functional.admission.other_driver:Driver
+                """,
+            )
+
+    def _write_distribution(self, name: str, entry_points: str) -> None:
+        directory = self.site / f"{name}-1.0.dist-info"
+        directory.mkdir(parents=True)
+        (directory / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (directory / "entry_points.txt").write_text(textwrap.dedent(entry_points))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of processes that belong to this installation."""
+        return os.environ | {
+            "PYTHONPATH": f"{self.site}:{ROOT}",
+            # stevedore's cache of entry points knows nothing of PYTHONPATH's content.
+            "XDG_CACHE_HOME": str(self.directory / "cache"),
+            "OS_STDOUT_CAPTURE": "0",
+        }
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run Python with these arguments to its end, which is waited for."""
+        result = subprocess.run(
+            [sys.executable, *arguments],
+            env=self.environment,
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            timeout=START_TIMEOUT,
+        )
+        if check and result.returncode:
+            raise AssertionError(f"{arguments} ended with {result.returncode}: {result.stderr}")
+        return result
+
+    def _start(self) -> None:
+        output = (self.directory / "output").open("w")
+        self.addCleanup(output.close)
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "tests.functional.admission.magnum_process",
+                self.kind,
+                str(self.port),
+                str(self.journal),
+                str(self._config),
+            ],
+            env=self.environment,
+            cwd=self.directory,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self.addCleanup(self._stop)
+        deadline = time.monotonic() + START_TIMEOUT
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"{self.kind} did not start: {self.output}")
+            time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        if self.kind == "conductor":
+            return self.journal.exists() and self.journal.read_text().endswith("\n")
+        with contextlib.suppress(requests.ConnectionError):
+            return requests.get(self.url, timeout=10).status_code == 200
+        return False
+
+    def _stop(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(30)
+
+    @property
+    def output(self) -> str:
+        """What the service printed and logged."""
+        log = self.directory / "magnum.log"
+        return (self.directory / "output").read_text() + (log.read_text() if log.exists() else "")
+
+    def messages(self) -> list[dict[str, Any]]:
+        """Return what the conductor was sent, oldest first."""
+        if not self.journal.exists():
+            return []
+        return [json.loads(line) for line in self.journal.read_text().splitlines()]
+
+    def call(
+        self, method: str, path: str, body: Any = None, token: str = "demo", **options: Any
+    ) -> requests.Response:
+        """Call Magnum's API with the newest microversion."""
+        headers = {
+            "X-Auth-Token": token,
+            "OpenStack-API-Version": "container-infra latest",
+            "Accept": "application/json",
+        }
+        if body is not None:
+            options["data"] = json.dumps(body)
+            headers["Content-Type"] = "application/json"
+        headers |= options.pop("headers", {})
+        return requests.request(
+            method, self.url + path, headers=headers, timeout=60, **options
+        )
+
+
+class MagnumTestCase(base.BaseTestCase):
+    """Tests that share one service, which starts with the first and ends after the last."""
+
+    service_options: dict[str, Any] = {}
+    service: MagnumService
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.service = MagnumService(**cls.service_options)
+        cls.service.setUp()
+        cls.addClassCleanup(cls.service.cleanUp)
+
+    def template(self, **fields: Any) -> dict[str, Any]:
+        """Return the fields of the template that the README shows, changed by ``fields``."""
+        return {
+            "name": self.id().rpartition(".")[2],
+            "coe": "swarm-mode",
+            "image_id": "ubuntu_xenial",
+            "keypair_id": "fuel",
+            "fixed_network": "private",
+            "external_network_id": "public",
+            "dns_nameserver": "8.8.8.8",
+            "flavor_id": "m1.medium",
+            "docker_volume_size": 5,
+            **fields,
+        }
+
+    def create_template(self, **fields: Any) -> dict[str, Any]:
+        """Create a template and return it."""
+        answer = self.service.call("POST", "/v1/clustertemplates", self.template(**fields))
+        self.assertEqual(201, answer.status_code, answer.text + self.service.output[-3000:])
+        created: dict[str, Any] = answer.json()
+        return created
+
+    def cluster(self, template: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        """Return the fields of a cluster."""
+        return {
+            "name": "swarm",
+            "cluster_template_id": template["uuid"],
+            "master_count": 3,
+            "node_count": 8,
+            **fields,
+        }
+
+    def assert_refused(self, answer: requests.Response, *words: str) -> None:
+        """Check that the answer is a 400 whose sentence contains all these words."""
+        self.assertEqual(400, answer.status_code, answer.text)
+        sentence = answer.json()["errors"][0]["detail"]
+        for word in words:
+            self.assertIn(word, sentence)
+
+    def sent(self, method: str, since: int = 0) -> list[dict[str, Any]]:
+        """Return the arguments of all messages of one kind."""
+        return [m["arguments"] for m in self.service.messages()[since:] if m["method"] == method]
