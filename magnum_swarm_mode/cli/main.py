@@ -27,6 +27,13 @@ FAILURE = 1
 INTERRUPTED = 130  # as a shell reports a command that SIGINT ended
 
 
+def _version() -> str:
+    try:
+        return importlib.metadata.version("magnum-swarm-mode")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed: run from a checkout"
+
+
 def build_parser() -> Parser:
     """Return the parser of what stands before the command's name."""
     width = max(len(command.name) for command in commands.TABLE)
@@ -38,9 +45,7 @@ def build_parser() -> Parser:
         epilog=f"commands:\n{listing}\n\n'magnum help <command>' explains one of them.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--version", action="version", version=importlib.metadata.version("magnum-swarm-mode")
-    )
+    parser.add_argument("--version", action="version", version=_version())
     parser.add_argument("--debug", action="store_true", help="Show requests and tracebacks.")
     parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
@@ -79,8 +84,11 @@ def run(argv: list[str]) -> None:
     """
     config = openstack_config.OpenStackConfig()
     parser = build_parser()
-    connection.register_options(config, parser, _before_command(argv))
-    options = parser.parse_args(argv)
+    # Written --os_auth_url, an option is put right in the list it is given in.
+    before = _before_command(argv)
+    rest = argv[len(before) :]
+    connection.register_options(config, parser, before)
+    options = parser.parse_args(before + rest)
     name, arguments = options.command, options.arguments
     # What is left in the namespace becomes configuration of the cloud.
     del options.command, options.arguments
