@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What can be seen of a cluster while it is made, with its owner's rights only."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,9 +56,13 @@ def stack_resources(cloud: Cloud, stack: dict[str, Any]) -> list[dict[str, Any]]
     return resources
 
 
-def signals(cloud: Cloud, stack: dict[str, Any], handle: str) -> int:
-    """How many successful signals a wait condition's handle has got."""
-    path = f"/stacks/{stack['stack_name']}/{stack['id']}/resources/{handle}/metadata"
+def signals(cloud: Cloud, handle: Mapping[str, Any]) -> int:
+    """How many successful signals a wait condition's handle has got.
+
+    :param handle: the resource as Heat lists it, of whatever nested stack
+    """
+    links = {one["rel"]: str(one["href"]) for one in handle["links"]}
+    path = "/stacks/" + links["self"].partition("/stacks/")[2] + "/metadata"
     got = cloud.find("orchestration", path) or {}
     return sum(
         isinstance(one, dict) and one.get("status") == "SUCCESS"
@@ -93,7 +97,7 @@ def look(cloud: Cloud, cluster: str) -> Seen | None:
         for one in resources:
             if one["resource_type"] == HANDLE and one["physical_resource_id"]:
                 role = "manager" if "manager" in one["resource_name"] else "worker"
-                joined[role] += signals(cloud, stack, one["resource_name"])
+                joined[role] += signals(cloud, one)
     return Seen(
         status=record["status"] or "",
         reason=record["status_reason"] or "",

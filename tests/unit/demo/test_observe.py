@@ -151,11 +151,12 @@ class TestLook(FakeCloud):
                 ]
             },
         )
-        self.answers[f"GET {prefix}/manager_handle/metadata"] = (
+        nested = "/orchestration/stacks/n-{0}/i/resources/{0}/metadata"
+        self.answers["GET " + nested.format("manager_handle")] = (
             200,
             {"metadata": {"s1": {"status": "SUCCESS"}, "s2": {"status": "FAILURE"}}},
         )
-        self.answers[f"GET {prefix}/worker_handle/metadata"] = (200, {"metadata": {}})
+        self.answers["GET " + nested.format("worker_handle")] = (200, {"metadata": {}})
         seen = observe.look(self.cloud, "swarm")
         assert seen is not None
         self.assertEqual((2, 1), (seen.servers_asked, seen.servers_running))
@@ -178,11 +179,18 @@ class TestLook(FakeCloud):
     @staticmethod
     def _resource(
         name: str, kind: str, ident: str, status: str, reason: str = ""
-    ) -> dict[str, str]:
+    ) -> dict[str, Any]:
         return {
             "resource_name": name,
             "resource_type": kind,
             "physical_resource_id": ident,
             "resource_status": status,
             "resource_status_reason": reason,
+            "links": [
+                {
+                    "rel": "self",
+                    "href": f"http://192.0.2.3/v1/p/stacks/n-{name}/i/resources/{name}",
+                },
+                {"rel": "stack", "href": f"http://192.0.2.3/v1/p/stacks/n-{name}/i"},
+            ],
         }
