@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors of the node program, and the redaction that every one of them passes through.
+
+NodeError          final: trying the same again would fail the same way
+└── Temporary      may pass by itself; wait.until() tries again
+"""
+
+import re
+from typing import Iterable, Set
+
+_SECRETS: Set[str] = set()
+_PATTERNS = re.compile(
+    r"SWMTKN-[\w-]+|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
+    re.DOTALL,
+)
+
+
+def hide(secrets: Iterable[str]) -> None:
+    """Make redact() replace these values from now on; empty and very short ones are ignored."""
+    _SECRETS.update(secret for secret in secrets if len(secret) > 3)
+
+
+def redact(text: str) -> str:
+    """Return text without known secrets, swarm join tokens and private keys."""
+    for secret in sorted(_SECRETS, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return _PATTERNS.sub("***", text)
+
+
+class NodeError(Exception):
+    """Something that stops the node; str() is a sentence for the user, without secrets."""
+
+    def __init__(self, cause: str, status: int = 0) -> None:
+        super().__init__(redact(cause))
+        self.status = status  # of the HTTP answer that caused it, else 0
+
+
+class Temporary(NodeError):  # noqa: N818 (a state seen, not always an error)
+    """Something that may pass by itself; the text says which state was seen."""

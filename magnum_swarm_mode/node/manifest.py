@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which modules each role needs: user-data carries nothing else."""
+
+from typing import Dict, Tuple
+
+_COMMON = (
+    "__init__.py",
+    "clock.py",
+    "config.py",
+    "docker.py",
+    "engine.py",
+    "errors.py",
+    "firewall.py",
+    "identity.py",
+    "keystone.py",
+    "main.py",
+    "networks.py",
+    "packages.py",
+    "paths.py",
+    "report.py",
+    "signalling.py",
+    "system.py",
+    "units.py",
+    "volume.py",
+    "wait.py",
+    "web.py",
+)
+
+MODULES: Dict[str, Tuple[str, ...]] = {
+    "manager": (
+        *_COMMON,
+        "certificates.py",
+        "formation.py",
+        "join_server.py",
+        "magnum.py",
+        "manager.py",
+        "proxy.py",
+    ),
+    "worker": (*_COMMON, "worker.py"),
+}

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Cinder volume below /var/lib/docker."""
+
+import stat
+from pathlib import Path
+
+from . import system, wait
+from .errors import NodeError, Temporary
+from .paths import Paths
+
+TIMEOUT = 300  # seconds until an attached volume must have appeared
+
+
+def find(disks: Path, volume: str) -> str:
+    """Return the device of a Cinder volume.
+
+    udev names it after the serial number, of which virtio keeps 20 characters and SCSI all.
+
+    :raises Temporary: when there is none (yet)
+    """
+    for link in sorted(disks.glob(f"*{volume[:20]}*")):
+        if "-part" not in link.name and link.exists() and stat.S_ISBLK(link.stat().st_mode):
+            return str(link.resolve())
+    raise Temporary(f"no device for volume {volume} in {disks}")
+
+
+def mounted(device: str, target: Path) -> bool:
+    """Return whether target shows the file system on device, whatever else is mounted there."""
+    return target.is_dir() and target.stat().st_dev == Path(device).stat().st_rdev
+
+
+def ensure(volume: str, paths: Paths, timeout: float = TIMEOUT) -> str:
+    """Mount the volume, after making a file system on it when it is blank.
+
+    :param volume: Cinder's id; empty means that there is none
+    :param timeout: seconds to wait for the device
+    :returns: what was done, for the log
+    :raises NodeError: no device, or something on it that is not ours to overwrite
+    """
+    if not volume:
+        return "no volume"
+    device = wait.until("Docker volume", lambda: find(paths.disks, volume), timeout)
+    target = paths.engine_data
+    target.mkdir(parents=True, exist_ok=True)
+    if mounted(device, target):
+        return f"{device} is mounted"
+    # Probing the device itself: the cache that blkid keeps is udev's. Exit code 2: nothing there.
+    probe = ("blkid", "-p", "-o", "value", "-s", "TYPE", "-s", "PTTYPE", device)
+    kind = system.run(*probe, accept=(0, 2)).strip()
+    if not kind:
+        system.run("mkfs.ext4", "-q", "-L", "docker", device, timeout=600)
+    elif kind != "ext4":
+        raise NodeError(f"volume {volume} holds {kind.split()[0]}, not ext4: it is left as it is")
+    system.run("mount", "-t", "ext4", device, str(target))
+    return f"{device} mounted, {'new' if not kind else 'existing'} file system"

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waiting with a deadline on the monotonic clock."""
+
+import random
+import time
+from typing import Callable, TypeVar
+
+from .errors import NodeError, Temporary
+
+Result = TypeVar("Result")
+
+
+def until(
+    what: str,
+    probe: Callable[[], Result],
+    timeout: float,
+    interval: float = 1.0,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Result:
+    """Call probe until it returns instead of raising Temporary, and return its result.
+
+    :param what: what is waited for, for the error
+    :param timeout: seconds after which the last Temporary becomes final
+    :param interval: mean pause between two probes in seconds; jittered by half of it
+    :raises NodeError: at the deadline, with the last state seen; or whatever else probe raises
+    """
+    end = clock() + timeout
+    while True:
+        try:
+            return probe()
+        except Temporary as error:
+            if clock() >= end:
+                raise NodeError(
+                    f"{what}: not within {timeout:.0f} s; last seen: {error}", error.status
+                ) from error
+        # Never beyond the deadline: the last probe is made at it.
+        sleep(max(0.0, min(interval * random.uniform(0.5, 1.5), end - clock())))
