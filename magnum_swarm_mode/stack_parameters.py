@@ -1,11 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what a user asked of Magnum to what is asked of Heat. Pure: no I/O but reading templates."""
+"""From what a user asked of Magnum to what is asked of Heat. Pure but for reading templates."""
 
 import dataclasses
-from collections.abc import Mapping
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import yaml
+
+from magnum_swarm_mode import exceptions, resources, user_data
 from magnum_swarm_mode.networks import FixedNetwork
+
+# The range of the subnet that a cluster makes for itself.
+MADE_SUBNET_CIDR = "10.0.0.0/24"
+
+# A host name has at most 63 characters (RFC 1123); "-manager-" and four digits follow the prefix.
+_PREFIX_LENGTH = 50
+# Heat's longest wait condition, and what a stack takes when nobody limits it, in seconds.
+_LONGEST_WAIT = 43200
+_DEFAULT_WAIT = 3600
+# Wait conditions end this many seconds before their stack, because they know who did not report.
+_WAIT_ENDS_EARLIER = 30
+# Heat's ResourceGroup replaces this in every property of its members.
+_INDEX = "%index%"
+_TAG = "magnum-swarm-mode"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,16 +39,20 @@ class NodeCredential:
 class StackRequest:
     """Everything that a Heat stack is created from."""
 
-    template: str
+    template: str = dataclasses.field(repr=False)
     files: Mapping[str, str] = dataclasses.field(repr=False)
-    environment: Mapping[str, Any] = dataclasses.field(repr=False)
+    environment: Mapping[str, Any]
     parameters: Mapping[str, Any] = dataclasses.field(repr=False)
     tags: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class StackInputs:
-    """Plain values that decide a cluster's stack; none is a Magnum object."""
+    """Plain values that decide a cluster's stack; none is a Magnum object.
+
+    Volumes are in GiB, ``join_timeout`` is in seconds, certificates are PEM. An empty text means
+    that the thing is not wanted; ``timeout_minutes`` 0 leaves the limit to Heat.
+    """
 
     cluster_uuid: str
     cluster_name: str
@@ -88,10 +111,223 @@ def from_magnum(
     address_pool: str,
     timeout_minutes: int = 60,
 ) -> StackInputs:
-    """Read a cluster, its template and its labels (`labels.Labels`); the cluster's values come first."""
-    raise NotImplementedError
+    """Read a cluster, its default node groups, its template and its labels (`labels.Labels`).
+
+    A value of the node group comes first, then the cluster's, then the template's.
+
+    :param magnum_url: with the version, as ``https://host:9511/v1``.
+    :param auth_url: with the version, as ``https://host:5000/v3``.
+    :param timeout_minutes: how long the stack may take, 0 for Heat's own limit.
+    """
+    managers, workers = cluster.default_ng_master, cluster.default_ng_worker
+
+    def choose(*values: Any) -> Any:
+        return next((value for value in values if value is not None), "")
+
+    return StackInputs(
+        cluster_uuid=cluster.uuid,
+        cluster_name=cluster.name or "",
+        manager_count=int(managers.node_count),
+        manager_flavor=choose(
+            managers.flavor_id, cluster.master_flavor_id, cluster_template.master_flavor_id
+        )
+        or choose(workers.flavor_id, cluster.flavor_id, cluster_template.flavor_id),
+        manager_image=choose(managers.image_id, cluster_template.image_id),
+        worker_count=int(workers.node_count),
+        worker_flavor=choose(workers.flavor_id, cluster.flavor_id, cluster_template.flavor_id),
+        worker_image=choose(workers.image_id, cluster_template.image_id),
+        external_network=cluster_template.external_network_id or "",
+        fixed_network=fixed_network,
+        address_pool=address_pool,
+        ca_certificate=ca_certificate,
+        auth_url=auth_url,
+        magnum_url=magnum_url,
+        region_name=region_name or "",
+        node_credential=node_credential,
+        openstack_ca=openstack_ca or "",
+        keypair=choose(cluster.keypair, cluster_template.keypair_id),
+        dns_nameservers=_split(cluster_template.dns_nameserver),
+        docker_volume_size=int(
+            choose(cluster.docker_volume_size, cluster_template.docker_volume_size) or 0
+        ),
+        docker_storage_driver=cluster_template.docker_storage_driver or "overlay2",
+        floating_ip_enabled=bool(
+            choose(cluster.floating_ip_enabled, cluster_template.floating_ip_enabled)
+        ),
+        worker_floating_ip_enabled=labels.worker_floating_ip_enabled,
+        insecure_registries=_split(cluster_template.insecure_registry),
+        http_proxy=cluster_template.http_proxy or "",
+        https_proxy=cluster_template.https_proxy or "",
+        no_proxy=cluster_template.no_proxy or "",
+        address_pool_mask=labels.swarm_address_pool_mask,
+        data_path_port=labels.data_path_port,
+        api_allowed_cidrs=tuple(labels.api_allowed_cidrs),
+        ssh_allowed_cidrs=tuple(labels.ssh_allowed_cidrs),
+        manager_availability=labels.manager_availability,
+        join_timeout=labels.join_timeout,
+        availability_zone=labels.availability_zone,
+        timeout_minutes=timeout_minutes,
+    )
+
+
+def _split(text: str | None) -> tuple[str, ...]:
+    """Return the parts of a list that is written with commas or spaces."""
+    return tuple(part for part in re.split(r"[\s,]+", text or "") if part)
+
+
+def node_name_prefix(cluster_name: str, cluster_uuid: str) -> str:
+    """Return what the host names of a cluster's nodes begin with.
+
+    It is the cluster's name as far as a host name may hold it (RFC 1123). Where characters are
+    lost, the beginning of the uuid keeps clusters apart. Letters of other scripts are lost; accents
+    are dropped from Latin letters.
+    """
+    plain = unicodedata.normalize("NFKD", cluster_name)
+    plain = "".join(c for c in plain if not unicodedata.combining(c)).lower()
+    clean = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    # "_" and "." are what Magnum allows in names beside what a host name may hold.
+    lost = re.search(r"[^a-z0-9._-]", plain) is not None or len(clean) > _PREFIX_LENGTH
+    if clean and not lost:
+        return clean
+    suffix = re.sub(r"[^a-z0-9]", "", cluster_uuid.lower())[:8]
+    clean = (clean or "swarm")[: _PREFIX_LENGTH - 1 - len(suffix)].rstrip("-")
+    return f"{clean}-{suffix}" if suffix else clean
+
+
+def environments(inputs: StackInputs) -> tuple[str, ...]:
+    """Return the names of the environments that a cluster needs, later ones over earlier ones."""
+    names = ["cluster"]
+    if inputs.fixed_network:
+        names.append("existing_network")
+    if inputs.floating_ip_enabled:
+        names.append("manager_floating_ip")
+    if inputs.docker_volume_size:
+        names.append("manager_volume")
+    worker = ["volume"] * bool(inputs.docker_volume_size)
+    worker += ["floating_ip"] * inputs.worker_floating_ip_enabled
+    if worker:
+        names.append("_".join(["worker", *worker]))
+    return tuple(names)
 
 
 def build(inputs: StackInputs) -> StackRequest:
-    """Return template, files, environment and parameters of the cluster's stack."""
-    raise NotImplementedError
+    """Return template, files, environment and parameters of the cluster's stack.
+
+    :raises Refused: when values contradict each other or cannot be passed on unharmed.
+    :raises Inconsistent: when templates are missing or broken.
+    """
+    _check(inputs)
+    environment = _environment(inputs)
+    files = {
+        name: resources.read(name)
+        for name in {"node_group.yaml", *environment["resource_registry"].values()}
+        if name.endswith(".yaml")
+    }
+    for role in ("manager", "worker"):
+        files[f"user_data/{role}.yaml"] = user_data.render(role)
+    return StackRequest(
+        template=resources.read("cluster.yaml"),
+        files=files,
+        environment=environment,
+        parameters=_parameters(inputs),
+        tags=(_TAG, inputs.cluster_uuid),
+    )
+
+
+def _environment(inputs: StackInputs) -> dict[str, Any]:
+    registry: dict[str, str] = {}
+    for name in environments(inputs):
+        file = f"environments/{name}.yaml"
+        try:
+            registry.update(yaml.safe_load(resources.read(file))["resource_registry"])
+        except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+            raise exceptions.Inconsistent(
+                "The templates for clusters are not valid on the server; ask the operator.",
+                f"Template {file}: {error}.",
+            ) from error
+    return {
+        "resource_registry": registry,
+        # A bare server has no properties for these two, so they reach the templates that stand in
+        # its place from here. A template takes a default only when it is handed nothing.
+        "parameter_defaults": {
+            "docker_volume_size": inputs.docker_volume_size,
+            "external_network": inputs.external_network,
+        },
+    }
+
+
+def _parameters(inputs: StackInputs) -> dict[str, Any]:
+    fixed = inputs.fixed_network
+    wait = inputs.timeout_minutes * 60 or _DEFAULT_WAIT
+    return {
+        "cluster_uuid": inputs.cluster_uuid,
+        "cluster_name": inputs.cluster_name,
+        "node_name_prefix": node_name_prefix(inputs.cluster_name, inputs.cluster_uuid),
+        "fixed_network": fixed.network_id if fixed else "",
+        "fixed_subnet": fixed.subnet_id if fixed else "",
+        "fixed_network_mtu": fixed.mtu if fixed else 0,
+        "fixed_subnet_cidr": fixed.cidr if fixed else MADE_SUBNET_CIDR,
+        "dns_nameservers": list(inputs.dns_nameservers),
+        "api_allowed_cidrs": list(inputs.api_allowed_cidrs),
+        "ssh_allowed_cidrs": list(inputs.ssh_allowed_cidrs),
+        "data_path_port": inputs.data_path_port,
+        "manager_count": inputs.manager_count,
+        "manager_signals": inputs.manager_count,
+        "manager_flavor": inputs.manager_flavor,
+        "manager_image": inputs.manager_image,
+        "worker_count": inputs.worker_count,
+        "worker_signals": inputs.worker_count,
+        "worker_flavor": inputs.worker_flavor,
+        "worker_image": inputs.worker_image,
+        "key_name": inputs.keypair,
+        "availability_zone": inputs.availability_zone,
+        "create_timeout": max(30, min(wait, _LONGEST_WAIT) - _WAIT_ENDS_EARLIER),
+        "ca_certificate": inputs.ca_certificate,
+        "join_timeout": inputs.join_timeout,
+        "storage_driver": inputs.docker_storage_driver,
+        "insecure_registries": list(inputs.insecure_registries),
+        "http_proxy": inputs.http_proxy,
+        "https_proxy": inputs.https_proxy,
+        "no_proxy": inputs.no_proxy,
+        "swarm_address_pool": inputs.address_pool,
+        "swarm_address_pool_mask": inputs.address_pool_mask,
+        "manager_availability": inputs.manager_availability,
+        "auth_url": inputs.auth_url,
+        "magnum_url": inputs.magnum_url,
+        "region_name": inputs.region_name,
+        "openstack_ca_certificate": inputs.openstack_ca,
+        "node_credential_id": inputs.node_credential.id,
+        "node_credential_secret": inputs.node_credential.secret,
+    }
+
+
+def _check(inputs: StackInputs) -> None:
+    if not inputs.external_network:
+        for wanted, what in (
+            (inputs.floating_ip_enabled, "floating IPs (floating_ip_enabled)"),
+            (inputs.worker_floating_ip_enabled, "floating IPs (label worker_floating_ip_enabled)"),
+            (inputs.fixed_network is None, "a network of its own (no fixed_network)"),
+        ):
+            if wanted:
+                raise exceptions.Refused(
+                    f"The cluster is to have {what}, but its template names no external network "
+                    "(external_network_id)."
+                )
+    for name, value in _texts(inputs):
+        # Heat writes the configuration as JSON into YAML. JSON leaves DEL as it is, which no
+        # YAML reader takes; other control characters mean nothing good in any of these values.
+        if any(unicodedata.category(c) in ("Cc", "Cs") for c in value):
+            raise exceptions.Refused(f"The value of {name} holds a control character.")
+        if _INDEX in value and name != "cluster_name":
+            raise exceptions.Refused(f"The value of {name} holds {_INDEX}, which Heat replaces.")
+
+
+def _texts(inputs: StackInputs) -> Iterator[tuple[str, str]]:
+    """Yield name and value of every text in the inputs that has one line."""
+    for field in dataclasses.fields(inputs):
+        value = getattr(inputs, field.name)
+        if field.name in ("ca_certificate", "openstack_ca"):
+            continue
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, str):
+                yield field.name, item
