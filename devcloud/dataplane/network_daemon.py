@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Follows Neutron: keeps the filter of all ports and the namespaces of all routers as it says.
+
+Woken by :mod:`.mechanism` after a change; reads everything anew every few seconds in case a
+wake-up was lost. It keeps nothing that it could not find out again, so it can be killed and
+started at any time. Each line on standard output is a change.
+
+Run as ``python -m devcloud.dataplane.network_daemon`` with an administrator's ``OS_*`` variables.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+import types
+from typing import Any
+
+from keystoneauth1 import adapter, exceptions, session
+from keystoneauth1.identity import v3
+
+from devcloud.dataplane import commands, fabric, filter_rules, network_model, router_namespaces, routers
+
+REREAD_SECONDS = 20.0  # when nothing woke us
+SETTLE_SECONDS = 0.1  # changes come in bursts
+RETRY_SECONDS = 1.0  # after an error
+
+
+def log(text: str) -> None:
+    """Say what changed, with the time of day."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+class Neutron:
+    """The part of the Networking API that the daemon reads."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        """Prepare a session; nothing is sent yet.
+
+        :raises KeyError: the environment lacks a variable.
+        """
+        password = v3.Password(
+            auth_url=environment["OS_AUTH_URL"],
+            username=environment["OS_USERNAME"],
+            password=environment["OS_PASSWORD"],
+            project_name=environment["OS_PROJECT_NAME"],
+            user_domain_name=environment.get("OS_USER_DOMAIN_NAME", "Default"),
+            project_domain_name=environment.get("OS_PROJECT_DOMAIN_NAME", "Default"),
+        )
+        self._api = adapter.Adapter(
+            session.Session(auth=password, timeout=30),
+            service_type="network",
+            region_name=environment.get("OS_REGION_NAME"),
+            interface="public",
+        )
+
+    def read(self) -> network_model.Network:
+        """Read what is wanted now.
+
+        :raises keystoneauth1.exceptions.ClientException: Neutron or Keystone did not answer.
+        """
+        # Ports first: a router read later than its ports is complete, not the other way round.
+        return network_model.read(
+            ports=self._list("ports"),
+            networks=self._list("networks"),
+            subnets=self._list("subnets"),
+            groups=self._list("security-groups", "security_groups"),
+            routers=self._list("routers"),
+            floating_ips=self._list("floatingips"),
+        )
+
+    def _list(self, path: str, key: str | None = None) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = self._api.get(f"/v2.0/{path}").json()[key or path]
+        return items
+
+
+class DataPlane:
+    """What was applied last, and the application of what is wanted next."""
+
+    def __init__(self) -> None:
+        """Start without knowledge: the first application looks at everything."""
+        self._filter = ""
+        self._routers: dict[str, network_model.Router] = {}
+        self._bridges: set[str] = set()
+        self._ports: set[str] = set()
+
+    def apply(self, wanted: network_model.Network) -> None:
+        """Bring filter and routers to what is wanted.
+
+        :raises commands.CommandError: the kernel refused something; all the rest was done.
+        """
+        self._apply_filter(wanted)
+        failure: commands.CommandError | None = None
+        for router in wanted.routers:
+            if self._routers.get(router.id) == router:
+                continue
+            try:
+                router_namespaces.apply(router, log)
+                router_namespaces.apply_nat(router)
+            except commands.CommandError as error:
+                failure = error
+                continue
+            self._routers[router.id] = router
+        self._remove_strangers(wanted)
+        if failure:
+            raise failure
+
+    def _apply_filter(self, wanted: network_model.Network) -> None:
+        text = filter_rules.compile_filter(
+            filter_rules.Filter(wanted.ports, wanted.rules, wanted.bridges)
+        )
+        if text == self._filter:
+            return
+        fabric.apply_filter(text)
+        self._filter = text
+        ports = {port.id for port in wanted.ports}
+        new, gone = len(ports - self._ports), len(self._ports - ports)
+        log(f"filter replaced: {len(ports)} ports ({new} new, {gone} gone), "
+            f"{sum(map(len, wanted.rules.values()))} rules")
+        self._ports = ports
+
+    def _remove_strangers(self, wanted: network_model.Network) -> None:
+        """Remove routers, routers' ports and bridges that Neutron does not know any more."""
+        names = {routers.namespace_name(router.id) for router in wanted.routers}
+        for namespace in router_namespaces.existing() - names:
+            router_namespaces.remove(namespace)
+            log(f"router namespace {namespace} removed")
+        self._routers = {
+            router_id: router
+            for router_id, router in self._routers.items()
+            if routers.namespace_name(router_id) in names
+        }
+        bridges = set(wanted.bridges.values())
+        if bridges == self._bridges:
+            return
+        for link in fabric.links():
+            if link.startswith(network_model.settings.NETWORK_BRIDGE_PREFIX) and link not in bridges:
+                fabric.remove_link(link)
+                log(f"bridge {link} removed")
+        self._bridges = bridges
+
+
+def report(wanted: network_model.Network) -> None:
+    """Tell Neutron the status of what it does not know to be so."""
+    changes: dict[str, dict[str, str]] = {}
+    for (kind, item), status in wanted.wanted_statuses.items():
+        if wanted.statuses.get((kind, item)) != status:
+            changes.setdefault(kind, {})[item] = status
+    if not changes:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        try:
+            sender.sendto(json.dumps(changes).encode(), str(fabric.STATUS_SOCKET))
+        except OSError as error:
+            log(f"Neutron takes no report: {error}")
+            return
+    for kind, items in changes.items():
+        log(f"{kind}: " + ", ".join(f"{item} {status}" for item, status in items.items()))
+
+
+def listen() -> socket.socket:
+    """Open the socket that wake-ups arrive on."""
+    fabric.CHANGED_SOCKET.parent.mkdir(parents=True, exist_ok=True)
+    fabric.CHANGED_SOCKET.unlink(missing_ok=True)
+    receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    receiver.bind(str(fabric.CHANGED_SOCKET))
+    return receiver
+
+
+def wait(receiver: socket.socket, seconds: float) -> None:
+    """Wait for a wake-up, and for the burst that it belongs to; at most ``seconds``."""
+    receiver.settimeout(seconds)
+    try:
+        receiver.recv(64)
+        time.sleep(SETTLE_SECONDS)
+        receiver.setblocking(False)
+        while True:
+            receiver.recv(64)
+    except (TimeoutError, BlockingIOError):
+        return
+
+
+def main() -> int:
+    """Follow Neutron until SIGTERM."""
+
+    def leave(_number: int, _frame: types.FrameType | None) -> None:
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+    receiver = listen()
+    fabric.up()
+    neutron = Neutron(dict(os.environ))
+    data_plane = DataPlane()
+    last_error = ""
+    while True:
+        pause = REREAD_SECONDS
+        try:
+            wanted = neutron.read()
+            data_plane.apply(wanted)
+            report(wanted)
+            last_error = ""
+        except (exceptions.ClientException, commands.CommandError) as error:
+            if str(error) != last_error:
+                log(f"error, trying again: {error}")
+            last_error, pause = str(error), RETRY_SECONDS
+        wait(receiver, pause)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
