@@ -87,7 +87,10 @@ def apply_filter(text: str) -> None:
 
 def namespace_exists(name: str) -> bool:
     """Tell whether a named network namespace exists; a stale file of that name does not count."""
-    return (NETNS_DIRECTORY / name).is_mount()
+    try:
+        return (NETNS_DIRECTORY / name).stat().st_dev != NETNS_DIRECTORY.stat().st_dev
+    except FileNotFoundError:
+        return False
 
 
 def remove_namespace(name: str) -> bool:
