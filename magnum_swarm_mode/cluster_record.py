@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this driver remembers of each cluster, beside Magnum's own row.
+
+A record is written before that which it names is made, so that whoever comes after a conductor
+that died knows what to look for. Every write is a compare-and-swap on ``generation``: who acts on
+an outdated record changes nothing. A lease tells other conductors that somebody is at work on the
+cluster; taking one raises the generation, which shuts out whoever held it before.
+"""
+
+import dataclasses
+import enum
+import json
+import socket
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+import sqlalchemy as sa
+from oslo_db import api as oslo_db_api
+from oslo_db import exception as db_exception
+from oslo_db.sqlalchemy import enginefacade
+
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.db import migration, schema
+
+_TABLE = schema.CLUSTER
+_FORMAT = 1
+
+
+class Phase(enum.StrEnum):
+    """How far the making, or unmaking, of a cluster has come."""
+
+    PREPARING = "preparing"  # credentials are made
+    SUBMITTING = "submitting"  # Heat is asked for the stack; it may or may not exist
+    CREATED = "created"  # the stack exists, or did
+    ABANDONED = "abandoned"  # creation failed before there was a stack
+    DELETING = "deleting"  # the stack is asked to go
+    CLEANING = "cleaning"  # the stack is gone; credentials remain
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """The contents of a record.
+
+    :ivar owner_id: Keystone's id of the user who created the cluster.
+    :ivar phase_since: seconds since 1970 at which ``phase`` was entered.
+    :ivar trust_id: the trust through which the conductor acts for the owner.
+    :ivar node_credential_id: the application credential of the managers.
+    :ivar submitted_at: seconds since 1970 at which Heat was asked for the stack; 0 before.
+    :ivar complete_since: seconds since 1970 at which Heat was first seen to be done; 0 before.
+    :ivar watched_by_service: whether Magnum's own user was seen to see the stack.
+    :ivar unknown: what a newer release wrote and this one does not understand.
+    """
+
+    phase: Phase
+    owner_id: str
+    stack_name: str
+    phase_since: int = 0
+    stack_id: str = ""
+    trust_id: str = ""
+    node_credential_id: str = ""
+    submitted_at: int = 0
+    complete_since: int = 0
+    watched_by_service: bool = False
+    unknown: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def entering(self, phase: Phase, **changes: Any) -> "State":
+        """Return this state moved to another phase now, with other changes."""
+        return dataclasses.replace(self, phase=phase, phase_since=int(time.time()), **changes)
+
+    def to_json(self) -> str:
+        """Return the text that the table holds."""
+        known = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name != "unknown"
+        }
+        return json.dumps({**self.unknown, **known, "format": _FORMAT}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "State":
+        """Read what :meth:`to_json` wrote, also that of a newer release."""
+        values = json.loads(text)
+        values.pop("format", None)
+        names = {field.name for field in dataclasses.fields(cls)} - {"unknown"}
+        known = {name: value for name, value in values.items() if name in names}
+        known["phase"] = Phase(known["phase"])
+        unknown = {name: value for name, value in values.items() if name not in names}
+        return cls(**known, unknown=unknown)
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A row as it was read; times are seconds since 1970."""
+
+    cluster_uuid: str
+    project_id: str
+    state: State
+    generation: int
+    lease_owner: str | None
+    lease_expires: int
+    created_at: int
+    updated_at: int
+
+
+class Conflict(exceptions.Unavailable):
+    """The record was changed by somebody else since it was read."""
+
+    def __init__(self, cluster_uuid: str) -> None:
+        super().__init__(
+            f"Another conductor is at work on cluster {cluster_uuid}; try again in a minute."
+        )
+
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def _retrying(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    retrying: Callable[Arguments, Result] = oslo_db_api.wrap_db_retry(
+        max_retries=5,
+        retry_interval=0.2,
+        inc_retry_interval=True,
+        max_retry_interval=2,
+        retry_on_deadlock=True,
+        retry_on_disconnect=True,
+    )(function)
+    return retrying
+
+
+class Store:
+    """The table of records, in Magnum's database.
+
+    :param engine: a SQLAlchemy engine; Magnum's own, looked up at each use, when None.
+    """
+
+    def __init__(self, engine: Any = None) -> None:
+        self._given_engine = engine
+
+    @property
+    def _engine(self) -> Any:
+        engine = self._given_engine or enginefacade.writer.get_engine()
+        migration.ensure(engine)
+        return engine
+
+    @_retrying
+    def get(self, cluster_uuid: str) -> Record | None:
+        """Return the record of a cluster, or None."""
+        with self._engine.connect() as connection:
+            return _select(connection, cluster_uuid)
+
+    @_retrying
+    def insert(self, cluster_uuid: str, project_id: str, state: State, lease: int = 0) -> Record:
+        """Add a record, together with a lease of so many seconds.
+
+        :raises Conflict: when there is one already.
+        """
+        now = int(time.time())
+        record = Record(
+            cluster_uuid=cluster_uuid,
+            project_id=project_id,
+            state=state,
+            generation=1,
+            lease_owner=_new_owner() if lease else None,
+            lease_expires=now + lease if lease else 0,
+            created_at=now,
+            updated_at=now,
+        )
+        values = {**vars(record), "state": state.to_json()}
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(sa.insert(_TABLE).values(**values))
+        except (db_exception.DBDuplicateEntry, sa.exc.IntegrityError) as error:
+            raise Conflict(cluster_uuid) from error
+        return record
+
+    @_retrying
+    def write(self, record: Record, state: State) -> Record:
+        """Replace the state, provided that nobody changed the record since it was read.
+
+        :raises Conflict: when somebody did, or removed it.
+        """
+        now = int(time.time())
+        with self._engine.begin() as connection:
+            result = connection.execute(
+                sa.update(_TABLE)
+                .where(_unchanged(record))
+                .values(state=state.to_json(), generation=record.generation + 1, updated_at=now)
+            )
+        if result.rowcount != 1:
+            raise Conflict(record.cluster_uuid)
+        return dataclasses.replace(
+            record, state=state, generation=record.generation + 1, updated_at=now
+        )
+
+    @_retrying
+    def delete(self, record: Record) -> None:
+        """Remove the record, provided that nobody changed it since it was read.
+
+        :raises Conflict: when somebody did, or removed it.
+        """
+        with self._engine.begin() as connection:
+            result = connection.execute(sa.delete(_TABLE).where(_unchanged(record)))
+        if result.rowcount != 1:
+            raise Conflict(record.cluster_uuid)
+
+    @_retrying
+    def lease(self, cluster_uuid: str, seconds: int) -> Record | None:
+        """Take the cluster for so many seconds.
+
+        :returns: the record under the new lease; None when there is no record or it is taken.
+        """
+        now = int(time.time())
+        owner = _new_owner()
+        with self._engine.begin() as connection:
+            result = connection.execute(
+                sa.update(_TABLE)
+                .where(_TABLE.c.cluster_uuid == cluster_uuid, _TABLE.c.lease_expires <= now)
+                .values(
+                    lease_owner=owner,
+                    lease_expires=now + seconds,
+                    generation=_TABLE.c.generation + 1,
+                )
+            )
+            return _select(connection, cluster_uuid) if result.rowcount == 1 else None
+
+    @_retrying
+    def release(self, record: Record) -> None:
+        """End a lease early; one that was lost meanwhile is left to its new holder."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                sa.update(_TABLE)
+                .where(
+                    _TABLE.c.cluster_uuid == record.cluster_uuid,
+                    _TABLE.c.lease_owner == record.lease_owner,
+                )
+                .values(lease_owner=None, lease_expires=0)
+            )
+
+    @_retrying
+    def known(self, cluster_uuids: list[str]) -> set[str]:
+        """Return those of the given uuids that have a record."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(
+                sa.select(_TABLE.c.cluster_uuid).where(_TABLE.c.cluster_uuid.in_(cluster_uuids))
+            )
+            return {row.cluster_uuid for row in rows}
+
+    @_retrying
+    def change_cluster(
+        self, cluster_uuid: str, expected_status: str, changes: Mapping[str, Any]
+    ) -> bool:
+        """Change columns of Magnum's own row, provided that it still has the expected status.
+
+        Magnum saves without looking, so a status that a user's delete has just set would be
+        overwritten by a poll that began earlier.
+
+        :returns: whether the row was changed.
+        """
+        from magnum.db.sqlalchemy import models  # its database layer is not for the API process
+
+        table = models.Cluster.__table__
+        with self._engine.begin() as connection:
+            result = connection.execute(
+                sa.update(table)
+                .where(table.c.uuid == cluster_uuid, table.c.status == expected_status)
+                .values(**changes)
+            )
+        # MySQL counts rows that were found unless told otherwise, as SQLAlchemy does tell it.
+        return bool(result.rowcount == 1)
+
+
+def _new_owner() -> str:
+    return f"{socket.gethostname()}/{uuid.uuid4()}"[-255:]
+
+
+def _unchanged(record: Record) -> Any:
+    return sa.and_(
+        _TABLE.c.cluster_uuid == record.cluster_uuid, _TABLE.c.generation == record.generation
+    )
+
+
+def _select(connection: Any, cluster_uuid: str) -> Record | None:
+    row = (
+        connection.execute(sa.select(_TABLE).where(_TABLE.c.cluster_uuid == cluster_uuid))
+        .mappings()
+        .first()
+    )
+    if row is None:
+        return None
+    return Record(**{**row, "state": State.from_json(row["state"])})

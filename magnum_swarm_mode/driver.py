@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: ARG002 - the names of the parameters are Magnum's
+"""The class that Magnum calls; what it does is in ``lifecycle`` and ``monitor``."""
+
+from typing import Any
+
+from magnum.common import exception as magnum_exception
+from magnum.drivers.common import driver
+from oslo_log import log as logging
+
+from magnum_swarm_mode import conf, exceptions, registration
+from magnum_swarm_mode.lifecycle import Lifecycle
+from magnum_swarm_mode.monitor import SwarmModeMonitor
+
+LOG = logging.getLogger(__name__)
+
+registration.register()
+conf.register_opts(conf.CONF)
+
+
+class Driver(driver.Driver):
+    """Docker Swarm mode on virtual machines with Debian or Ubuntu."""
+
+    @property
+    def provides(self) -> list[dict[str, str]]:
+        """The kinds of cluster that this driver makes."""
+        return [
+            {"server_type": "vm", "os": distribution, "coe": "swarm-mode"}
+            for distribution in ("ubuntu", "debian")
+        ]
+
+    def create_cluster(self, context: Any, cluster: Any, cluster_create_timeout: int) -> None:
+        """Ask Heat for the cluster; raises what its ``status_reason`` shall say."""
+        with _logged(cluster):
+            Lifecycle().create(context, cluster, cluster_create_timeout or 0)
+
+    def update_cluster_status(
+        self, context: Any, cluster: Any, use_admin_ctx: bool = False
+    ) -> None:
+        """Bring a cluster in progress up to date."""
+        with _logged(cluster):
+            Lifecycle().poll(context, cluster)
+
+    def delete_cluster(self, context: Any, cluster: Any) -> None:
+        """Start to delete the cluster; raises what its ``status_reason`` shall say."""
+        with _logged(cluster):
+            Lifecycle().delete(context, cluster)
+
+    def get_monitor(self, context: Any, cluster: Any) -> SwarmModeMonitor:
+        """Return what reads the cluster's health and use."""
+        return SwarmModeMonitor(context, cluster)
+
+    def get_scale_manager(self, context: Any, osclient: Any, cluster: Any) -> None:
+        """Return None: nothing chooses nodes to remove yet."""
+        return
+
+    def update_cluster(
+        self,
+        context: Any,
+        cluster: Any,
+        scale_manager: Any = None,
+        rollback: bool = False,
+    ) -> None:
+        """Refuse: a second line behind the API, which refuses first."""
+        raise _not_offered("Changing the number of nodes of")
+
+    def resize_cluster(
+        self,
+        context: Any,
+        cluster: Any,
+        resize_manager: Any,
+        node_count: int,
+        nodes_to_remove: Any,
+        nodegroup: Any = None,
+    ) -> None:
+        """Refuse, as :meth:`update_cluster`."""
+        raise _not_offered("Resizing")
+
+    def upgrade_cluster(
+        self,
+        context: Any,
+        cluster: Any,
+        cluster_template: Any,
+        max_batch_size: int,
+        nodegroup: Any,
+        scale_manager: Any = None,
+        rollback: bool = False,
+    ) -> None:
+        """Refuse, as :meth:`update_cluster`."""
+        raise _not_offered("Upgrading")
+
+    def create_nodegroup(self, context: Any, cluster: Any, nodegroup: Any) -> None:
+        """Refuse, as :meth:`update_cluster`."""
+        raise _not_offered("Adding a node group to")
+
+    def update_nodegroup(self, context: Any, cluster: Any, nodegroup: Any) -> None:
+        """Refuse, as :meth:`update_cluster`."""
+        raise _not_offered("Changing a node group of")
+
+    def delete_nodegroup(self, context: Any, cluster: Any, nodegroup: Any) -> None:
+        """Refuse, as :meth:`update_cluster`."""
+        raise _not_offered("Deleting a node group of")
+
+    def create_federation(self, context: Any, federation: Any) -> None:
+        """Refuse: swarms do not federate."""
+        raise _not_offered("Federating")
+
+    def update_federation(self, context: Any, federation: Any) -> None:
+        """Refuse: swarms do not federate."""
+        raise _not_offered("Federating")
+
+    def delete_federation(self, context: Any, federation: Any) -> None:
+        """Refuse: swarms do not federate."""
+        raise _not_offered("Federating")
+
+    def rotate_ca_certificate(self, context: Any, cluster: Any) -> None:
+        """Refuse, as :meth:`update_cluster`."""
+        raise _not_offered("Rotating the CA of")
+
+    def rotate_credential(self, context: Any, cluster: Any) -> None:
+        """Refuse, as :meth:`update_cluster`."""
+        raise _not_offered("Rotating the credential of")
+
+
+def _not_offered(what: str) -> Exception:
+    """Return the error that Magnum's handlers know to change nothing for, where they know one."""
+    error: Exception = magnum_exception.NotSupported(
+        f"{what} a swarm-mode cluster is not offered in this release."
+    )
+    return error
+
+
+class _logged:  # noqa: N801 - a context manager reads like a function
+    """Puts the operator's sentence into the log; the user's goes where Magnum puts it."""
+
+    def __init__(self, cluster: Any) -> None:
+        self._uuid = cluster.uuid
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, exceptions.SwarmModeError):
+            LOG.error("Cluster %s: %s", self._uuid, error.operator_message)

@@ -1,0 +1,623 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Creates, watches and deletes a cluster; the thin code around what ``status`` decides.
+
+A conductor may die after any line. So the record is written before that which it names is made,
+what is made can be found again from the cluster's uuid alone, and each step may be done twice.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from keystoneauth1 import exceptions as keystone_exceptions
+from magnum.common import cert_manager as certificate_backend
+from magnum.conductor.handlers.common import cert_manager
+from oslo_log import log as logging
+
+from magnum_swarm_mode import (
+    address_pools,
+    cloud,
+    credentials,
+    docker_api,
+    exceptions,
+    heat,
+    labels,
+    networks,
+    stack_parameters,
+    status,
+)
+from magnum_swarm_mode.cluster_record import Conflict, Phase, Record, State, Store
+from magnum_swarm_mode.status import Action, Decision, Seen
+
+CONF = cloud.CONF
+LOG = logging.getLogger(__name__)
+
+# How long one conductor has a cluster to itself: longer than one poll takes at worst.
+_POLL_LEASE_SECONDS = 180
+_MARK_ATTEMPTS = 10
+
+SWARMS = docker_api.Pool()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """What is known before anything is made."""
+
+    endpoints: cloud.Endpoints
+    fixed_network: networks.FixedNetwork | None
+    labels: labels.Labels
+    address_pool: str
+    ca_certificate: str
+    openstack_ca: str | None
+
+
+class Lifecycle:
+    """What the driver does to clusters.
+
+    :param store: the table of records.
+    """
+
+    def __init__(self, store: Store | None = None) -> None:
+        self._store = store or Store()
+
+    # Creation
+
+    def create(self, context: Any, cluster: Any, timeout_minutes: int) -> None:
+        """Ask Heat for a cluster, with the token of the user who wants it.
+
+        :raises SwarmModeError: with a sentence for the user; what was made is undone by then, or
+            remembered and undone when the cluster is deleted.
+        """
+        session = cloud.user_session(context)
+        plan = _plan(context, session, cluster)
+        record = self._begin(session, cluster)
+        if record is None:
+            return
+        try:
+            self._make(session, cluster, plan, record, timeout_minutes)
+        except Conflict:
+            # A user's delete has begun meanwhile and may already have looked for what is here.
+            LOG.info("Cluster %s is deleted while it is created", cluster.uuid)
+            self._undo(session, cluster, None)
+        except Exception as error:
+            LOG.warning("Creating cluster %s failed: %s", cluster.uuid, _for_operator(error))
+            self._undo(session, cluster, self._store.get(cluster.uuid))
+            if isinstance(error, exceptions.SwarmModeError):
+                raise
+            raise exceptions.SwarmModeError(
+                "The cluster could not be created for a reason that the operator finds in the log "
+                f"of magnum-conductor ({type(error).__name__}).",
+                str(error),
+            ) from error
+
+    def _begin(self, session: Any, cluster: Any) -> Record | None:
+        """Write the record; None when there is nothing to make (any more)."""
+        state = State(
+            phase=Phase.PREPARING,
+            owner_id=session.get_user_id(),
+            stack_name=stack_parameters.stack_name(cluster),
+            phase_since=int(time.time()),
+        )
+        seconds = status.PREPARE_SECONDS
+        with contextlib.suppress(Conflict):
+            return self._store.insert(cluster.uuid, cluster.project_id, state, lease=seconds)
+        record = self._store.lease(cluster.uuid, seconds)
+        if record is None:
+            raise Conflict(cluster.uuid)
+        if record.state.phase in (Phase.DELETING, Phase.CLEANING, Phase.CREATED):
+            cluster.stack_id = record.state.stack_id or None
+            self._store.release(record)
+            return None
+        return record
+
+    def _make(
+        self, session: Any, cluster: Any, plan: _Plan, record: Record, timeout_minutes: int
+    ) -> None:
+        heat_api = _heat(session)
+        name = record.state.stack_name
+        # An earlier attempt may have got as far as Heat.
+        found = heat_api.get(name) if record.state.submitted_at else None
+        if found is None:
+            trust_id = credentials.create_trust(session, cluster.uuid, _trustee_id())
+            record = self._store.write(
+                record, record.state.entering(Phase.PREPARING, trust_id=trust_id)
+            )
+            node = credentials.create_node_credential(
+                session, cluster.uuid, plan.endpoints.magnum_url
+            )
+            request = _request(cluster, plan, node, timeout_minutes)
+            record = self._store.write(
+                record,
+                record.state.entering(
+                    Phase.SUBMITTING,
+                    node_credential_id=node.id,
+                    submitted_at=int(time.time()),
+                ),
+            )
+            stack_id = _submit(heat_api, request, name, timeout_minutes)
+        else:
+            stack_id = found.id
+        record = self._store.write(record, record.state.entering(Phase.CREATED, stack_id=stack_id))
+        cluster.stack_id = stack_id
+        self._store.release(record)
+
+    def _undo(self, session: Any, cluster: Any, record: Record | None) -> None:
+        """Unmake what a failed creation has made; what cannot be unmade now stays in the record."""
+        name = stack_parameters.stack_name(cluster)
+        try:
+            heat_api = _heat(session)
+            stack_is_there = heat_api.get(name) is not None
+            if stack_is_there:
+                heat_api.delete(name)
+            if record is not None:
+                record = self._store.write(
+                    record,
+                    record.state.entering(
+                        Phase.DELETING if stack_is_there else Phase.ABANDONED,
+                    ),
+                )
+            if not stack_is_there:
+                self._revoke(cluster, _owner(record, cluster), [lambda: session])
+        except Exception as error:
+            LOG.warning(
+                "Undoing the creation of cluster %s is left to its deletion: %s",
+                cluster.uuid,
+                _for_operator(error),
+            )
+        if record is not None:
+            self._store.release(record)
+
+    # Deletion
+
+    def delete(self, context: Any, cluster: Any) -> None:
+        """Start to delete a cluster, whoever asks and however far it had come.
+
+        :raises SwarmModeError: with a sentence for the user; it may be asked again.
+        """
+        record = self._mark_deleting(cluster)
+        SWARMS.forget(cluster.uuid)
+        if record.state.phase is not Phase.CLEANING:
+            try:
+                self._delete_stack(context, cluster, record)
+            except exceptions.Unavailable as error:
+                if not record.state.trust_id:
+                    raise
+                # The trust lets the next poll ask again, which no user needs to do then.
+                LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
+        owner_id = record.state.owner_id
+        if cloud.has_token(context) and context.user_id == owner_id:
+            # The owner's own token may do what Magnum's user perhaps may not.
+            try:
+                self._revoke_node(cluster, owner_id, [lambda: cloud.user_session(context)])
+            except exceptions.SwarmModeError as error:
+                LOG.info("Cluster %s: %s", cluster.uuid, error.operator_message)
+
+    def _mark_deleting(self, cluster: Any) -> Record:
+        for _ in range(_MARK_ATTEMPTS):
+            record = self._store.get(cluster.uuid)
+            try:
+                if record is None:
+                    state = State(
+                        phase=Phase.DELETING,
+                        owner_id=cluster.user_id or "",
+                        stack_name=stack_parameters.stack_name(cluster),
+                        phase_since=int(time.time()),
+                        stack_id=cluster.stack_id or "",
+                    )
+                    return self._store.insert(cluster.uuid, cluster.project_id, state)
+                if record.state.phase is Phase.CLEANING:
+                    return record
+                state = record.state.entering(
+                    Phase.DELETING, stack_id=record.state.stack_id or cluster.stack_id or ""
+                )
+                return self._store.write(record, state)
+            except Conflict:
+                continue
+        raise Conflict(cluster.uuid)
+
+    def _delete_stack(self, context: Any, cluster: Any, record: Record) -> None:
+        state = record.state
+        problems = []
+        for who, session in _heat_sessions(context, cluster, state):
+            foreign = who == _SERVICE
+            target = state.stack_id if foreign else state.stack_name
+            if not target:
+                continue
+            try:
+                heat_api = _heat(session)
+                stack = heat_api.get(target)
+                if stack is None and not foreign and state.stack_id:
+                    # Made by an older release, or renamed: the id is as good.
+                    target = state.stack_id
+                    stack = heat_api.get(target)
+                if stack is None and foreign:
+                    problems.append(f"{who}: sees no stack {target}")
+                    continue
+                if stack is not None and stack.status != "DELETE_COMPLETE":
+                    heat_api.delete(target)
+                self._note_who_watches(record, who)
+                return
+            except heat.NotAllowed as error:
+                problems.append(f"{who}: {error.operator_message}")
+        if not state.stack_id and not state.submitted_at:
+            return
+        raise exceptions.SwarmModeError(
+            "The cluster's Heat stack cannot be deleted with the rights of the cluster's creator "
+            "(deleted, disabled or no longer in the project?), nor with Magnum's. A member of the "
+            "project must delete the cluster.",
+            f"stack {state.stack_name} of project {cluster.project_id}: {'; '.join(problems)}",
+        )
+
+    def _note_who_watches(self, record: Record, who: str) -> None:
+        """Learn whether Magnum's own user can watch a stack that the trust cannot."""
+        if who == _TRUST or not record.state.stack_id:
+            return
+        sees = who == _SERVICE
+        if not sees:
+            unseen = (exceptions.SwarmModeError, keystone_exceptions.ClientException)
+            with contextlib.suppress(*unseen):
+                sees = _heat(cloud.service_session()).get(record.state.stack_id) is not None
+        with contextlib.suppress(Conflict):
+            state = dataclasses.replace(record.state, watched_by_service=sees)
+            self._store.write(record, state)
+
+    # Watching
+
+    def poll(self, context: Any, cluster: Any) -> None:
+        """Bring the status of a cluster in progress up to date.
+
+        Every conductor does this every ten seconds for every such cluster; the record's lease lets
+        one of them act. ``context`` has no token.
+        """
+        record = self._store.lease(cluster.uuid, _POLL_LEASE_SECONDS)
+        if record is None:
+            if self._store.get(cluster.uuid) is None:
+                self._poll_without_record(cluster)
+            return
+        try:
+            self._step(context, cluster, record)
+        except Conflict:
+            LOG.debug("Cluster %s was changed during a poll", cluster.uuid)
+        finally:
+            self._store.release(record)
+
+    def _poll_without_record(self, cluster: Any) -> None:
+        if cluster.status == "DELETE_IN_PROGRESS":
+            # The record goes last, so this cluster was cleaned up by a conductor that then died.
+            _remember(cluster, {"status": "DELETE_COMPLETE", "status_reason": None})
+            return
+        age = time.time() - cluster.created_at.timestamp() if cluster.created_at else 0.0
+        if cluster.status == "CREATE_IN_PROGRESS" and age > status.PREPARE_SECONDS:
+            self._change(
+                cluster,
+                Decision(
+                    "CREATE_FAILED",
+                    "The making of the cluster was interrupted before it began; delete the cluster "
+                    "and create it again.",
+                ),
+            )
+
+    def _step(self, context: Any, cluster: Any, record: Record) -> None:
+        seen, stack, heat_api = self._look(context, cluster, record)
+        state = record.state
+        if stack is not None and not state.stack_id:
+            state = dataclasses.replace(state, stack_id=stack.id)
+        found: dict[str, Any] = {}
+        if stack is not None and status.is_made(seen):
+            state = dataclasses.replace(state, complete_since=state.complete_since or seen.now)
+            problem, found = self._ask_docker(cluster, stack)
+            seen = dataclasses.replace(seen, docker_problem=problem, state=state)
+        decision = status.decide(seen)
+        if decision.action is Action.DELETE_STACK and heat_api is not None and stack is not None:
+            heat_api.delete(stack.id)
+        if decision.action is Action.CLEAN_UP:
+            self._clean_up(context, cluster, record)
+            return
+        if decision.status != cluster.status or state != record.state:
+            # Whoever marked the cluster for deletion meanwhile wins here.
+            record = self._store.write(record, state)
+        self._change(cluster, decision, stack, found)
+
+    def _look(
+        self, context: Any, cluster: Any, record: Record
+    ) -> tuple[Seen, heat.Stack | None, heat.Heat | None]:
+        state = record.state
+        seen = Seen(cluster_status=cluster.status, state=state, now=int(time.time()))
+        if state.phase in (Phase.CLEANING, Phase.ABANDONED):
+            return seen, None, None
+        if state.phase is Phase.DELETING and not (state.stack_id or state.submitted_at):
+            return seen, None, None
+        problems = []
+        for who, session in _heat_sessions(context, cluster, state):
+            foreign = who == _SERVICE
+            if foreign and not state.stack_id:
+                continue
+            try:
+                heat_api = _heat(session)
+                stack = heat_api.get(state.stack_id or state.stack_name)
+                if stack is None and foreign and not state.watched_by_service:
+                    problems.append(f"{who}: sees no stack {state.stack_id}")
+                    continue
+                return self._described(seen, cluster, stack, heat_api), stack, heat_api
+            except heat.NotAllowed as error:
+                problems.append(f"{who}: {error.operator_message}")
+            except exceptions.Unavailable as error:
+                LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
+                return dataclasses.replace(seen, blind=error.user_message), None, None
+        LOG.warning("Cluster %s cannot be watched: %s", cluster.uuid, "; ".join(problems))
+        blind = (
+            "Heat does not show the cluster's stack to Magnum any more: the rights of the "
+            "cluster's creator are gone. A member of the project can delete the cluster."
+        )
+        return dataclasses.replace(seen, blind=blind), None, None
+
+    def _described(
+        self, seen: Seen, cluster: Any, stack: heat.Stack | None, heat_api: heat.Heat
+    ) -> Seen:
+        if stack is None:
+            return seen
+        failure, progress = None, ""
+        if stack.status.endswith("_FAILED"):
+            failure = heat_api.failure_reason(stack.id) or stack.reason
+        elif stack.status == "CREATE_IN_PROGRESS" and seen.cluster_status == "CREATE_IN_PROGRESS":
+            with contextlib.suppress(exceptions.SwarmModeError):
+                progress = status.progress(
+                    {"managers": cluster.master_count, "workers": cluster.node_count},
+                    heat_api.signals(stack.id),
+                )
+        return dataclasses.replace(
+            seen, stack_status=stack.status, failure=failure, progress=progress
+        )
+
+    def _ask_docker(self, cluster: Any, stack: heat.Stack) -> tuple[str, dict[str, Any]]:
+        """Return why the Docker API gives no answer, and else what the cluster's row shall say."""
+        addresses = [str(address) for address in stack.outputs.get("manager_addresses") or ()]
+        try:
+            engine = swarm_of(cluster, addresses).engine()
+        except exceptions.SwarmModeError as error:
+            return error.user_message, {}
+        host = stack.outputs.get("api_address") or addresses[0]
+        return "", {
+            "api_address": docker_api.url(str(host)),
+            # Swarm mode is a part of the engine and has no version of its own.
+            "coe_version": engine.version,
+            "container_version": engine.version,
+        }
+
+    def _clean_up(self, context: Any, cluster: Any, record: Record) -> None:
+        """Revoke and remove what was made beside the stack, which is gone."""
+        if record.state.phase is not Phase.CLEANING:
+            record = self._store.write(record, record.state.entering(Phase.CLEANING))
+        sessions: list[Callable[[], Any]] = []
+        if cloud.has_token(context):
+            sessions.append(functools.partial(cloud.user_session, context))
+        try:
+            self._revoke(cluster, record.state.owner_id, sessions, record.state.trust_id)
+            _delete_certificates(cluster)
+        except exceptions.Unavailable as error:
+            self._change(cluster, Decision("DELETE_IN_PROGRESS", error.user_message))
+            return
+        except exceptions.SwarmModeError as error:
+            LOG.error("Cluster %s: %s", cluster.uuid, error.operator_message)
+            self._change(cluster, Decision("DELETE_FAILED", error.user_message))
+            return
+        self._store.delete(record)
+        # Magnum removes its own row when it sees this; it need not be saved.
+        _remember(cluster, {"status": "DELETE_COMPLETE", "status_reason": None})
+
+    def _revoke_node(self, cluster: Any, owner_id: str, sessions: list[Callable[[], Any]]) -> None:
+        credentials.revoke_node_credential(sessions, owner_id, cluster.uuid)
+
+        def living(uuids: list[str]) -> set[str]:
+            return self._store.known([uuid for uuid in uuids if uuid != cluster.uuid])
+
+        rule_sessions = [*sessions, cloud.system_session]
+        credentials.remove_access_rules(rule_sessions, owner_id, _magnum_prefix(), living)
+
+    def _revoke(
+        self,
+        cluster: Any,
+        owner_id: str,
+        sessions: list[Callable[[], Any]],
+        trust_id: str = "",
+    ) -> None:
+        if not owner_id:
+            return
+        trust = [functools.partial(cloud.trust_session, trust_id)] if trust_id else []
+        self._revoke_node(cluster, owner_id, [*sessions, cloud.service_session, *trust])
+        credentials.revoke_trust(
+            [*sessions, cloud.service_session, *trust], owner_id, cluster.uuid, _trustee_id()
+        )
+
+    # Writing Magnum's rows
+
+    def _change(
+        self,
+        cluster: Any,
+        decision: Decision,
+        stack: heat.Stack | None = None,
+        found: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write a decision to Magnum's rows, unless its status was changed since it was read."""
+        values = {"status": decision.status, "status_reason": decision.reason, **(found or {})}
+        if stack is not None:
+            values["stack_id"] = stack.id
+        changes = {name: value for name, value in values.items() if getattr(cluster, name) != value}
+        if not changes:
+            return
+        if not self._store.change_cluster(cluster.uuid, cluster.status, changes):
+            LOG.debug("Cluster %s has another status than was polled", cluster.uuid)
+            return
+        _remember(cluster, changes)
+        for group in cluster.nodegroups:
+            group.status = decision.status
+            group.status_reason = decision.reason
+            if stack is not None:
+                group.stack_id = stack.id
+            if decision.action is Action.COMPLETE and stack is not None:
+                group.node_addresses = _addresses(group, stack)
+            group.save()
+
+
+_TRUST, _CALLER, _SERVICE = "the creator's trust", "the caller", "Magnum's user"
+
+
+def _heat_sessions(context: Any, cluster: Any, state: State) -> Iterator[tuple[str, Any]]:
+    """Yield sessions that may reach the cluster's stack, the best first.
+
+    Magnum's own user sees it in another project, if at all, and there only by its id.
+    """
+    if state.trust_id:
+        session = cloud.trust_session(state.trust_id)
+        try:
+            with cloud.keystone_errors("Keystone"):
+                session.get_token()
+            yield _TRUST, session
+        except keystone_exceptions.ClientException as error:
+            LOG.info("Trust of cluster %s is of no use any more: %s", cluster.uuid, error)
+    if cloud.has_token(context) and context.project_id == cluster.project_id:
+        yield _CALLER, cloud.user_session(context)
+    yield _SERVICE, cloud.service_session()
+
+
+def _heat(session: Any) -> heat.Heat:
+    return heat.Heat(session, region_name=cloud.region_name(), interface=cloud.interface())
+
+
+def _plan(context: Any, session: Any, cluster: Any) -> _Plan:
+    """Find out everything that can be without making anything."""
+    template = cluster.cluster_template
+    parsed = labels.parse(cluster.labels or {}, CONF.swarm_mode)
+    endpoints = cloud.node_endpoints(session)
+    fixed = networks.resolve(
+        session,
+        cloud.region_name(),
+        cloud.interface(),
+        cluster.fixed_network or template.fixed_network,
+        cluster.fixed_subnet or template.fixed_subnet,
+    )
+    taken = [
+        fixed.cidr if fixed else stack_parameters.MADE_SUBNET_CIDR,
+        *(template.dns_nameserver or "").replace(",", " ").split(),
+        *cloud.addresses_of((endpoints.auth_url, endpoints.magnum_url)),
+        *address_pools.DOCKER_BRIDGES,
+    ]
+    pool = parsed.swarm_address_pool
+    if pool:
+        address_pools.refuse_overlap(pool, taken)
+    else:
+        pool = address_pools.choose_address_pool(CONF.swarm_mode.address_pools, taken)
+    certificate = cert_manager.get_cluster_ca_certificate(cluster, context=context)
+    return _Plan(
+        endpoints=endpoints,
+        fixed_network=fixed,
+        labels=parsed,
+        address_pool=pool,
+        ca_certificate=_text(certificate.get_certificate()),
+        openstack_ca=cloud.openstack_ca(),
+    )
+
+
+def _request(
+    cluster: Any, plan: _Plan, node: stack_parameters.NodeCredential, timeout_minutes: int
+) -> stack_parameters.StackRequest:
+    return stack_parameters.build(
+        stack_parameters.from_magnum(
+            cluster,
+            cluster.cluster_template,
+            plan.labels,
+            ca_certificate=plan.ca_certificate,
+            magnum_url=plan.endpoints.magnum_url,
+            auth_url=plan.endpoints.auth_url,
+            region_name=cloud.region_name(),
+            node_credential=node,
+            fixed_network=plan.fixed_network,
+            openstack_ca=plan.openstack_ca,
+            address_pool=plan.address_pool,
+            timeout_minutes=timeout_minutes,
+        )
+    )
+
+
+def _submit(
+    heat_api: heat.Heat, request: stack_parameters.StackRequest, name: str, timeout_minutes: int
+) -> str:
+    try:
+        return heat_api.create(request, name, timeout_minutes)
+    except exceptions.Unavailable:
+        # The answer may have been lost on its way.
+        stack = heat_api.get(name)
+        if stack is None:
+            raise
+        return stack.id
+
+
+def swarm_of(cluster: Any, addresses: list[str]) -> docker_api.Swarm:
+    """Return kept connections to a cluster's managers at ``addresses``."""
+
+    def make() -> docker_api.Swarm:
+        admin = cloud.admin_context()
+        ca = cert_manager.get_cluster_ca_certificate(cluster, context=admin)
+        own = cert_manager.get_cluster_magnum_cert(cluster, context=admin)
+        identity = docker_api.Identity(
+            ca=_text(ca.get_certificate()),
+            certificate=_text(own.get_certificate()),
+            key=_text(own.get_decrypted_private_key()),
+        )
+        return docker_api.Swarm(addresses, identity, CONF.swarm_mode.docker_api_timeout)
+
+    key = (cluster.uuid, cluster.ca_cert_ref, cluster.magnum_cert_ref, tuple(addresses))
+    return SWARMS.get(key, make)
+
+
+def _trustee_id() -> str:
+    with cloud.keystone_errors("Keystone"):
+        return str(cloud.service_session().get_user_id())
+
+
+def _magnum_prefix() -> str:
+    url = cloud.node_endpoints(cloud.service_session()).magnum_url
+    return urllib.parse.urlsplit(url).path.removesuffix("/v1").rstrip("/")
+
+
+def _delete_certificates(cluster: Any) -> None:
+    """Delete those certificates that Magnum itself forgets to."""
+    manager = certificate_backend.get_backend().CertManager
+    for name in ("etcd_ca_cert_ref", "front_proxy_ca_cert_ref"):
+        reference = getattr(cluster, name, None)
+        if not reference:
+            continue
+        try:
+            manager.delete_cert(reference, resource_ref=cluster.uuid, context=cloud.admin_context())
+        except Exception as error:
+            # Gone already, after a conductor died here; Magnum does not stop at its own either.
+            LOG.info("Certificate %s of cluster %s: %s", reference, cluster.uuid, error)
+
+
+def _owner(record: Record | None, cluster: Any) -> str:
+    return record.state.owner_id if record else cluster.user_id or ""
+
+
+def _remember(cluster: Any, changes: Mapping[str, Any]) -> None:
+    for name, value in changes.items():
+        setattr(cluster, name, value)
+    cluster.obj_reset_changes(list(changes))
+
+
+def _addresses(group: Any, stack: heat.Stack) -> list[str]:
+    output = "manager_addresses" if group.role == "master" else "worker_addresses"
+    return [str(address) for address in stack.outputs.get(output) or ()]
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _for_operator(error: BaseException) -> str:
+    if isinstance(error, exceptions.SwarmModeError):
+        return error.operator_message
+    return f"{type(error).__name__}: {error}"
