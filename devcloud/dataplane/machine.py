@@ -181,7 +181,7 @@ class Machine:
         leader = self.leader
         if leader is None:
             raise MachineError(f"machine {self.uuid} is off")
-        enter = ("nsenter", f"--target={leader}", "--all", "--wd=/", "--")
+        enter = ("nsenter", f"--target={leader}", "--all", "--root", "--wd", "--")
         return commands.run(*enter, *command, timeout=timeout)
 
     # -- changes ----------------------------------------------------------------------------------
