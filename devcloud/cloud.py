@@ -96,30 +96,40 @@ def _ports_in_the_way() -> str | None:
     return preflight.ports_complaint(wanted)
 
 
-def _bring_up(
-    services: Sequence[Service], progress: Progress, *, wait: bool = True
-) -> list[Service]:
+def _bring_up(services: Sequence[Service]) -> list[Service]:
     """Start those services that do not run as they should; return what was started."""
     changed = []
     for service in services:
         record = processes.running(service.name)
         if record is None or record.fingerprint != service.fingerprint:
             changed.append(service)
-    if not changed:
-        return []
-    processes.stop([service.name for service in changed], max(s.stop_seconds for s in changed))
+    if changed:
+        processes.stop([service.name for service in changed], max(s.stop_seconds for s in changed))
     for service in changed:
         processes.start(service)
-    if wait:
-        _wait(changed, progress)
     return changed
 
 
-def _wait(services: Sequence[Service], progress: Progress) -> None:
+def _wait(services: Sequence[Service], progress: Progress) -> list[DevcloudError]:
+    """Wait for each service's answer; return what went wrong instead of stopping there."""
+    errors = []
     for service in services:
         if service.address:
-            with progress.step(service.name):
-                readiness.wait(service, _START_SECONDS)
+            try:
+                with progress.step(service.name):
+                    readiness.wait(service, _START_SECONDS)
+            except DevcloudError as error:
+                errors.append(error)
+    return errors
+
+
+def _start_and_wait(services: Sequence[Service]) -> None:
+    """Start what does not run and wait for it, without a step of its own.
+
+    :raises DevcloudError: one of them does not come up.
+    """
+    for service in _bring_up(services):
+        readiness.wait(service, _START_SECONDS)
 
 
 def _start_infrastructure(secrets: dict[str, str], progress: Progress) -> None:
@@ -127,9 +137,8 @@ def _start_infrastructure(secrets: dict[str, str], progress: Progress) -> None:
     with progress.step("database and message queue"):
         infrastructure.prepare_database()
         infrastructure.prepare_rabbit(secrets)
-        quiet = Progress(stream=(settings.LOG / "up.log").open("a", encoding="utf-8"))
-        _bring_up([infrastructure.epmd(), infrastructure.memcached()], quiet)
-        _bring_up([infrastructure.database(), infrastructure.rabbit()], quiet)
+        _start_and_wait([infrastructure.epmd(), infrastructure.memcached()])
+        _start_and_wait([infrastructure.database(), infrastructure.rabbit()])
         infrastructure.create_databases(secrets)
 
 
@@ -153,7 +162,8 @@ def _make_state(
         tables = None
         if not state.is_done("tables", version):
             tables = pool.submit(openstack_services.sync_databases, secrets["database"], progress)
-        _bring_up([keystone], progress)
+        with progress.step("keystone"):
+            _start_and_wait([keystone])
         if not state.is_done("identity", version):
             with progress.step("users and catalog"):
                 _run_module("devcloud.services.identity")
@@ -234,11 +244,17 @@ def up(progress: Progress) -> None:
     _start_infrastructure(secrets, progress)
     _make_state(secrets, versions.environment, progress, catalogue.keystone())
     apis, workers = catalogue.apis(), catalogue.workers()
-    started = _bring_up(apis, progress, wait=False)
-    _bring_up(workers, progress, wait=False)
-    _wait(started, progress)
+    started = _bring_up([*apis, *workers])
+    errors = _wait(started, progress)
     _wait_for_compute(versions.environment, progress)
     _make_resources(versions.environment, progress)
+    errors += [
+        DevcloudError(f"{service.name} ended; {readiness.log_end(service.name)}")
+        for service in workers
+        if processes.running(service.name) is None
+    ]
+    if errors:
+        raise DevcloudError("; ".join(str(error) for error in errors))
     progress.say(f"the cloud is up after {progress.seconds:.0f} s")
 
 

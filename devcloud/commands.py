@@ -47,7 +47,8 @@ def run(
     :param timeout: seconds after which it is killed.
     :param log: file that the output is appended to as well.
     :param uid: numeric user and group to run as.
-    :raises CommandFailedError: it ended with another code than 0 (unless not ``check``) or too late.
+    :raises CommandFailedError: it ended with another code than 0 (unless not ``check``),
+        or too late.
     """
     words = [str(word) for word in command]
     try:
