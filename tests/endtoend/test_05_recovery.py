@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from devcloud.demo import observe
+from tests.endtoend import base, clusters, images, services, shared
+from tests.endtoend.clusters import Cluster, Server
+from tests.endtoend.docker import roles, whole
+from tests.endtoend.users import User
+from tests.endtoend.waiting import never, wait_for
+
+STACK_TIMEOUT = 240.0  # seconds that an update of a stack may take
+ALONE = 60.0  # seconds for which a manager that is alone must not found a swarm
+SWARM_STATE = (
+    "docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}} "
+    "{{with .Swarm.Cluster}}{{.ID}}{{end}}' 2>/dev/null"
+)
+
+
+def server_status(user: User, ident: str) -> str:
+    """Nova's status of a server, and its task, if it has one."""
+    record = user.cloud.get("compute", f"/servers/{ident}")["server"]
+    return " ".join(filter(None, (record["status"], record["OS-EXT-STS:task_state"])))
+
+
+class RecoveryTestCase(base.EndToEndTestCase):
+    """Waits for servers."""
+
+    def wait_server(self, server: Server, status: str, timeout: float = 120.0) -> None:
+        wait_for(
+            f"{server.name} to be {status}",
+            lambda: server_status(self.demo, server.ident),
+            lambda seen: seen == status,
+            timeout=timeout,
+        )
+
+
+class TestManagerReplaced(RecoveryTestCase):
+    """Manager 0 of a running cluster is destroyed."""
+
+    def test_by_heat(self) -> None:
+        """A manager 0 that Heat makes again joins the living swarm; its dead entry is gone."""
+        swarm = shared.plain()
+        manager = swarm.cluster.managers()[0]
+        survivor = swarm.docker.at(swarm.cluster.managers()[1].floating)
+        swarm_id = survivor.swarm_id()
+        before = {node.ident for node in survivor.nodes()}
+
+        self.demo.run("openstack", "server", "delete", "--wait", manager.ident)
+        resource = next(
+            one
+            for one in swarm.cluster.resources()
+            if one["physical_resource_id"] == manager.ident
+            and one["resource_type"] == "OS::Nova::Server"
+        )
+        links = {one["rel"]: one["href"] for one in resource["links"]}
+        nested = links["stack"].rpartition("/")[2]
+        self.demo.run(
+            *("openstack", "stack", "resource", "mark", "unhealthy"),
+            *(nested, resource["resource_name"], "gone"),
+        )
+        stack = swarm.cluster.stack()["stack_name"]
+        self.demo.run("openstack", "stack", "update", "--existing", stack)
+        wait_for(
+            "Heat to have made the manager again",
+            lambda: swarm.cluster.stack()["stack_status"],
+            lambda seen: not seen.endswith("_IN_PROGRESS"),
+            timeout=STACK_TIMEOUT,
+        )
+        self.assertEqual("UPDATE_COMPLETE", swarm.cluster.stack()["stack_status"])
+        wait_for(
+            "three managers, all reachable",
+            lambda: roles(survivor.try_nodes()),
+            lambda seen: seen == whole(shared.PLAIN_MANAGERS, shared.PLAIN_WORKERS),
+            timeout=120,
+        )
+        after = {node.ident for node in survivor.nodes()}
+        self.assertEqual(1, len(after - before))
+        again = swarm.cluster.managers()[0]
+        self.assertNotEqual(manager.ident, again.ident)
+        self.assertEqual(manager.fixed, again.fixed)
+        self.assertEqual(manager.floating, again.floating)
+        self.assertEqual(swarm_id, swarm.docker.at(again.floating).swarm_id())
+        self.assertEqual("CREATE_COMPLETE", swarm.cluster.status()[0])
+
+
+class TestNoSecondSwarm(RecoveryTestCase):
+    """Manager 0 boots with the user-data that once founded the swarm."""
+
+    def test_rebuilt_alone(self) -> None:
+        """Rebuilt by Nova while the others are down it founds nothing; it joins when they are
+        back."""
+        swarm = shared.plain()
+        first, *others = swarm.cluster.managers()
+        swarm_id = swarm.docker.at(first.floating).swarm_id()
+        self.assertTrue(swarm_id)
+        self.demo.run("openstack", "server", "stop", *(one.ident for one in others))
+        self.addCleanup(self._start, others)
+        for one in others:
+            self.wait_server(one, "SHUTOFF")
+        self.demo.run(
+            *("openstack", "server", "rebuild", "--image", "debian-docker-26.1", first.ident)
+        )
+        self.wait_server(first, "ACTIVE")
+        machine = swarm.cluster.machine(first)
+        wait_for(
+            "the engine of the rebuilt manager",
+            lambda: machine.try_text(SWARM_STATE),
+            lambda seen: seen.startswith(("inactive", "pending", "active", "error")),
+            timeout=120,
+        )
+        never(
+            "a second swarm",
+            lambda: machine.try_text(SWARM_STATE),
+            lambda seen: seen.startswith("active") or " true" in seen,
+            during=ALONE,
+            interval=3,
+        )
+        self._start(others)
+        wait_for(
+            "manager 0 to be in the old swarm again",
+            lambda: roles(swarm.docker.at(others[0].floating).try_nodes()),
+            lambda seen: seen == whole(shared.PLAIN_MANAGERS, shared.PLAIN_WORKERS),
+            timeout=240,
+        )
+        self.assertEqual(swarm_id, swarm.docker.at(first.floating).swarm_id())
+
+    def _start(self, servers: list[Server]) -> None:
+        down = [one.ident for one in servers if server_status(self.demo, one.ident) == "SHUTOFF"]
+        if down:
+            self.demo.run("openstack", "server", "start", *down)
+        for one in servers:
+            self.wait_server(one, "ACTIVE")
+
+
+class TestManagerLostWhileCreating(RecoveryTestCase):
+    """Manager 0 is rebuilt while Magnum still says CREATE_IN_PROGRESS."""
+
+    def _create(self, name: str, *options: str) -> Cluster:
+        """A cluster of 3 managers whose only worker is stopped, so that it is not completed."""
+        cluster = clusters.ask_for(
+            self.demo, name, shared.PLAIN, 3, 1, "--timeout", "8", "--merge-labels", *options
+        )
+        self.addCleanup(cluster.remove)
+        return cluster
+
+    def _stop(self, cluster: Cluster, choose: str) -> Server:
+        """Stop a server of the cluster as soon as it runs; it."""
+        found = wait_for(
+            f"{choose} of {cluster.name}",
+            lambda: [
+                one
+                for one in cluster.servers()
+                if one.name.endswith(choose) and one.status == "ACTIVE"
+            ],
+            timeout=120,
+            interval=1,
+        )[0]
+        self.demo.cloud.call("POST", "compute", f"/servers/{found.ident}/action", {"os-stop": None})
+        return found
+
+    def test_quorum_stands(self) -> None:
+        """With the two others in a swarm it joins them, and the cluster is completed."""
+        shared.plain()
+        cluster = self._create("lost-with-quorum")
+        worker = self._stop(cluster, "worker-0")
+        self._wait_signals(cluster, 3)
+        manager = cluster.managers()[0]
+        self._rebuild(manager)
+        docker = cluster.client(self.temporary_directory()).at(cluster.managers()[1].floating)
+        swarm_id = docker.swarm_id()
+        wait_for(
+            "manager 0 to be in the swarm of the others",
+            lambda: roles(docker.try_nodes()),
+            lambda seen: seen == {"Leader": 1, "Reachable": 2},
+            timeout=180,
+        )
+        self.wait_server(worker, "SHUTOFF")
+        self.demo.run("openstack", "server", "start", worker.ident)
+        cluster.wait("CREATE_COMPLETE")
+        self.assertEqual(swarm_id, docker.at(manager.floating).swarm_id())
+        shared.wait_until_whole(docker, 3, 1)
+
+    def test_no_quorum(self) -> None:
+        """With one other in the swarm, which alone has no quorum, creation fails and says so."""
+        shared.plain()
+        cluster = self._create("lost-without-quorum", "--labels", "join_timeout=90")
+        self._stop(cluster, "worker-0")
+        self._stop(cluster, "manager-2")
+        self._wait_signals(cluster, 2)
+        first, second, *_ = cluster.managers()
+        swarm_id = cluster.client(self.temporary_directory()).at(second.floating).swarm_id()
+        self._rebuild(first)
+        _, reason = cluster.wait("CREATE_FAILED", timeout=420)
+        self.assertRegex(reason, r"manager")
+        state = cluster.machine(first).try_text(SWARM_STATE)
+        self.assertFalse(state.startswith("active"), state)
+        self.assertTrue(swarm_id)
+
+    def _wait_signals(self, cluster: Cluster, managers: int) -> None:
+        def look() -> observe.Seen | None:
+            return observe.look(self.demo.cloud, cluster.uuid)
+
+        wait_for(
+            f"{managers} managers in the swarm while the cluster is made",
+            look,
+            lambda seen: seen is not None and seen.managers_joined >= managers,
+            timeout=180,
+        )
+
+    def _rebuild(self, server: Server) -> None:
+        self.demo.run(
+            *("openstack", "server", "rebuild", "--image", "debian-docker-26.1", server.ident)
+        )
+        self.wait_server(server, "ACTIVE")
+
+
+class TestAllRebooted(RecoveryTestCase):
+    """Everything loses power at once."""
+
+    def test_same_swarm(self) -> None:
+        """The same swarm comes back with its services."""
+        swarm = shared.demonstration()
+        swarm.cluster.allow_ssh()
+        images.bring(swarm.cluster)
+        network = services.overlay(swarm.docker, "lasting")
+        self.addCleanup(services.remove_network, swarm.docker, network)
+        web = services.web(swarm.docker, "lasting-web", network, shared.WORKERS)
+        self.addCleanup(services.remove, swarm.docker, web)
+        services.wait_running(swarm.docker, web, shared.WORKERS)
+        swarm_id = swarm.docker.swarm_id()
+        nodes = {node.ident for node in swarm.docker.nodes()}
+        containers = services.containers(swarm.docker, web)
+
+        servers = swarm.cluster.servers()
+        self.assertEqual(shared.MANAGERS + shared.WORKERS, len(servers))
+        self._reboot(servers)
+        shared.wait_until_whole(swarm.docker, shared.MANAGERS, shared.WORKERS, timeout=180)
+        self.assertEqual(swarm_id, swarm.docker.swarm_id())
+        self.assertEqual(nodes, {node.ident for node in swarm.docker.nodes()})
+        services.wait_running(swarm.docker, web, shared.WORKERS, timeout=180)
+        self.assertEqual(set(), services.containers(swarm.docker, web) & containers)
+
+    def _reboot(self, servers: list[Server]) -> None:
+        began = time.monotonic()
+        body = {"reboot": {"type": "HARD"}}
+
+        def reboot(server: Server) -> None:
+            self.demo.cloud.call("POST", "compute", f"/servers/{server.ident}/action", body)
+
+        with ThreadPoolExecutor(len(servers)) as pool:
+            list(pool.map(reboot, servers))
+        self.assertLess(time.monotonic() - began, 30, "they were not rebooted at once")
+        for one in servers:
+            self.wait_server(one, "ACTIVE")
