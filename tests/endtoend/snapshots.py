@@ -19,6 +19,8 @@ from tests.endtoend.waiting import TimedOutError, wait_for
 
 Snapshot = Mapping[str, frozenset[str]]
 
+NAMESPACES = Path("/run/netns")
+INTERFACES = Path("/sys/class/net")
 SETTLE_TIMEOUT = 60.0  # seconds that what is asynchronous may take to go after the API says "gone"
 
 # -- APIs ------------------------------------------------------------------------------------------
@@ -109,19 +111,20 @@ def _rows(cursor: Any, query: str) -> frozenset[str]:
 
 def _machine() -> dict[str, frozenset[str]]:
     return {
-        "network namespace": frozenset(_names(Path("/run/netns"), settings.PREFIX)),
+        "network namespace": frozenset(names(NAMESPACES, settings.PREFIX)),
         "interface": frozenset(_interfaces()),
         "mount": frozenset(mounts()),
         "process of a server": frozenset(machine_processes().values()),
         "loop device": frozenset(loop_devices()),
         "cgroup": frozenset(cgroups()),
-        "directory of a server": frozenset(_names(settings.NODES)),
-        "file of a volume": frozenset(_names(settings.VOLUMES)),
+        "directory of a server": frozenset(names(settings.NODES)),
+        "file of a volume": frozenset(names(settings.VOLUMES)),
         "firewall rule": frozenset(firewall_rules()),
     }
 
 
-def _names(directory: Path, prefix: str = "") -> list[str]:
+def names(directory: Path, prefix: str = "") -> list[str]:
+    """Names in a directory that begin with ``prefix``."""
     if not directory.is_dir():
         return []
     return [one.name for one in directory.iterdir() if one.name.startswith(prefix)]
@@ -135,13 +138,13 @@ def output(*command: str) -> str:
 
 def namespaces() -> list[str]:
     """Network namespaces of the cloud's own, beside those of servers and routers."""
-    mine = _names(Path("/run/netns"), settings.PREFIX)
+    mine = names(NAMESPACES, settings.PREFIX)
     apart = (settings.NODE_NETNS_PREFIX, settings.ROUTER_NETNS_PREFIX)
     return [name for name in mine if not name.startswith(apart)]
 
 
 def _interfaces() -> Iterable[str]:
-    for name in _names(Path("/sys/class/net"), "dc"):
+    for name in names(INTERFACES, "dc"):
         yield f"host {name}"
     for namespace in namespaces():
         for line in output("ip", "-n", namespace, "-o", "link", "show").splitlines():

@@ -6,6 +6,7 @@ from typing import Any
 from devcloud import settings
 from devcloud.demo import rest
 from tests.endtoend import base, doors, loot, shared, tls
+from tests.endtoend.clusters import Cluster, Server
 from tests.endtoend.docker import Docker
 
 # What may listen on a worker: ssh, the swarm's gossip and the overlay's data path.
@@ -55,6 +56,39 @@ class TestDockerApi(base.EndToEndTestCase):
         for address in self.addresses:
             for port in (2375, 2377, 2378, 4789, 7946):
                 self.assertRaises(OSError, tls.ask, address, port=port)
+
+
+class TestClusterRules(base.EndToEndTestCase):
+    """Security groups of a cluster are enforced on its ports."""
+
+    def test_between_nodes(self) -> None:
+        """A worker reaches a manager's swarm ports; a stranger in the same network does not."""
+        swarm = shared.plain()
+        manager = swarm.cluster.managers()[0]
+        worker = swarm.cluster.workers()[0]
+        stranger = shared.demonstration().cluster
+        stranger.allow_ssh()
+        outside = stranger.workers()[0]
+        for cluster, source, expected in (
+            (swarm.cluster, worker, {2377: True, 2378: True, 7946: True, 22: True}),
+            (stranger, outside, {2377: False, 2378: False, 7946: False, 22: True}),
+        ):
+            self.assertEqual(expected, self._reached(cluster, source, manager.fixed))
+
+    @staticmethod
+    def _reached(cluster: Cluster, source: Server, address: str) -> dict[int, bool]:
+        program = (
+            "import socket\n"
+            "for port in (2377, 2378, 7946, 22):\n"
+            "    try:\n"
+            f"        socket.create_connection(('{address}', port), 3).close()\n"
+            "        print(port, 1)\n"
+            "    except OSError:\n"
+            "        print(port, 0)\n"
+        )
+        said = cluster.machine(source).run("python3 -", stdin=program.encode()).decode()
+        pairs = (line.split() for line in said.splitlines())
+        return {int(port): value == "1" for port, value in pairs}
 
 
 class TestWorker(base.EndToEndTestCase):

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+import secrets
+
+from devcloud import settings
+from devcloud.demo import steps
+from tests.endtoend import base, clusters, shared, snapshots, users
+from tests.endtoend.clusters import Cluster
+from tests.endtoend.waiting import wait_for
+
+GONE = "gone"
+
+
+class DeleteTestCase(base.EndToEndTestCase):
+    """Compares what there is with what there was before the cluster."""
+
+    def assert_nothing_left(self, before: snapshots.Snapshot) -> None:
+        left = snapshots.leftovers(before)
+        self.assertEqual({}, left, snapshots.describe(left))
+
+    def template(self, name: str, *options: str) -> str:
+        """A cluster template of the test's own; its name."""
+        clusters.make_template(
+            self.demo,
+            name,
+            *("--image", "ubuntu_xenial", "--fixed-network", settings.PRIVATE_NETWORK),
+            *options,
+        )
+        self.addCleanup(self.demo.run, "openstack", "coe", "cluster", "template", "delete", name)
+        return name
+
+    def ask(self, name: str, template: str, managers: int = 1, workers: int = 1) -> Cluster:
+        """Ask for a cluster that is removed at the end whatever happens."""
+        cluster = clusters.ask_for(self.demo, name, template, managers, workers)
+        self.addCleanup(cluster.remove)
+        return cluster
+
+
+class TestA0Demonstration(DeleteTestCase):
+    """The cluster of the demonstration and the plain one are deleted."""
+
+    def test_nothing_remains(self) -> None:
+        """Of 16 machines with floating IPs, volumes and credentials nothing remains."""
+        before = shared.before_everything()
+        both = [shared.demonstration().cluster, shared.plain().cluster]
+        self.demo.run("magnum", "cluster-delete", steps.CLUSTER)
+        both[1].delete()
+        for cluster in both:
+            cluster.wait_gone()
+        self.demo.run("magnum", "cluster-template-delete", steps.TEMPLATE)
+        self.demo.run("openstack", "coe", "cluster", "template", "delete", shared.PLAIN)
+        shared.forget()
+        self.assert_nothing_left(before)
+
+
+class TestDelete(DeleteTestCase):
+    """The other ways in which clusters end."""
+
+    def test_everybody_who_may(self) -> None:
+        """Another member of the project and the administrator can delete a cluster, twice and
+        with its stack already gone."""
+        other = self._member()
+        template = self.template("delete-1", "--flavor", "m1.small", "--docker-volume-size", "1")
+        before = snapshots.settled()
+        by_member = self.ask("by-member", template)
+        by_admin = self.ask("by-admin", template)
+        without_stack = self.ask("without-stack", template, workers=0)
+        for cluster in (by_member, by_admin, without_stack):
+            cluster.wait("CREATE_COMPLETE")
+
+        stack = without_stack.stack()["stack_name"]
+        self.demo.run("openstack", "stack", "delete", "--yes", "--wait", stack)
+        by_member.delete(other)
+        by_admin.delete(self.admin)
+        without_stack.delete()
+        for cluster in (by_member, by_admin, without_stack):
+            if cluster.record() is not None:
+                self._delete_again(cluster)
+        for cluster in (by_member, by_admin, without_stack):
+            cluster.wait_gone()
+        self.assert_nothing_left(before)
+
+    def _delete_again(self, cluster: Cluster) -> None:
+        """A second request while the first one runs; it may come too late, and nothing else."""
+        try:
+            cluster.delete()
+        except Exception:
+            if cluster.record() is not None:
+                raise
+
+    def test_while_creating(self) -> None:
+        """A cluster can be deleted at any moment of its creation."""
+        template = self.template("delete-2", "--flavor", "m1.small", "--docker-volume-size", "1")
+        before = snapshots.settled()
+        at_once = self.ask("at-once", template)
+        at_once.delete()
+        with_servers = self.ask("with-servers", template, workers=2)
+        wait_for("a server", with_servers.servers, timeout=90, interval=1)
+        with_servers.delete()
+        for cluster in (at_once, with_servers):
+            cluster.wait_gone()
+        self.assert_nothing_left(before)
+
+    def test_failed(self) -> None:
+        """A cluster for which Nova has no host fails with that reason and can be deleted."""
+        flavor = f"huge-{secrets.token_hex(4)}"
+        self.admin.run(
+            *("openstack", "flavor", "create", flavor, "--ram", "99999999", "--vcpus", "1"),
+            *("--disk", "1"),
+        )
+        self.addCleanup(self.admin.run, "openstack", "flavor", "delete", flavor)
+        template = self.template("delete-3", "--flavor", flavor)
+        before = snapshots.settled()
+        cluster = self.ask("too-large", template)
+        status, reason = cluster.wait("CREATE_FAILED", timeout=180)
+        self.assertEqual("CREATE_FAILED", status)
+        self.assertRegex(reason, r"(?i)no valid host|not enough")
+        cluster.delete()
+        cluster.wait_gone()
+        self.assert_nothing_left(before)
+
+    def _member(self) -> users.User:
+        name, password = f"member-{secrets.token_hex(4)}", secrets.token_hex(16)
+        self.admin.run("openstack", "user", "create", "--password", password, name)
+        self.addCleanup(self.admin.run, "openstack", "user", "delete", name)
+        for role in ("member", "heat_stack_owner"):
+            self.admin.run(*("openstack", "role", "add", "--user", name, "--project", "demo", role))
+        return users.same_project(name, password)
