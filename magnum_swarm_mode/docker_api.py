@@ -23,6 +23,7 @@ import docker
 import requests
 from docker import errors as docker_errors
 from requests import adapters
+from urllib3 import exceptions as urllib3_exceptions
 
 from magnum_swarm_mode import exceptions
 
@@ -134,7 +135,7 @@ class _BoundedAdapter(adapters.HTTPAdapter):
         # A body that was read in bounded steps takes the place of the one that is still to come.
         body = io.BytesIO()
         try:
-            for chunk in response.iter_content(_CHUNK_BYTES):
+            for chunk in _pieces(response):
                 body.write(chunk)
                 if body.tell() > _LARGEST_ANSWER_BYTES:
                     raise requests.ConnectionError("the answer is too large")
@@ -149,6 +150,22 @@ class _BoundedAdapter(adapters.HTTPAdapter):
         bounded.headers, bounded.url, bounded.request = response.headers, response.url, request
         bounded.encoding, bounded.raw = response.encoding, body
         return bounded
+
+
+def _pieces(response: Any) -> Iterator[bytes]:
+    """Yield an answer's body as it comes, so that the deadline is looked at between."""
+    read = getattr(response.raw, "read1", None)
+    if read is None:
+        # urllib3 before 2.1 waits for whole pieces.
+        yield from response.iter_content(_CHUNK_BYTES)
+        return
+    try:
+        while piece := read(_CHUNK_BYTES, decode_content=True):
+            yield piece
+    except urllib3_exceptions.ReadTimeoutError as error:
+        raise requests.Timeout(error) from error
+    except (urllib3_exceptions.HTTPError, OSError) as error:
+        raise requests.ConnectionError(error) from error
 
 
 class _Manager:

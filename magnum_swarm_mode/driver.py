@@ -8,7 +8,7 @@ from magnum.common import exception as magnum_exception
 from magnum.drivers.common import driver
 from oslo_log import log as logging
 
-from magnum_swarm_mode import conf, exceptions, registration
+from magnum_swarm_mode import admission, conf, exceptions, registration
 from magnum_swarm_mode.lifecycle import Lifecycle
 from magnum_swarm_mode.monitor import SwarmModeMonitor
 
@@ -53,6 +53,14 @@ class Driver(driver.Driver):
     def get_scale_manager(self, context: Any, osclient: Any, cluster: Any) -> None:
         """Return None: nothing chooses nodes to remove yet."""
         return
+
+    def validate_master_size(self, node_count: int) -> None:
+        """Refuse numbers of managers that make no sense, with the arithmetic."""
+        admission.validate_manager_count(node_count)
+
+    def validate_master_resize(self, node_count: int) -> None:
+        """Refuse, as :meth:`validate_master_size`; resizing itself is refused elsewhere."""
+        admission.validate_manager_count(node_count)
 
     def update_cluster(
         self,

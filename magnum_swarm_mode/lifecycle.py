@@ -74,6 +74,8 @@ class Lifecycle:
         """
         session = cloud.user_session(context)
         plan = _plan(context, session, cluster)
+        # Whatever is refused shall be so before a credential is made.
+        _request(cluster, plan, stack_parameters.NodeCredential("", ""), timeout_minutes)
         record = self._begin(session, cluster)
         if record is None:
             return

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The part of the Docker API that the conductor asks for, over TLS on a loopback address."""
+
+import http.server
+import json
+import pathlib
+import ssl
+import threading
+import time
+import urllib.parse
+
+import fixtures
+
+NO_LEADER = (
+    "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too "
+    "few managers are online. Make sure more than half of the managers are online."
+)
+
+
+def node(hostname, *, manager=None, leader=False, state="ready", engine="20.10.24", **more):
+    """Return a node as ``GET /nodes`` describes it; ``manager`` is its reachability."""
+    described = {
+        "ID": f"id-of-{hostname}-{more.get('number', 0)}",
+        "Spec": {"Availability": more.get("availability", "active")},
+        "Description": {
+            "Hostname": hostname,
+            "Engine": {"EngineVersion": engine},
+            "Resources": {"NanoCPUs": 2_000_000_000, "MemoryBytes": 4 * 2**30},
+        },
+        "Status": {"State": state},
+    }
+    if more.get("message"):
+        described["Status"]["Message"] = more["message"]
+    if manager:
+        described["ManagerStatus"] = {"Reachability": manager, "Addr": "10.0.0.1:2377"}
+        if leader:
+            described["ManagerStatus"]["Leader"] = True
+    return described
+
+
+class FakeDocker(fixtures.Fixture):
+    """One manager's API.
+
+    :ivar answers: path without version to status and body; bytes are sent as they are.
+    :ivar requests: paths that were asked for.
+    :ivar connections: how many TLS connections were made.
+    :ivar delay: seconds before each answer.
+    :ivar drip: seconds between the bytes of an answer.
+    :ivar chunked: whether answers come in chunks instead of with a length.
+    :ivar cut: whether the connection ends in the middle of an answer.
+    """
+
+    def __init__(self, authority_pem, pair, address="127.0.0.1", port=0):
+        super().__init__()
+        self._authority_pem, self._pair = authority_pem, pair
+        self.address, self.port = address, port
+        self.requests: list[str] = []
+        self.connections = 0
+        self.delay = self.drip = 0.0
+        self.chunked = self.cut = False
+        self.answers = {
+            "/version": (200, {"Version": "20.10.24+dfsg1", "ApiVersion": "1.41"}),
+            "/nodes": (200, [node("manager-0", manager="reachable", leader=True)]),
+            "/services": (200, []),
+            "/tasks": (200, []),
+        }
+
+    def _setUp(self):
+        directory = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        (directory / "pair.pem").write_text(self._pair.certificate + self._pair.key)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(directory / "pair.pem")
+        context.load_verify_locations(cadata=self._authority_pem)
+        context.verify_mode = ssl.CERT_REQUIRED
+        fake = self
+        stopping = threading.Event()
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self):
+                self.request = context.wrap_socket(self.request, server_side=True)
+                fake.connections += 1
+                super().setup()
+
+            def log_message(self, *args):
+                pass
+
+            def do_GET(self):  # noqa: N802
+                path = urllib.parse.urlsplit(self.path).path
+                fake.requests.append(path)
+                if path.startswith("/v1."):
+                    path = "/" + path.split("/", 2)[2]
+                stopping.wait(fake.delay)
+                status, body = fake.answers[path]
+                text = body if isinstance(body, bytes) else json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                if fake.chunked:
+                    self.send_header("Transfer-Encoding", "chunked")
+                    self.end_headers()
+                    for start in range(0, len(text), 10_000):
+                        piece = text[start : start + 10_000]
+                        self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+                    self.wfile.write(b"0\r\n\r\n")
+                    return
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                if fake.cut:
+                    self.wfile.write(text[: len(text) // 2])
+                    self.close_connection = True
+                    return
+                if not fake.drip:
+                    self.wfile.write(text)
+                    return
+                for byte in text:
+                    self.wfile.write(bytes([byte]))
+                    self.wfile.flush()
+                    if stopping.wait(fake.drip):
+                        return
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request, client_address):
+                pass  # clients that give up are what some tests are about
+
+        server = Server((self.address, self.port), Handler)
+        self.addCleanup(server.server_close)
+        self.port = server.server_address[1]
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(server.shutdown)
+        self.addCleanup(stopping.set)
+
+
+def wait_for(condition, seconds=10.0):
+    """Wait until a condition holds; raise after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not so within {seconds} s")
+        time.sleep(0.01)
