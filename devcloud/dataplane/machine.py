@@ -102,7 +102,7 @@ class Machine:
         upper = self.directory / "upper"
         for path, content in machine_files.first_files(spec, seed).items():
             _write_over(upper, root_filesystem, path, content)
-        for path, target in machine_files.masked_units().items():
+        for path, target in machine_files.first_links().items():
             _link_over(upper, root_filesystem, path, target)
         self._save(replace(spec, root_filesystem=str(root_filesystem.resolve())))
 

@@ -29,11 +29,27 @@ MASKED_UNITS = (
     "systemd-udevd.service",
 )
 CLOUD_INIT = """\
-# Where this machine's cloud-init looks, and what a cloud's image would have set.
+# Where this machine's cloud-init looks, and what a cloud's image would have set: its network is
+# there, its locale needs no making, it has no boot loader.
 datasource_list: [ConfigDrive, None]
 network: {config: disabled}
-locale: C.UTF-8
+locale: false
+grub_dpkg: {enabled: false}
 ssh_genkeytypes: [ed25519]
+"""
+CGROUP_UNIT = "devcloud-cgroups.service"
+CGROUP_UNIT_TEXT = """\
+[Unit]
+Description=Let this machine make cgroups of its own
+# systemd-nspawn mounts hierarchies of version 1 read-only, and an engine needs them.
+ConditionPathExists=!/sys/fs/cgroup/cgroup.controllers
+DefaultDependencies=no
+Before=sysinit.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'for one in /sys/fs/cgroup/*; do [ -L $one ] || mount -o remount,bind,rw $one; done'
 """
 
 
@@ -122,6 +138,7 @@ def first_files(spec: MachineSpec, seed: Mapping[str, bytes]) -> dict[str, bytes
         # which enable services that wait two minutes for a network.
         "etc/machine-id": f"{spec.uuid.replace('-', '')}\n".encode(),
         "etc/resolv.conf": "".join(f"nameserver {item}\n" for item in spec.nameservers).encode(),
+        f"etc/systemd/system/{CGROUP_UNIT}": CGROUP_UNIT_TEXT.encode(),
     }
     for path, content in seed.items():
         relative = PurePosixPath(path)
@@ -131,9 +148,11 @@ def first_files(spec: MachineSpec, seed: Mapping[str, bytes]) -> dict[str, bytes
     return files
 
 
-def masked_units() -> dict[str, str]:
-    """Return the links that mask units of the image, by path relative to the root."""
-    return {f"etc/systemd/system/{unit}": "/dev/null" for unit in MASKED_UNITS}
+def first_links() -> dict[str, str]:
+    """Return the links that mask and enable units, by path relative to the root."""
+    links = {f"etc/systemd/system/{unit}": "/dev/null" for unit in MASKED_UNITS}
+    links[f"etc/systemd/system/sysinit.target.wants/{CGROUP_UNIT}"] = f"../{CGROUP_UNIT}"
+    return links
 
 
 def volume_file(devices: Sequence[tuple[Volume, BlockDevice]]) -> bytes:

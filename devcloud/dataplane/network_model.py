@@ -134,8 +134,17 @@ def read(
         wanted[key] = "ACTIVE" if works else "DOWN"
     return Network(
         bridges=bridges,
-        ports=tuple(_port(item) for item in all_ports if _is_machine_port(item)),
-        rules={item["id"]: tuple(map(_rule, item["security_group_rules"])) for item in groups},
+        ports=tuple(
+            sorted(
+                (_port(item) for item in all_ports if _is_machine_port(item)),
+                key=lambda port: port.id,
+            )
+        ),
+        rules={
+            # The API gives a group's rules in no order; the same rules shall be the same value.
+            item["id"]: tuple(sorted(map(_rule, item["security_group_rules"]), key=repr))
+            for item in groups
+        },
         routers=tuple(sorted(made_routers, key=lambda router: router.id)),
         statuses=statuses,
         wanted_statuses=wanted,
@@ -155,7 +164,7 @@ def _port(item: Answer) -> Port:
         id=item["id"],
         network=item["network_id"],
         mac=item["mac_address"],
-        addresses=tuple(fixed["ip_address"] for fixed in item["fixed_ips"]),
+        addresses=tuple(sorted(fixed["ip_address"] for fixed in item["fixed_ips"])),
         groups=tuple(sorted(item.get("security_groups") or ())),
         port_security=item.get("port_security_enabled", True),
         allowed_pairs=tuple(
