@@ -2,6 +2,7 @@
 """What a cluster's managers say of its health and its use."""
 
 import dataclasses
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,9 +15,9 @@ from magnum_swarm_mode import docker_api, exceptions, lifecycle, notifications
 LOG = logging.getLogger(__name__)
 
 HEALTHY, UNHEALTHY, UNKNOWN = "HEALTHY", "UNHEALTHY", "UNKNOWN"
-# Magnum keeps the reasons in a text column of 64 KiB; a thousand nodes that are well fit.
+# Magnum keeps the reasons, as JSON, in a text column of 64 KiB.
 _LONGEST_REASON = 300
-_MOST_NODES = 1000
+_MOST_BYTES = 60_000
 
 Json = Mapping[str, Any]
 
@@ -61,14 +62,29 @@ def judge(nodes: Sequence[Json], managers: int, workers: int) -> Health:
         "managers": _managers(len(reachable), len(present), managers),
         "workers": f"{len(ready)} of {max(workers, len(others))} ready",
     }
-    for node in nodes[:_MOST_NODES]:
-        reason[_name(node, nodes)] = _describe(node)
+    _add_nodes(reason, nodes)
     well = (
         len(reachable) == len(present) == managers
         and len(ready) == len(others) == workers
         and all(_state(node) == "ready" for node in present)
     )
     return Health(HEALTHY if well else UNHEALTHY, reason)
+
+
+def _add_nodes(reason: dict[str, str], nodes: Sequence[Json]) -> None:
+    """Add a line for each node: first managers, then what is not ready, as far as there is room."""
+    same = Counter(_hostname(node) for node in nodes)
+    room = _MOST_BYTES
+    ordered = sorted(
+        nodes, key=lambda node: (not node.get("ManagerStatus"), _state(node) == "ready")
+    )
+    for position, node in enumerate(ordered):
+        name, text = _name(node, same), _describe(node)
+        room -= len(json.dumps({name: text}))
+        if room < 0:
+            reason["more"] = f"{len(ordered) - position} more nodes are not listed"
+            return
+        reason[name] = text
 
 
 def _managers(reachable: int, present: int, wanted: int) -> str:
@@ -86,12 +102,12 @@ def _manager_status(node: Json) -> str:
     return str((node.get("ManagerStatus") or {}).get("Reachability") or "unknown")
 
 
-def _name(node: Json, nodes: Sequence[Json]) -> str:
+def _name(node: Json, same: Mapping[str, int]) -> str:
     """Return the node's host name, told apart by its id where several bear the same."""
     hostname = _hostname(node)
-    same = sum(1 for other in nodes if _hostname(other) == hostname)
-    short = str(node.get("ID") or "")[:12]
-    return hostname if hostname and same == 1 else f"{hostname or 'node'} ({short})"
+    if hostname and same[hostname] == 1:
+        return hostname
+    return f"{hostname or 'node'} ({node.get('ID') or 'no id'})"
 
 
 def _hostname(node: Json) -> str:

@@ -24,9 +24,7 @@ class DockerAPITest(base.BaseTestCase):
 
     def manager(self, address="127.0.0.1", port=0, authority=None):
         pair = (authority or self.authority).server(address)
-        return self.useFixture(
-            fake_docker.FakeDocker(self.authority.pem, pair, address, port)
-        )
+        return self.useFixture(fake_docker.FakeDocker(self.authority.pem, pair, address, port))
 
     def swarm(self, *addresses, port, timeout=2.0):
         swarm = docker_api.Swarm(addresses, self.identity, timeout, port)
@@ -163,9 +161,7 @@ class DockerAPITest(base.BaseTestCase):
     def test_endless_answer(self):
         """An answer beyond the limit is not read to its end."""
         self.useFixture(
-            fixtures.MonkeyPatch(
-                "magnum_swarm_mode.docker_api._LARGEST_ANSWER_BYTES", 1000
-            )
+            fixtures.MonkeyPatch("magnum_swarm_mode.docker_api._LARGEST_ANSWER_BYTES", 1000)
         )
         manager = self.manager()
         manager.answers["/nodes"] = (200, b"[" + b" " * 200_000 + b"]")

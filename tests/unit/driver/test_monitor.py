@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+from oslotest import base
+
+from magnum_swarm_mode import monitor
+from tests.unit.driver.fake_docker import node
+
+
+def managers(*reachability):
+    return [
+        node(f"manager-{i}", manager=value, leader=i == 0) for i, value in enumerate(reachability)
+    ]
+
+
+def workers(*states):
+    return [node(f"worker-{i}", state=state) for i, state in enumerate(states)]
+
+
+class JudgeTest(base.BaseTestCase):
+    def test_healthy(self):
+        """A swarm with all its nodes ready and managers reachable is healthy."""
+        health = monitor.judge(managers("reachable") + workers("ready"), 1, 1)
+
+        self.assertEqual(
+            monitor.Health(
+                "HEALTHY",
+                {
+                    "api": "ok",
+                    "managers": "1 of 1 reachable; quorum holds, 0 more may fail",
+                    "workers": "1 of 1 ready",
+                    "manager-0": "ready, active, leader, engine 20.10.24",
+                    "worker-0": "ready, active, engine 20.10.24",
+                },
+            ),
+            health,
+        )
+
+    def test_worker_down(self):
+        """One worker that is down makes the cluster unhealthy, and says which."""
+        nodes = [
+            *managers("reachable"),
+            node("worker-0", state="down", message="heartbeat failure"),
+        ]
+
+        health = monitor.judge(nodes, 1, 1)
+
+        self.assertEqual("UNHEALTHY", health.status)
+        self.assertEqual("0 of 1 ready", health.reason["workers"])
+        self.assertEqual(
+            "down (heartbeat failure), active, engine 20.10.24", health.reason["worker-0"]
+        )
+
+    def test_manager_lost(self):
+        """The arithmetic of the quorum is said."""
+        health = monitor.judge(managers("reachable", "reachable", "unreachable"), 3, 0)
+
+        self.assertEqual("UNHEALTHY", health.status)
+        self.assertEqual(
+            "2 of 3 reachable; quorum holds, 0 more may fail", health.reason["managers"]
+        )
+
+    def test_five_managers(self):
+        """Five managers survive the loss of two."""
+        health = monitor.judge(managers(*["reachable"] * 5), 5, 0)
+
+        self.assertEqual(
+            "5 of 5 reachable; quorum holds, 2 more may fail", health.reason["managers"]
+        )
+
+    def test_missing(self):
+        """A node that never joined makes the cluster unhealthy."""
+        health = monitor.judge(managers("reachable") + workers("ready"), 1, 2)
+
+        self.assertEqual("UNHEALTHY", health.status)
+        self.assertEqual("1 of 2 ready", health.reason["workers"])
+
+    def test_ghost(self):
+        """An entry too many makes the cluster unhealthy; equal names are told apart."""
+        nodes = [
+            *managers("reachable"),
+            node("worker-0", number=1),
+            node("worker-0", number=2, state="down"),
+        ]
+
+        health = monitor.judge(nodes, 1, 1)
+
+        self.assertEqual("UNHEALTHY", health.status)
+        self.assertEqual(
+            {"worker-0 (id-of-worker-0-1)", "worker-0 (id-of-worker-0-2)"},
+            {name for name in health.reason if "worker-0" in name},
+        )
+
+    def test_drained(self):
+        """A node that is drained on purpose is healthy."""
+        nodes = [*managers("reachable"), node("worker-0", availability="drain")]
+
+        health = monitor.judge(nodes, 1, 1)
+
+        self.assertEqual("HEALTHY", health.status)
+        self.assertEqual("ready, drain, engine 20.10.24", health.reason["worker-0"])
+
+    def test_rubbish(self):
+        """Nodes that say nothing of themselves are unhealthy, not an error."""
+        self.assertEqual("UNHEALTHY", monitor.judge([{}], 1, 0).status)
+
+    def test_size(self):
+        """The reasons of five thousand nodes fit into Magnum's column."""
+        nodes = [
+            *managers("reachable"),
+            *(node(f"a-rather-long-name-of-a-worker-{i}", state="down") for i in range(5000)),
+        ]
+
+        health = monitor.judge(nodes, 1, 5000)
+
+        self.assertLess(len(str(dict(health.reason))), 65535)
+        self.assertIn("more", health.reason)
+
+    def test_unknown(self):
+        """What cannot be asked is unknown, with the cause."""
+        self.assertEqual(monitor.Health("UNKNOWN", {"api": "refused"}), monitor.unknown("refused"))
+
+    def test_leaderless(self):
+        """Lost quorum is unhealthy: that much is known."""
+        self.assertEqual("UNHEALTHY", monitor.leaderless("no leader").status)
+
+
+class MeasureTest(base.BaseTestCase):
+    def task(self, service, state="running", cpus=0, memory=0):
+        return {
+            "ServiceID": service,
+            "Status": {"State": state},
+            "Spec": {"Resources": {"Reservations": {"NanoCPUs": cpus, "MemoryBytes": memory}}},
+        }
+
+    def test_reservations(self):
+        """Reserved processors and memory are percentages of what ready nodes have."""
+        nodes = [*managers("reachable"), *workers("ready", "down")]
+        tasks = [self.task("a", cpus=10**9, memory=2**30), self.task("a", cpus=10**9)]
+
+        use = monitor.measure(nodes, [], tasks)
+
+        self.assertEqual((50.0, 12.5, 2), (use.cpu, use.memory, use.nodes_ready))
+
+    def test_tasks(self):
+        """Wanted are the replicas, and of global services what they were given."""
+        services = [
+            {"ID": "a", "Spec": {"Mode": {"Replicated": {"Replicas": 3}}}},
+            {"ID": "b", "Spec": {"Mode": {"Global": {}}}},
+        ]
+        tasks = [self.task("a"), self.task("a", "preparing"), self.task("b"), self.task("b")]
+
+        use = monitor.measure([], services, tasks)
+
+        self.assertEqual((5, 3), (use.tasks_wanted, use.tasks_running))
+
+    def test_nothing(self):
+        """An empty swarm uses nothing."""
+        self.assertEqual(monitor.Use(0.0, 0.0, 0, 0, 0), monitor.measure([], [], []))
