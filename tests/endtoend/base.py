@@ -21,7 +21,7 @@ class EndToEndTestCase(base.BaseTestCase):
         if os.geteuid() != 0:
             self.fail("The end-to-end tests look into machines and need to be run as root.")
         try:
-            rest.request("GET", settings.AUTH_URL, timeout=10)
+            rest.request("GET", f"{settings.AUTH_URL}/", timeout=10)
         except (rest.UnreachableError, rest.RestError):
             self.fail("The one-machine cloud does not run: start it with `tools/devcloud up`.")
         self.demo: User = users.demo()

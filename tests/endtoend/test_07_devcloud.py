@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-import json
 import os
 import signal
 import socket
@@ -37,13 +36,14 @@ class TestServers(base.EndToEndTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.demo.run(
-            *("openstack", "server", "create", "--image", "ubuntu_xenial", "--flavor", "m1.small"),
+        self.group = self.demo.json("security", "group", "create", "life-of-a-server")["id"]
+        self.addCleanup(self.demo.run, "openstack", "security", "group", "delete", self.group)
+        self.ident = self.demo.json(
+            *("server", "create", "--image", "ubuntu_xenial", "--flavor", "m1.small"),
             *("--network", settings.PRIVATE_NETWORK, "--key-name", settings.KEYPAIR),
-            *("--user-data", self._user_data(), "life-of-a-server"),
-        )
-        record = self.demo.json("server", "show", "life-of-a-server")
-        self.ident = record["id"]
+            *("--security-group", self.group, "--user-data", self._user_data()),
+            "life-of-a-server",
+        )["id"]
         self.addCleanup(self.demo.run, "openstack", "server", "delete", "--wait", self.ident)
         self._wait("ACTIVE")
         self.floating = self.demo.json("floating", "ip", "create", settings.EXTERNAL_NETWORK)[
@@ -78,16 +78,10 @@ class TestServers(base.EndToEndTestCase):
 
     def test_life(self) -> None:
         """Security groups, console, stop, start, reboots and volumes work as in a real cloud."""
-        self.assertFalse(reachable(self.floating, 22), "the default security group lets ssh in")
-        group = json.loads(
-            self.demo.run(
-                "openstack", "port", "list", "--server", self.ident, "-f", "json", "-c", "ID"
-            )
-        )[0]["ID"]
-        port = self.demo.cloud.get("network", f"/v2.0/ports/{group}")["port"]
+        self.assertFalse(reachable(self.floating, 22), "a group without rules lets ssh in")
         rule = self.demo.json(
             *("security", "group", "rule", "create", "--protocol", "tcp", "--dst-port", "22"),
-            port["security_groups"][0],
+            self.group,
         )["id"]
         self.addCleanup(self._forget_rule, rule)
         first = self._boots()
