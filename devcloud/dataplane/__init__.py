@@ -15,6 +15,7 @@ module                    duty                                                  
 ``routers``               pure: routers and floating IPs to commands and text         stdlib
 ``router_namespaces``     applies ``routers`` to network namespaces                   stdlib
 ``connections``           pure: which tracked connections are no longer allowed       stdlib
+``tracking``              reads the tracked connections, removes some                 pyroute2
 ``cleanup``               removes everything of ours that is still there              stdlib
 ``network_daemon``        watches Neutron, applies filters and routers                keystoneauth
 ``neutron_wsgi``          Neutron's API application, status reports from the daemon   neutron

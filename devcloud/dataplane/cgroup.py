@@ -7,6 +7,7 @@ ours at its root is left alone by systemd. Booting machines was tried on version
 without systemd as PID 1 only.
 """
 
+import contextlib
 import os
 import signal
 import time
@@ -75,10 +76,8 @@ def kill(name: str, timeout: float = 10.0, root: Path = ROOT) -> bool:
     deadline = time.monotonic() + timeout
     while left := processes(name, root):
         for pid in left:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
@@ -113,7 +112,9 @@ def names(root: Path = ROOT) -> set[str]:
     found: set[str] = set()
     for top in hierarchies(root):
         try:
-            found.update(child.name for child in (top / settings.CGROUP).iterdir() if child.is_dir())
+            found.update(
+                child.name for child in (top / settings.CGROUP).iterdir() if child.is_dir()
+            )
         except FileNotFoundError:
             continue
     return found

@@ -116,7 +116,7 @@ def remove_namespaces(log: Log) -> list[str]:
 def remove_links(log: Log) -> list[str]:
     """Remove interfaces of ours that are on the host itself."""
     left = []
-    for name in sorted(os.listdir("/sys/class/net")):
+    for name in sorted(path.name for path in Path("/sys/class/net").iterdir()):
         if LINK_NAMES.match(name):
             if commands.succeeds("ip", "link", "delete", name):
                 log(f"removed interface {name}")

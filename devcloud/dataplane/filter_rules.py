@@ -191,7 +191,9 @@ def _inet_table(filtered: list[Port], number: Mapping[str, int], wanted: Filter)
     for group in _remote_groups(used, wanted.rules):
         for version, kind in ((4, "ipv4_addr"), (6, "ipv6_addr")):
             own = _collapse(
-                address for address in addresses.get(group, ()) if (":" in address) == (version == 6)
+                address
+                for address in addresses.get(group, ())
+                if (":" in address) == (version == 6)
             )
             lines += [
                 f"set {_members_name(group, version)} {{",

@@ -28,7 +28,7 @@ def attach(file: str) -> BlockDevice:
     if not Path(file).is_block_device():
         known = devices_of(file)
         path = known[0] if known else commands.run("losetup", "--find", "--show", file).strip()
-    number = os.stat(path).st_rdev
+    number = Path(path).stat().st_rdev
     return BlockDevice(path, os.major(number), os.minor(number))
 
 

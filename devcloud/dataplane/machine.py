@@ -6,11 +6,13 @@ overlay over its image, ``docker``, ``console.log``, ``pid``), so whoever looks 
 on with it. No part of OpenStack is needed::
 
     machine = Machine("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
-    machine.create(MachineSpec(machine.uuid, "node-1", "/var/lib/devcloud/images/docker-20.10"), seed)
+    spec = MachineSpec(machine.uuid, "node-1", "/var/lib/devcloud/images/docker-20.10")
+    machine.create(spec, {"openstack/latest/user_data": b"#cloud-config"})
     machine.start()
     machine.remove()
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -119,9 +121,7 @@ class Machine:
         groups = cgroup.prepare(self.uuid, spec.memory_mb)
         self._write_network(spec)
         self._write_volumes(spec)
-        script = machine_files.launch_script(
-            spec, self.directory, cgroup.launcher_groups(), groups
-        )
+        script = machine_files.launch_script(spec, self.directory, cgroup.launcher_groups(), groups)
         launcher = self.directory / "launch.sh"
         _write_atomically(launcher, script.encode())
         with (self.directory / "console.log").open("ab") as console:
@@ -296,10 +296,8 @@ class Machine:
     def _kill(self) -> None:
         launcher = self._launcher()
         if launcher is not None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(launcher, signal.SIGKILL)  # first, or it would boot the machine again
-            except ProcessLookupError:
-                pass
         deadline = time.monotonic() + KILL_SECONDS
         while not cgroup.kill(self.uuid, timeout=1.0) or self.running:
             if time.monotonic() > deadline:

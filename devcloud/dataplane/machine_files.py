@@ -49,7 +49,7 @@ Before=sysinit.target
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh -c 'for one in /sys/fs/cgroup/*; do [ -L $one ] || mount -o remount,bind,rw $one; done'
+ExecStart=/bin/sh -ec 'for one in /sys/fs/cgroup/*; do mount -o remount,bind,rw $one; done'
 """
 
 
@@ -250,22 +250,25 @@ def launch_script(
             "exec " + _line("nsenter", f"--net={namespace}", *nspawn_command(spec, directory)),
         )
     )
-    return "\n".join(
-        (
-            "#!/bin/sh",
-            f"# Starts machine {spec.uuid}, and starts it again when it reboots itself.",
-            "set -eu",
-            *(f"echo $$ >{shlex.quote(str(group / 'cgroup.procs'))}" for group in launchers),
-            f"echo $$ >{shlex.quote(str(directory / 'pid'))}",
-            "while :; do",
-            _line("sh", str(directory / "network.sh")),
-            "status=0",
-            _line("unshare", "--mount", "--propagation", "private", "sh", "-ec", inner)
-            + " || status=$?",
-            f"[ $status -eq {REBOOT_STATUS} ] || exit $status",
-            "done",
+    return (
+        "\n".join(
+            (
+                "#!/bin/sh",
+                f"# Starts machine {spec.uuid}, and starts it again when it reboots itself.",
+                "set -eu",
+                *(f"echo $$ >{shlex.quote(str(group / 'cgroup.procs'))}" for group in launchers),
+                f"echo $$ >{shlex.quote(str(directory / 'pid'))}",
+                "while :; do",
+                _line("sh", str(directory / "network.sh")),
+                "status=0",
+                _line("unshare", "--mount", "--propagation", "private", "sh", "-ec", inner)
+                + " || status=$?",
+                f"[ $status -eq {REBOOT_STATUS} ] || exit $status",
+                "done",
+            )
         )
-    ) + "\n"
+        + "\n"
+    )
 
 
 def nspawn_command(spec: MachineSpec, directory: Path) -> tuple[str, ...]:

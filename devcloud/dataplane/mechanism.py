@@ -41,7 +41,7 @@ def wake(*_event: object, **_arguments: object) -> None:
             return
 
 
-class NspawnMechanismDriver(api.MechanismDriver):  # type: ignore[misc]
+class NspawnMechanismDriver(api.MechanismDriver):
     """Binds ports as taps on the network's bridge; the rules are enforced outside the machine."""
 
     def initialize(self) -> None:
@@ -60,9 +60,7 @@ class NspawnMechanismDriver(api.MechanismDriver):  # type: ignore[misc]
         for segment in context.segments_to_bind:
             external = segment[api.PHYSICAL_NETWORK] == settings.PHYSICAL_NETWORK
             bridge = (
-                settings.EXTERNAL_BRIDGE
-                if external
-                else bridge_name(context.network.current["id"])
+                settings.EXTERNAL_BRIDGE if external else bridge_name(context.network.current["id"])
             )
             context.set_binding(
                 segment[api.ID],

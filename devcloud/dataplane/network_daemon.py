@@ -20,7 +20,17 @@ from typing import Any
 from keystoneauth1 import adapter, exceptions, session
 from keystoneauth1.identity import v3
 
-from devcloud.dataplane import commands, fabric, filter_rules, network_model, router_namespaces, routers
+from devcloud import settings
+from devcloud.dataplane import (
+    commands,
+    connections,
+    fabric,
+    filter_rules,
+    network_model,
+    router_namespaces,
+    routers,
+    tracking,
+)
 
 REREAD_SECONDS = 20.0  # when nothing woke us
 SETTLE_SECONDS = 0.1  # changes come in bursts
@@ -80,10 +90,10 @@ class DataPlane:
 
     def __init__(self) -> None:
         """Start without knowledge: the first application looks at everything."""
-        self._filter = ""
+        self._filter = filter_rules.Filter()
+        self._filter_text = ""
         self._routers: dict[str, network_model.Router] = {}
         self._bridges: set[str] = set()
-        self._ports: set[str] = set()
 
     def apply(self, wanted: network_model.Network) -> None:
         """Bring filter and routers to what is wanted.
@@ -107,18 +117,18 @@ class DataPlane:
             raise failure
 
     def _apply_filter(self, wanted: network_model.Network) -> None:
-        text = filter_rules.compile_filter(
-            filter_rules.Filter(wanted.ports, wanted.rules, wanted.bridges)
-        )
-        if text == self._filter:
+        new = filter_rules.Filter(wanted.ports, wanted.rules, wanted.bridges)
+        text = filter_rules.compile_filter(new)
+        if text == self._filter_text:
             return
         fabric.apply_filter(text)
-        self._filter = text
-        ports = {port.id for port in wanted.ports}
-        new, gone = len(ports - self._ports), len(self._ports - ports)
-        log(f"filter replaced: {len(ports)} ports ({new} new, {gone} gone), "
-            f"{sum(map(len, wanted.rules.values()))} rules")
-        self._ports = ports
+        old, first = self._filter, not self._filter_text
+        self._filter, self._filter_text = new, text
+        log(f"filter replaced: {_describe(old, new)}")
+        if first or connections.narrower(old, new):
+            gone = tracking.forget(connections.forbidden(tracking.read(), new))
+            if gone:
+                log(f"{gone} connections ended that are not allowed any more")
 
     def _remove_strangers(self, wanted: network_model.Network) -> None:
         """Remove routers, routers' ports and bridges that Neutron does not know any more."""
@@ -135,10 +145,26 @@ class DataPlane:
         if bridges == self._bridges:
             return
         for link in fabric.links():
-            if link.startswith(network_model.settings.NETWORK_BRIDGE_PREFIX) and link not in bridges:
+            if link.startswith(settings.NETWORK_BRIDGE_PREFIX) and link not in bridges:
                 fabric.remove_link(link)
                 log(f"bridge {link} removed")
         self._bridges = bridges
+
+
+def _describe(old: filter_rules.Filter, new: filter_rules.Filter) -> str:
+    """Return what differs between two filters."""
+    before, after = ({port.id: port for port in item.ports} for item in (old, new))
+    changed = sum(before[port] != after[port] for port in before.keys() & after.keys())
+    rules_before, rules_after = (
+        {(group, rule) for group, rules in item.rules.items() for rule in rules}
+        for item in (old, new)
+    )
+    return (
+        f"{len(after)} ports (+{len(after.keys() - before.keys())}"
+        f" -{len(before.keys() - after.keys())}, {changed} changed), "
+        f"{len(rules_after)} rules (+{len(rules_after - rules_before)}"
+        f" -{len(rules_before - rules_after)})"
+    )
 
 
 def report(wanted: network_model.Network) -> None:
@@ -200,7 +226,7 @@ def main() -> int:
             data_plane.apply(wanted)
             report(wanted)
             last_error = ""
-        except (exceptions.ClientException, commands.CommandError) as error:
+        except (exceptions.ClientException, commands.CommandError, OSError) as error:
             if str(error) != last_error:
                 log(f"error, trying again: {error}")
             last_error, pause = str(error), RETRY_SECONDS

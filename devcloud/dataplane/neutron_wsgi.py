@@ -9,7 +9,6 @@
 
 import json
 import logging
-import os
 import socket
 import threading
 
@@ -43,7 +42,7 @@ def listen() -> None:
     path.unlink(missing_ok=True)
     receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     receiver.bind(str(path))
-    os.chmod(path, 0o600)
+    path.chmod(0o600)
     while True:
         try:
             store(json.loads(receiver.recv(LARGEST_REPORT)))

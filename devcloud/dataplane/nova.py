@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: ARG002
 """Nova virt driver: a server is a machine of :mod:`.machine`.
 
 The methods are those of ``nova.virt.driver.ComputeDriver``; Nova's objects are untyped here. Only
@@ -83,7 +84,7 @@ def volume(connection_info: Any, mountpoint: str) -> Volume:
     )
 
 
-class NspawnDriver(driver.ComputeDriver):  # type: ignore[misc]
+class NspawnDriver(driver.ComputeDriver):
     """Servers as systemd-nspawn machines of this host."""
 
     capabilities = {

@@ -68,7 +68,9 @@ def apply(router: Router, log: Log) -> None:
         log(f"router {router.id}: {', '.join(port.addresses)} on {port.bridge}")
     for command in plan.commands:
         commands.run("ip", "-n", namespace, *command)
-    changes = [f"{action} {address}" for kind, action, address, *_ in plan.commands if kind == "address"]
+    changes = [
+        f"{action} {address}" for kind, action, address, *_ in plan.commands if kind == "address"
+    ]
     if changes:
         log(f"router {router.id}: {', '.join(changes)}")
     if plan.new_addresses:

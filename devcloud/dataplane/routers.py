@@ -135,7 +135,10 @@ def nat_rules(router: Router) -> str:
         lines.append(f'oifname "{device}" snat to ip saddr map {{ {to_floating} }}')
         if inside:
             hairpin = f'oifname != "{device}" ct status dnat ip saddr {{ {inside} }}'
-            lines += [f"{hairpin} snat to ip saddr map {{ {to_floating} }}", f"{hairpin} snat to {own}"]
+            lines += [
+                f"{hairpin} snat to ip saddr map {{ {to_floating} }}",
+                f"{hairpin} snat to {own}",
+            ]
     if router.source_nat:
         lines.append(f'oifname "{device}" ip saddr != {own} snat to {own}')
     lines += ["}", "}"]
