@@ -17,10 +17,9 @@ import enum
 import re
 import urllib.parse
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
-from magnum_swarm_mode import exceptions
-from magnum_swarm_mode import labels
+from magnum_swarm_mode import exceptions, labels
 
 COE = "swarm-mode"
 ENTRY_POINT = "swarm_mode"
@@ -483,21 +482,17 @@ def _check_reachability(wanted: Mapping[str, Any], cloud: Cloud) -> None:
             "magnum-conductor can reach tenants' networks.",
         )
     if is_unset(wanted.get("external_network_id")):
+        made = is_unset(wanted.get("fixed_network")) and is_unset(wanted.get("fixed_subnet"))
         if floating:
             raise exceptions.Refused(
                 "external_network_id is missing: name the network that the managers' floating IPs "
                 "come from."
             )
-        if is_unset(wanted.get("fixed_network")):
+        if made:
             raise exceptions.Refused(
                 "external_network_id is missing: without it the nodes of a new network could not "
                 "reach OpenStack; name it, or an existing fixed_network."
             )
-    if is_unset(wanted.get("fixed_network")) and not is_unset(wanted.get("fixed_subnet")):
-        raise exceptions.Refused(
-            f"fixed_subnet={_shown(wanted['fixed_subnet'])} is given without fixed_network: name "
-            "the network that it belongs to, or leave both out."
-        )
 
 
 def check_image(image: Mapping[str, Any], image_id: str, cluster_distro: str | None) -> None:
@@ -545,22 +540,43 @@ def check_driver(coe: str | None, driver: str | None) -> None:
         )
 
 
-def check_credential(token: Mapping[str, Any] | None) -> None:
+def check_credential(token_info: Mapping[str, Any] | None) -> str | None:
     """Refuse to create a cluster for a token that could not make what a cluster needs.
 
-    Keystone lets a restricted application credential make neither another one, which nodes need,
-    nor a trust, which Heat needs (docs.openstack.org/keystone, "Application Credentials").
+    Keystone lets a restricted application credential make neither another one, which the nodes
+    need, nor a trust, which Heat and the conductor need (docs.openstack.org/keystone,
+    "Application Credentials"). For other delegated tokens it depends on Keystone's release and
+    configuration, so that Keystone has to be asked.
 
-    :param token: the body of Keystone's answer to the validation, with the key ``token``.
-    :raises Refused: when it belongs to a restricted application credential.
+    :param token_info: ``keystone.token_info``: the body of Keystone's answer to the validation.
+    :returns: what the user is authenticated with, if Keystone has to be asked; else None.
+    :raises Refused: when the token belongs to a restricted application credential.
     """
-    credential = ((token or {}).get("token") or {}).get("application_credential")
+    token = (token_info or {}).get("token") or {}
+    credential = token.get("application_credential")
     if credential and credential.get("restricted", True):
         raise exceptions.Refused(
             "You are authenticated with a restricted application credential, with which Keystone "
             "allows neither the cluster's own credentials nor Heat's trust; use your password, or "
-            "an application credential made with --unrestricted."
+            "an application credential made with --unrestricted where Keystone accepts that."
         )
+    if credential:
+        return "an application credential"
+    if token.get("OS-TRUST:trust"):
+        return "a trust"
+    return None
+
+
+def refuse_delegation(means: str) -> NoReturn:
+    """Refuse a token that Keystone does not let make credentials or trusts.
+
+    :param means: what :func:`check_credential` returned.
+    :raises Refused: always.
+    """
+    raise exceptions.Refused(
+        f"You are authenticated with {means}, with which this cloud's Keystone allows neither the "
+        "cluster's own credentials nor Heat's trust; use your password."
+    )
 
 
 def check_manager_count(count: int) -> None:

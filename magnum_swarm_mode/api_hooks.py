@@ -2,8 +2,8 @@
 """What stands around Magnum's own functions in the API process.
 
 Each function gets the original it stands in for as first argument, decides by
-:mod:`magnum_swarm_mode.admission` whether a request concerns swarm-mode and is in order, and goes on
-with the original. :mod:`magnum_swarm_mode.registration` puts them in place.
+:mod:`magnum_swarm_mode.admission` whether a request concerns swarm-mode and is in order, and goes
+on with the original. :mod:`magnum_swarm_mode.registration` puts them in place.
 
 Import it only in a process that serves Magnum's API and has parsed its configuration:
 ``magnum.api.validation`` freezes option values when it is imported.
@@ -16,20 +16,16 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from magnum.api import attr_validator
-from magnum.api import validation
-from magnum.common import clients
-from magnum.common import exception
-from magnum import objects
-from oslo_log import log as logging
 import pecan
+from keystoneauth1 import exceptions as auth_exceptions
+from magnum import objects
+from magnum.api import attr_validator, validation
+from magnum.common import clients, exception
+from oslo_log import log as logging
 from stevedore import named
 from webob import exc
 
-from magnum_swarm_mode import address_pools
-from magnum_swarm_mode import admission
-from magnum_swarm_mode import certificate_guard
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import address_pools, admission, certificate_guard, exceptions, networks
 from magnum_swarm_mode.conf import CONF
 
 LOG = logging.getLogger(__name__)
@@ -57,7 +53,7 @@ def answering() -> Iterator[None]:
         raise _TemporarilyUnavailable(err=failure.user_message) from failure
 
 
-class SwarmModeValidator(validation.Validator):  # type: ignore[misc]
+class SwarmModeValidator(validation.Validator):
     """Magnum's validator of drivers and server types, for swarm-mode."""
 
     supported_network_drivers = [admission.NETWORK_DRIVER]
@@ -163,9 +159,39 @@ def _decide(
     if cluster is None:
         admission.check_cluster_template(cluster_template, cloud)
         return None
-    admission.check_credential(context.auth_token_info)
+    if means := admission.check_credential(context.auth_token_info):
+        _check_delegation(context, means)
     admission.check_given(admission.CLUSTER_FIELDS, _given_fields())
     return admission.check_cluster(cluster_template, cluster, cloud)
+
+
+# Seconds that Keystone's answer may take.
+_KEYSTONE_TIMEOUT = 30
+
+
+def _check_delegation(context: Any, means: str) -> None:
+    """Ask Keystone whether a delegated token may deal with what it would have to make.
+
+    :raises Refused: when it may not.
+    :raises Unavailable: when Keystone does not answer.
+    """
+    keystone = clients.OpenStackClients(context).keystone()
+    for path in (
+        f"/v3/users/{context.user_id}/application_credentials",
+        f"/v3/OS-TRUST/trusts?trustor_user_id={context.user_id}",
+    ):
+        try:
+            answer = keystone.session.get(
+                keystone.auth_url.rstrip("/").removesuffix("/v3") + path,
+                raise_exc=False,
+                timeout=_KEYSTONE_TIMEOUT,
+            )
+        except auth_exceptions.ClientException as error:
+            raise exceptions.Unavailable(
+                "Keystone does not answer; try again.", f"Keystone: {path}: {error}"
+            ) from error
+        if answer.status_code in (401, 403):
+            admission.refuse_delegation(means)
 
 
 def _given_fields() -> set[str]:
@@ -187,8 +213,6 @@ def _property(image: Any, name: str) -> Any:
 
 def _check_networks(context: Any, wanted: Mapping[str, Any], values: Any) -> None:
     """Refuse a network that nodes cannot be put on, and an address pool that would hide it."""
-    from magnum_swarm_mode import networks
-
     fixed = networks.resolve(
         clients.OpenStackClients(context).keystone().session,
         CONF.neutron_client.region_name,
@@ -265,8 +289,9 @@ def before_request(original: Callable[..., Any], self: Any, state: Any) -> None:
     )
     if sentence is not None:
         LOG.warning("Forbidden: %s %s: %s", request.method, request.path_info, sentence)
-        # Magnum's middleware understands the members of this body.
+        # Magnum's middleware reads the detail, or where JSON was not asked for, the body.
         raise exc.HTTPForbidden(
+            detail=sentence,
             content_type="application/json",
             charset="utf-8",
             body=json.dumps({"faultcode": "Client", "faultstring": sentence}).encode(),

@@ -31,13 +31,13 @@ class SwarmModeError(Exception):
         return self.user_message
 
 
-class Refused(SwarmModeError):
+class Refused(SwarmModeError):  # noqa: N818 (the word says it)
     """The input is bad, or the operation is not offered; HTTP 400 where an API answers."""
 
 
-class Unavailable(SwarmModeError):
+class Unavailable(SwarmModeError):  # noqa: N818 (the word says it)
     """A service or node does not answer now; the caller may try again."""
 
 
-class Inconsistent(SwarmModeError):
+class Inconsistent(SwarmModeError):  # noqa: N818 (the word says it)
     """The inside of another project is not what this release was written for."""

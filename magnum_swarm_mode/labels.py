@@ -12,7 +12,7 @@ import dataclasses
 import difflib
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from oslo_config import types
@@ -37,6 +37,7 @@ class IPv4Network(types.ConfigType):
         self.optional = optional
 
     def __call__(self, value: object) -> str:
+        """Return the network in its usual form; ValueError when it is none."""
         text = str(value).strip()
         if not text and self.optional:
             return ""
@@ -70,6 +71,7 @@ class NetworkList(types.ConfigType):
         self._item = IPv4Network()
 
     def __call__(self, value: object) -> tuple[str, ...]:
+        """Return the networks in their usual form; ValueError when one is none."""
         parts: Iterable[object] = (
             re.split(r"[\s,]+", value.strip())
             if isinstance(value, str)
@@ -103,14 +105,14 @@ class Declaration:
     :ivar help: what it does, in full sentences.
     """
 
-    type: Callable[[Any], Any]
+    type: types.ConfigType
     kind: str
     help: str
     unit: str = ""
 
 
 def _label(
-    default: object, kind: str, type_: Callable[[Any], Any], help_: str, unit: str = ""
+    default: object, kind: str, type_: types.ConfigType, help_: str, unit: str = ""
 ) -> Any:
     return dataclasses.field(
         default=default, metadata={"label": Declaration(type_, kind, help_, unit)}
@@ -233,12 +235,16 @@ def _value(name: str, value: object) -> Any:
         raise exceptions.Refused(_unknown(name))
     # JSON may carry booleans and numbers; everything else of Magnum's knows text only.
     text = str(value).strip()
+    reason: ValueError | None = None
     try:
-        return declaration.type(text)
+        # oslo.config's numbers make None of empty text.
+        if (result := declaration.type(text)) is not None:
+            return result
     except ValueError as error:
-        raise exceptions.Refused(
-            f"Label {name}={_shown(text)} is not valid; expected {_expected(declaration)}."
-        ) from error
+        reason = error
+    raise exceptions.Refused(
+        f"Label {name}={_shown(text)} is not valid; expected {_expected(declaration)}."
+    ) from reason
 
 
 def _expected(declaration: Declaration) -> str:

@@ -25,13 +25,10 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from oslo_config import cfg
-from oslo_config import sources
+from oslo_config import cfg, sources
 from oslo_log import log as logging
 
-from magnum_swarm_mode import admission
-from magnum_swarm_mode import conf
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import admission, conf, exceptions
 
 LOG = logging.getLogger(__name__)
 
@@ -197,7 +194,7 @@ def _register_objects() -> None:
     from magnum.objects import fields
 
     known = getattr(getattr(fields, "ClusterType", None), "ALL", None)
-    enum = getattr(getattr(fields, "ClusterTypeField", None), "AUTO_TYPE", None)
+    enum: Any = getattr(getattr(fields, "ClusterTypeField", None), "AUTO_TYPE", None)
     values = getattr(enum, "_valid_values", None)
     if not isinstance(known, tuple) or not isinstance(values, (list, tuple)):
         raise exceptions.Inconsistent(
@@ -261,18 +258,27 @@ def register(api: bool | None = None) -> None:
             ) from error
 
 
-class _NoValues(sources.ConfigurationSource):  # type: ignore[misc]
+class _NoValues(sources.ConfigurationSource):
     """A configuration source that knows no option."""
 
-    def get(self, group_name: str | None, option_name: str, opt: cfg.Opt) -> tuple[Any, None]:
+    def get(
+        self,
+        group_name: str | None,  # noqa: ARG002 (oslo.config's signature)
+        option_name: str,  # noqa: ARG002
+        opt: cfg.Opt,  # noqa: ARG002
+    ) -> tuple[Any, None]:
         """Say that the option has no value here."""
         return sources._NoValue, None
 
 
-class ConfigurationSourceDriver(sources.ConfigurationSourceDriver):  # type: ignore[misc]
+class ConfigurationSourceDriver(sources.ConfigurationSourceDriver):
     """Entry point ``oslo.config.driver``: registers swarm-mode while Magnum's services start."""
 
-    def open_source_from_opt_group(self, conf: Any, group_name: str) -> _NoValues:
+    def open_source_from_opt_group(
+        self,
+        conf: Any,  # noqa: ARG002 (oslo.config's signature)
+        group_name: str,  # noqa: ARG002
+    ) -> _NoValues:
         """Register swarm-mode and return a source without values.
 
         oslo.config swallows exceptions raised here; SystemExit ends the service.

@@ -28,8 +28,10 @@ class FakeCloud(fixtures.Fixture):
     :ivar url: where it listens.
     """
 
-    def _setUp(self) -> None:
+    def _setUp(self) -> None:  # noqa: N802 (fixtures)
         self.tokens: dict[str, dict[str, Any]] = {}
+        # Tokens that this Keystone lets deal with no trusts.
+        self.without_trusts: set[str] = set()
         self.images = [
             image("ubuntu_xenial", IMAGE, os_distro="ubuntu"),
             image("debian", str(uuid.uuid4()), os_distro="debian"),
@@ -43,7 +45,7 @@ class FakeCloud(fixtures.Fixture):
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def log_message(self, format: str, *args: Any) -> None:
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
                 pass
 
             def _serve(self) -> None:
@@ -63,7 +65,7 @@ class FakeCloud(fixtures.Fixture):
                 self.end_headers()
                 self.wfile.write(text)
 
-            do_GET = do_POST = _serve
+            do_GET = do_POST = _serve  # noqa: N815 (http.server)
 
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
@@ -79,7 +81,7 @@ class FakeCloud(fixtures.Fixture):
     def token(
         self,
         name: str,
-        roles: tuple[str, ...] = ("member",),
+        roles: tuple[str, ...] = ("member", "reader"),
         application_credential: dict[str, Any] | None = None,
     ) -> str:
         """Issue a token; what is given is what Keystone would put into it."""
@@ -142,6 +144,8 @@ class FakeCloud(fixtures.Fixture):
                 {"token": self.tokens[subject]},
                 {"X-Subject-Token": subject},
             )
+        if path == "/v3/OS-TRUST/trusts" and headers.get("X-Auth-Token") in self.without_trusts:
+            return 403, {"error": {"code": 403, "message": "Delegated tokens"}}, {}
         for pattern, reply in self._routes(query):
             if match := re.fullmatch(pattern, path.rstrip("/")):
                 with contextlib.suppress(LookupError):
@@ -184,6 +188,11 @@ class FakeCloud(fixtures.Fixture):
             for i, name in enumerate(("m1.small", "m1.medium"))
         ]
         return [
+            (
+                rf"/v3/users/{USER}/application_credentials",
+                lambda: {"application_credentials": []},
+            ),
+            (r"/v3/OS-TRUST/trusts", lambda: {"trusts": []}),
             (r"/v3", lambda: {"version": version(self.url + "/v3/", "v3.14")}),
             (r"/image", lambda: {"versions": [version(self.url + "/image/v2/", "v2.9")]}),
             (r"/image/v2/images", lambda: {"images": only(self.images, "name")}),

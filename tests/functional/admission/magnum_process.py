@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs one of Magnum's own services in this process, for a test to talk to from another.
 
-``python -m tests.functional.admission.magnum_process wsgi|command|conductor PORT JOURNAL MAGNUM_CONF``
+``python -m tests.functional.admission.magnum_process KIND PORT JOURNAL MAGNUM_CONF``, with KIND:
 
 - ``wsgi`` serves ``magnum.wsgi.api``; ``command`` runs ``magnum-api``.
 - ``conductor`` runs ``magnum-conductor``, and writes the template that it reads for a caller over
@@ -44,7 +44,6 @@ class Recorder:
 
 def _serve_rpc(journal: Path, with_objects: bool) -> None:
     import oslo_messaging
-
     from magnum.common import rpc
 
     while rpc.TRANSPORT is None:
@@ -72,8 +71,7 @@ def _ask_conductor(journal: Path) -> None:
     while rpc.TRANSPORT is None:
         time.sleep(0.05)
     from magnum.common import context
-    from magnum.objects import base
-    from magnum.objects import cluster_template
+    from magnum.objects import base, cluster_template
 
     base.MagnumObject.indirection_api = base.MagnumObjectIndirectionAPI()
     templates = cluster_template.ClusterTemplate.list(

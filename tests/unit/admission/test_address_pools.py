@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+import ipaddress
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oslotest import base
+
+from magnum_swarm_mode import address_pools, exceptions
+
+NETWORKS = st.builds(
+    lambda address, prefix: str(ipaddress.IPv4Network((address, prefix), strict=False)),
+    st.integers(0, 2**32 - 1),
+    st.integers(8, 32),
+)
+
+
+class ChooseTest(base.BaseTestCase):
+    def test_first_free(self):
+        """The first pool that overlaps nothing is taken."""
+        self.assertEqual(
+            "172.30.0.0/16",
+            address_pools.choose_address_pool(
+                ["10.0.0.0/8", "172.16.0.0/12", "172.30.0.0/16", "192.168.0.0/16"],
+                ["10.0.0.0/24", *address_pools.DOCKER_BRIDGES],
+            ),
+        )
+
+    def test_single_address_and_ipv6(self):
+        """A server's address counts as a network, and other IP versions never overlap."""
+        self.assertEqual(
+            "10.2.0.0/16",
+            address_pools.choose_address_pool(
+                ["10.1.0.0/16", "10.2.0.0/16"], ["10.1.2.3", "fd00::1", "::/0"]
+            ),
+        )
+
+    def test_none_free(self):
+        """When nothing is free the user learns which label helps, and the operator which option."""
+        refusal = self.assertRaises(
+            exceptions.Refused, address_pools.choose_address_pool, ["10.0.0.0/8"], ["10.0.0.0/24"]
+        )
+        self.assertIn("swarm_address_pool", refusal.user_message)
+        self.assertIn("[swarm_mode] address_pools", refusal.operator_message)
+
+    @settings(deadline=None)
+    @given(st.lists(NETWORKS), st.lists(NETWORKS))
+    def test_choice_is_free_and_first(self, pools, taken):
+        """The choice overlaps nothing, and every pool before it does."""
+        try:
+            choice = address_pools.choose_address_pool(pools, taken)
+        except exceptions.Refused:
+            choice = None
+        before = pools if choice is None else pools[: pools.index(choice)]
+        for pool in before:
+            self.assertNotEqual([], address_pools.overlapping(pool, taken))
+        if choice is not None:
+            self.assertEqual([], address_pools.overlapping(choice, taken))
+
+
+class RefuseOverlapTest(base.BaseTestCase):
+    def test_overlap_is_named(self):
+        """A pool that was asked for is refused with everything that it hides."""
+        refusal = self.assertRaises(
+            exceptions.Refused,
+            address_pools.refuse_overlap,
+            "10.0.0.0/8",
+            ["10.0.0.0/24", "192.0.2.1", "10.9.9.9"],
+        )
+        self.assertIn("10.0.0.0/8 overlaps 10.0.0.0/24, 10.9.9.9", str(refusal))
+
+    def test_free_pool(self):
+        """A pool that overlaps nothing passes."""
+        self.assertIsNone(address_pools.refuse_overlap("10.1.0.0/16", ["10.0.0.0/24"]))

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oslotest import base
+
+from magnum_swarm_mode import certificate_guard
+
+OWN = "0b4c5d2e-8d5c-4f43-9a3e-7a5b6c7d8e9f"
+OTHER = "0b4c5d2e-8d5c-4f43-9a3e-7a5b6c7d8e90"
+SIGN = json.dumps({"cluster_uuid": OWN, "csr": "PEM"}).encode()
+
+
+def token(name):
+    return {"token": {"application_credential": {"id": "1", "name": name, "restricted": True}}}
+
+
+def call(method="POST", path="/v1/certificates", query="", content="application/json", body=SIGN):
+    return certificate_guard.Call(method, path, query, content, body)
+
+
+def get(path, **options):
+    return call("GET", path, **{"content": "", "body": b"", **options})
+
+
+class GuardTest(base.BaseTestCase):
+    def refusal(self, wanted, name=f"magnum-swarm-mode-node-{OWN}"):
+        return certificate_guard.refusal(token(name), wanted)
+
+    def test_its_three_calls(self):
+        """A node's credential signs for its cluster, and reads its certificates and itself."""
+        for allowed in (
+            call(),
+            call(path="/v1/certificates/"),
+            call(body=json.dumps({"cluster_uuid": OWN, "csr": "x", "ca_cert_type": None}).encode()),
+            get(f"/v1/certificates/{OWN}"),
+            get(f"/v1/clusters/{OWN}"),
+            get(f"/v1/clusters/{OWN}/"),
+        ):
+            self.assertIsNone(self.refusal(allowed), allowed)
+
+    def test_everything_else(self):
+        """Other clusters, names, methods, paths, queries and bodies are forbidden."""
+        for forbidden in (
+            call(body=json.dumps({"cluster_uuid": OTHER, "csr": "x"}).encode()),
+            call(body=json.dumps({"cluster_uuid": "by-name", "csr": "x"}).encode()),
+            call(body=json.dumps({"cluster_uuid": OWN.upper(), "csr": "x"}).encode()),
+            call(body=json.dumps({"cluster_uuid": OWN.replace("-", ""), "csr": "x"}).encode()),
+            call(body=json.dumps({"cluster_uuid": [OWN], "csr": "x"}).encode()),
+            call(body=json.dumps({"cluster_uuid": OWN, "ca_cert_type": "etcd"}).encode()),
+            call(body=f'{{"cluster_uuid": "{OTHER}", "cluster_uuid": "{OWN}"}}'.encode()),
+            call(body=b""),
+            call(body=b"[]"),
+            call(body=b"\xff"),
+            call(body=f"<certificate><cluster_uuid>{OTHER}</cluster_uuid></certificate>".encode()),
+            call(content="application/xml"),
+            call(content="application/x-www-form-urlencoded"),
+            call(content="application/x-www-form-urlencoded", body=b'{"a": "&_method=patch&"}'),
+            call(content=""),
+            call(query="_method=patch"),
+            call(query="certificate.cluster_uuid=" + OTHER),
+            call(path="/certificates"),
+            call(path="//v1/certificates"),
+            call(path="/v1/certificates.json"),
+            call(path=f"/v1/certificates/{OWN}"),
+            call(path="/v1/clusters"),
+            call(path=f"/v1/clusters/{OWN}/actions/resize"),
+            call("PATCH", f"/v1/certificates/{OWN}"),
+            call("PATCH", f"/v1/credentials/{OWN}"),
+            call("DELETE", f"/v1/clusters/{OWN}"),
+            call("PUT"),
+            get("/v1/clusters"),
+            get("/v1/clusters/by-name"),
+            get(f"/v1/clusters/{OTHER}"),
+            get(f"/v1/clusters/{OWN}/nodegroups"),
+            get(f"/v1/clusters/{OWN}\n"),
+            get(f"/v1/certificates/{OTHER}"),
+            get("/v1/certificates/by-name"),
+            get(f"/v1/certificates/{OWN}", query="ca_cert_type=etcd"),
+            get(f"/v1/certificates/{OWN}", query="_method=patch"),
+            get(f"/v1/certificates/{OWN}", body=b"_method=patch"),
+            get(f"/v1/certificates/../clustertemplates/{OWN}"),
+            get("/v1/mservices"),
+            get("/"),
+        ):
+            self.assertIn("may only sign", self.refusal(forbidden) or "", forbidden)
+
+    def test_other_tokens_are_left_alone(self):
+        """Users, and their application credentials of other names, are not the guard's business."""
+        for other in (None, {}, {"token": {}}, token("ci"), token("my-magnum-swarm-mode-node-")):
+            self.assertIsNone(
+                certificate_guard.refusal(other, call("DELETE", f"/v1/clusters/{OTHER}"))
+            )
+
+    def test_name_without_cluster(self):
+        """A credential with our prefix whose name names no cluster may do nothing."""
+        for name in ("", "x", OWN + "x", OWN + "\n", OWN.upper(), f"x-{OWN}"):
+            self.assertIsNotNone(self.refusal(call(), f"magnum-swarm-mode-node-{name}"), name)
+
+    @settings(deadline=None)
+    @given(
+        st.sampled_from(["GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "get"]),
+        st.one_of(
+            st.text(),
+            st.sampled_from(["/v1/certificates", f"/v1/certificates/{OTHER}", "/v1/clusters/"]),
+        ),
+        st.binary(),
+    )
+    def test_no_call_without_its_uuid(self, method, path, body):
+        """No call passes that does not name the credential's own cluster."""
+        wanted = call(method, path, body=body)
+        if OWN not in path and OWN.encode() not in body:
+            self.assertIsNotNone(self.refusal(wanted))

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+import dataclasses
+import ipaddress
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oslo_config import cfg
+from oslo_config import fixture as config_fixture
+from oslotest import base
+
+from magnum_swarm_mode import conf, exceptions, labels
+
+# What makes the shared two-core machines of a test run slow says nothing of the code.
+PROPERTY = settings(deadline=None, max_examples=100)
+
+ANYTHING = st.one_of(st.text(), st.integers(), st.booleans(), st.floats())
+
+
+class ParseTest(base.BaseTestCase):
+    def refused(self, **values):
+        return str(self.assertRaises(exceptions.Refused, labels.parse, values))
+
+    def test_nothing_given(self):
+        """Without labels every value is the built-in default."""
+        self.assertEqual(labels.Labels(), labels.parse(None))
+        self.assertEqual(labels.Labels(), labels.parse({}))
+
+    def test_values_are_typed(self):
+        """Text becomes values of the declared types."""
+        self.assertEqual(
+            labels.Labels(
+                swarm_address_pool="10.1.0.0/16",
+                swarm_address_pool_mask=26,
+                data_path_port=5000,
+                api_allowed_cidrs=("192.0.2.0/24", "198.51.100.7/32"),
+                ssh_allowed_cidrs=("203.0.113.0/24",),
+                worker_floating_ip_enabled=True,
+                manager_availability="drain",
+                join_timeout=60,
+                availability_zone="nova",
+            ),
+            labels.parse(
+                {
+                    "swarm_address_pool": " 10.1.0.0/16",
+                    "swarm_address_pool_mask": "26",
+                    "data_path_port": "5000",
+                    "api_allowed_cidrs": "192.0.2.0/24,198.51.100.7",
+                    "ssh_allowed_cidrs": "203.0.113.0/24",
+                    "worker_floating_ip_enabled": "True",
+                    "manager_availability": "drain",
+                    "join_timeout": "60",
+                    "availability_zone": "nova",
+                }
+            ),
+        )
+
+    def test_json_values(self):
+        """Magnum's API also takes numbers and booleans."""
+        parsed = labels.parse({"data_path_port": 5000, "worker_floating_ip_enabled": True})
+        self.assertEqual((5000, True), (parsed.data_path_port, parsed.worker_floating_ip_enabled))
+
+    def test_list_separators(self):
+        """Networks are separated by commas or spaces, and named once."""
+        self.assertEqual(
+            ("10.0.0.0/8", "192.0.2.0/24"),
+            labels.parse(
+                {"ssh_allowed_cidrs": " 10.0.0.0/8, 192.0.2.0/24 10.0.0.0/8 "}
+            ).ssh_allowed_cidrs,
+        )
+
+    def test_unknown_label_names_the_nearest(self):
+        """A misspelt label is refused with the name that was probably meant."""
+        self.assertEqual(
+            "Label swarm_adress_pool is not known to swarm-mode clusters; did you mean "
+            "swarm_address_pool?",
+            self.refused(swarm_adress_pool="10.1.0.0/16"),
+        )
+
+    def test_unknown_label_lists_all(self):
+        """A label that resembles none is refused with all that are known."""
+        message = self.refused(kube_tag="v1.30")
+        for name in labels.DECLARATIONS:
+            self.assertIn(name, message)
+
+    def test_bad_values_name_label_value_and_expectation(self):
+        """A bad value is refused with its label and what is expected."""
+        for name, value, expectation in (
+            ("data_path_port", "80", "an integer from 1024 to 49151"),
+            ("data_path_port", "x", "an integer from 1024 to 49151"),
+            ("swarm_address_pool_mask", "30", "an integer from 9 to 29"),
+            ("swarm_address_pool", "10.0.0.1/8", "an IPv4 network without host bits"),
+            ("swarm_address_pool", "fd00::/64", "an IPv4 network without host bits"),
+            ("api_allowed_cidrs", "", "at least one IPv4 network"),
+            ("ssh_allowed_cidrs", "10.0.0.0/8,everyone", "IPv4 networks"),
+            ("worker_floating_ip_enabled", "perhaps", "true or false"),
+            ("manager_availability", "pause", "active or drain"),
+            ("join_timeout", "59", "an integer from 60 to 43200 seconds"),
+            ("join_timeout", "1.5", "an integer from 60 to 43200 seconds"),
+            ("availability_zone", "nova:host", "a name without colons"),
+        ):
+            with self.subTest(name=name, value=value):
+                message = self.refused(**{name: value})
+                self.assertIn(f"Label {name}={value} is not valid; expected ", message)
+                self.assertIn(expectation, message)
+
+    def test_gossip_port(self):
+        """The port of the nodes' gossip cannot carry the overlay networks as well."""
+        self.assertIn("data_path_port=7946", self.refused(data_path_port="7946"))
+
+    def test_pool_smaller_than_its_networks(self):
+        """A pool must hold several of the networks that are cut from it."""
+        self.assertIn(
+            "swarm_address_pool=10.1.0.0/24 is too small",
+            self.refused(swarm_address_pool="10.1.0.0/24"),
+        )
+
+    @PROPERTY
+    @given(st.dictionaries(st.one_of(st.sampled_from(list(labels.DECLARATIONS)), st.text()), ANYTHING))
+    def test_any_input_is_parsed_or_refused(self, values):
+        """Whatever is given, the result is typed values or one printable line."""
+        try:
+            parsed = labels.parse(values)
+        except exceptions.Refused as refusal:
+            self.assertTrue(str(refusal).isprintable(), str(refusal))
+            return
+        self.assertLessEqual(set(values), set(labels.DECLARATIONS))
+        for field in dataclasses.fields(parsed):
+            self.assertIsInstance(getattr(parsed, field.name), type(field.default))
+
+    @PROPERTY
+    @given(st.integers(0, 2**32 - 1), st.integers(8, 22))
+    def test_valid_pools_survive(self, address, prefix):
+        """Every IPv4 network that is large enough is taken as it is."""
+        pool = str(ipaddress.IPv4Network((address, prefix), strict=False))
+        self.assertEqual(pool, labels.parse({"swarm_address_pool": pool}).swarm_address_pool)
+
+    @PROPERTY
+    @given(st.sampled_from(list(labels.DECLARATIONS)), ANYTHING)
+    def test_parsing_again_changes_nothing(self, name, value):
+        """A value that was parsed means the same when it is parsed from its text."""
+        try:
+            first = labels.parse({name: value})
+        except exceptions.Refused:
+            return
+        parsed = getattr(first, name)
+        text = ",".join(parsed) if isinstance(parsed, tuple) else str(parsed)
+        self.assertEqual(first, labels.parse({name: text}))
+
+
+class OperatorDefaultsTest(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.config = cfg.ConfigOpts()
+        conf.register_opts(self.config)
+        self.fixture = self.useFixture(config_fixture.Config(self.config))
+        self.config([], default_config_files=[])
+
+    def parse(self, **values):
+        return labels.parse(values, self.config.swarm_mode)
+
+    def test_same_as_built_in(self):
+        """An untouched configuration gives the built-in defaults."""
+        self.assertEqual(labels.Labels(), self.parse())
+
+    def test_default_is_used(self):
+        """An operator's default holds where the cluster says nothing."""
+        self.fixture.config(group="swarm_mode", join_timeout=300)
+        self.assertEqual(300, self.parse().join_timeout)
+        self.assertEqual(400, self.parse(join_timeout="400").join_timeout)
+
+    def test_conductor_is_always_allowed(self):
+        """Narrowing the API's networks never shuts out the conductor."""
+        self.fixture.config(group="swarm_mode", conductor_cidrs=["198.51.100.0/24"])
+        self.assertEqual(
+            ("192.0.2.0/24", "198.51.100.0/24"),
+            self.parse(api_allowed_cidrs="192.0.2.0/24").api_allowed_cidrs,
+        )
+
+    def test_every_label_has_an_option(self):
+        """Each label can be given a default, and its help says what it does."""
+        options = {option.name: option for _, group in conf.list_opts() for option in group}
+        for name, declaration in labels.DECLARATIONS.items():
+            self.assertIn(declaration.help, options[name].help)
+
+    def test_bad_default_in_file(self):
+        """A default that is no valid value is reported when it is read."""
+        path = self.create_tempfiles([("magnum", "[swarm_mode]\njoin_timeout = 5\n")])[0]
+        self.config([], default_config_files=[path])
+        self.assertRaises(cfg.ConfigFileValueError, self.parse)
+
+    def test_defaults_in_file(self):
+        """Defaults are written in the file as labels are."""
+        path = self.create_tempfiles(
+            [
+                (
+                    "magnum",
+                    "[swarm_mode]\napi_allowed_cidrs = 192.0.2.0/24, 10.0.0.0/8\n"
+                    "worker_floating_ip_enabled = true\naddress_pools = 10.9.0.0/16\n",
+                )
+            ]
+        )[0]
+        self.config([], default_config_files=[path])
+        parsed = self.parse()
+        self.assertEqual(("192.0.2.0/24", "10.0.0.0/8"), parsed.api_allowed_cidrs)
+        self.assertIs(True, parsed.worker_floating_ip_enabled)
+        self.assertEqual(["10.9.0.0/16"], self.config.swarm_mode.address_pools)
