@@ -186,7 +186,7 @@ def node_name_prefix(cluster_name: str, cluster_uuid: str) -> str:
     plain = "".join(c for c in plain if not unicodedata.combining(c)).lower()
     clean = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
     # "_" and "." are what Magnum allows in names beside what a host name may hold.
-    lost = re.search(r"[^a-z0-9._-]", plain) is not None or len(clean) > _PREFIX_LENGTH
+    lost = re.search(r"[^a-z0-9._ -]", plain) is not None or len(clean) > _PREFIX_LENGTH
     if clean and not lost:
         return clean
     suffix = re.sub(r"[^a-z0-9]", "", cluster_uuid.lower())[:8]
