@@ -24,7 +24,10 @@ def parser() -> argparse.ArgumentParser:
     )
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     verbs.add_parser("up", help="install what is missing and bring the cloud up")
-    verbs.add_parser("install", help="install packages, environment and images; start nothing")
+    install = verbs.add_parser(
+        "install", help="install packages, environment and images; start nothing"
+    )
+    install.add_argument("--no-images", action="store_true", help="make no node images")
     verbs.add_parser("status", help="show processes, endpoints, servers and memory")
     logs = verbs.add_parser("logs", help="list the logs, or print the end of one")
     logs.add_argument("service", nargs="?", help="name of a log, as `logs` lists them")
@@ -53,7 +56,7 @@ def _change(arguments: argparse.Namespace) -> int:
             if arguments.verb == "up":
                 cloud.up(progress)
             elif arguments.verb == "install":
-                cloud.install(progress)
+                cloud.install(progress, with_images=not arguments.no_images)
                 progress.say(f"installed after {progress.seconds:.0f} s")
             elif arguments.verb == "reset":
                 cloud.reset(progress)

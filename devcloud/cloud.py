@@ -51,21 +51,23 @@ def make_directories() -> None:
         path.chmod(0o711)
 
 
-def install(progress: Progress) -> None:
+def install(progress: Progress, *, with_images: bool = True) -> None:
     """Install packages, environment and node images; start nothing.
 
+    :param with_images: whether to make node images.
     :raises DevcloudError: what is in the way, as a sentence.
     """
     preflight.check_host()
     make_directories()
+    _stop_strays()
     if debian.missing(debian.wanted_packages()):
         with progress.step("Debian packages"):
             debian.install(debian.wanted_packages())
-    preflight.check_kernel()
     with ThreadPoolExecutor(max_workers=2) as pool:
         # Both wait for the network most of the time.
         made = pool.submit(_install_environment, progress)
-        images.build_all(progress)
+        if with_images:
+            images.build_all(progress)
         made.result()
     docker_client.provide()
 
@@ -224,7 +226,7 @@ def up(progress: Progress) -> None:
     :raises DevcloudError: what is in the way, as a sentence.
     """
     install(progress)
-    _stop_strays()
+    preflight.check_kernel()
     sentence = _ports_in_the_way()
     if sentence:
         raise DevcloudError(sentence)
@@ -233,7 +235,7 @@ def up(progress: Progress) -> None:
     rendered = configuration.render(secrets, with_driver=with_driver)
     configuration.write(rendered)
     versions = Versions(
-        environment=environment.wanted_hash(),
+        environment=environment.services_hash(),
         plugins=environment.install_plugins(),
         package=environment.installed_hash(),
     )
@@ -293,8 +295,8 @@ def down(progress: Progress, *, purge: bool = False) -> None:
 
 
 def _remove_home() -> None:
-    for name in settings.GLANCE_IMAGES.values():
-        for root in (images.root_path(name), settings.IMAGES / f".{name}.partial"):
+    for root in settings.IMAGES.iterdir():
+        if root.is_dir() and not root.is_symlink():
             images.discard(root)
     mounted = Path("/proc/self/mounts").read_text(encoding="utf-8")
     if f" {settings.HOME}/" in mounted:
@@ -317,6 +319,7 @@ def reset(progress: Progress) -> None:
         ):
             if path.exists():
                 shutil.rmtree(path)
+        images.prune()
     progress.say("the next `up` makes a new cloud")
 
 

@@ -76,6 +76,12 @@ def wanted_hash() -> str:
     return files.hash_text(version, *REQUIREMENTS, *texts)
 
 
+def services_hash() -> str:
+    """Changes when the services' own code does; tools for tests do not matter to them."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return files.hash_text(version, *REQUIREMENTS, CONSTRAINTS.read_text(encoding="utf-8"))
+
+
 def is_current() -> bool:
     """Whether the environment is complete and made from the present versions."""
     return PYTHON.exists() and _is_stamped("environment", wanted_hash())

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Root file systems of the servers, made with mmdebstrap: Debian 12 with Docker 20.10 or 26.1.
 
-An image is built into a directory of its own and renamed when it is complete, with the hash of its
-recipe inside; it is made again only when the recipe changes.
+An image is built into a directory named after the hash of its recipe and gets its name, a link,
+when it is complete; it is made again only when the recipe changes. The directories of older
+recipes stay while servers may run on them.
 """
 
 import json
@@ -17,7 +18,7 @@ from devcloud import commands, files, settings
 from devcloud.progress import Progress
 
 _DEFAULT_MIRROR = "http://deb.debian.org/debian"
-_RECIPE_NAME = ".devcloud-recipe"  # beside the root directory, not in it
+_HASH_LENGTH = 12
 _PACKAGES = (
     "busybox-static",
     "ca-certificates",
@@ -54,6 +55,22 @@ _DISABLED_UNITS = (
 )
 # Of no use on a machine whose devices and network its host made.
 _MASKED_UNITS = (
+    "cloud-init-hotplugd.socket",
+    "console-getty.service",
+    "dev-hugepages.mount",
+    "dev-mqueue.mount",
+    "getty.target",
+    "modprobe@.service",
+    "proc-sys-fs-binfmt_misc.automount",
+    "sys-fs-fuse-connections.mount",
+    "sys-kernel-config.mount",
+    "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount",
+    "systemd-modules-load.service",
+    "systemd-remount-fs.service",
+    "systemd-udev-settle.service",
+    "systemd-update-utmp-runlevel.service",
+    "systemd-update-utmp.service",
     "systemd-udevd.service",
     "systemd-udev-trigger.service",
     "systemd-udevd-control.socket",
@@ -66,7 +83,8 @@ _MASKED_UNITS = (
 _CLOUD_CFG = """\
 # A node has one host key: making RSA keys takes seconds.
 ssh_genkeytypes: [ed25519]
-locale: C.UTF-8
+locale: false
+grub_dpkg: {enabled: false}
 network: {config: disabled}
 """
 
@@ -136,17 +154,19 @@ def _apt_sources() -> list[str]:
 
 
 def root_path(name: str) -> Path:
-    """Where the root file system of that name is."""
+    """Where the root file system of that name is: a link to the directory that was built."""
     return settings.IMAGES / name
+
+
+def directory_name(recipe: Recipe) -> str:
+    """Name of the directory that holds the root file system made by this recipe."""
+    return f"{recipe.name}-{recipe.hash[:_HASH_LENGTH]}"
 
 
 def is_current(recipe: Recipe) -> bool:
     """Whether the image is complete and made by the present recipe."""
-    try:
-        made_by = (settings.IMAGES / f"{recipe.name}{_RECIPE_NAME}").read_text(encoding="ascii")
-    except OSError:
-        return False
-    return made_by == recipe.hash and root_path(recipe.name).is_dir()
+    path = root_path(recipe.name)
+    return path.is_symlink() and path.is_dir() and path.readlink().name == directory_name(recipe)
 
 
 def sources_text(recipe: Recipe, mirror: str) -> str:
@@ -196,7 +216,7 @@ def _customize(root: Path, recipe: Recipe) -> None:
 
 
 def build(recipe: Recipe, mirror: str) -> None:
-    """Make the image; an older one of that name is replaced when the new one is complete.
+    """Make the image; its name goes over from an older one when it is complete.
 
     :raises CommandFailedError: mmdebstrap failed.
     """
@@ -231,16 +251,13 @@ def build(recipe: Recipe, mirror: str) -> None:
         timeout=1800,
     )
     _customize(partial, recipe)
-    stamp = settings.IMAGES / f"{recipe.name}{_RECIPE_NAME}"
-    stamp.unlink(missing_ok=True)
-    final = root_path(recipe.name)
-    if final.exists():
-        old = settings.IMAGES / f".{recipe.name}.old"
-        discard(old)
-        final.rename(old)
-        discard(old)
+    final = settings.IMAGES / directory_name(recipe)
+    discard(final)
     partial.rename(final)
-    files.write(stamp, recipe.hash)
+    link = settings.IMAGES / f".{recipe.name}.link"
+    link.unlink(missing_ok=True)
+    link.symlink_to(final.name)
+    link.replace(root_path(recipe.name))
     shutil.rmtree(work, ignore_errors=True)
 
 
@@ -252,6 +269,15 @@ def discard(root: Path) -> None:
             commands.run(["umount", "--lazy", target], check=False)
     if root.exists():
         shutil.rmtree(root)
+
+
+def prune() -> None:
+    """Delete root file systems that no name leads to. No server may exist."""
+    current = {directory_name(recipe) for recipe in RECIPES}
+    names = tuple(f"{recipe.name}-" for recipe in RECIPES)
+    for path in settings.IMAGES.iterdir():
+        if path.name.startswith(names) and path.name not in current:
+            discard(path)
 
 
 def stale() -> list[Recipe]:

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from devcloud import commands, files, settings
 
-MARK = "DEVCLOUD_SERVICE"  # in the environment of each process: finds those without a record
 _POLL_SECONDS = 0.05
 
 
@@ -143,9 +142,7 @@ def recorded_names() -> list[str]:
 
 def start(service: Service) -> subprocess.Popen[bytes]:
     """Start a service in its own session and write its record."""
-    environment = commands.clean_environment(
-        {**service.environment, MARK: service.name, "DEVCLOUD_HOME": str(settings.HOME)}
-    )
+    environment = commands.clean_environment({**service.environment, commands.MARK: service.name})
     with log_path(service.name).open("ab") as log:
         process = subprocess.Popen(
             service.command,
@@ -177,9 +174,9 @@ def _marked_service(pid: int) -> str | None:
     except OSError:
         return None
     values = dict(item.partition(b"=")[::2] for item in environment.split(b"\0"))
-    if values.get(b"DEVCLOUD_HOME") != str(settings.HOME).encode():
+    if values.get(commands.HOME_MARK.encode()) != str(settings.HOME).encode():
         return None
-    name = values.get(MARK.encode())
+    name = values.get(commands.MARK.encode())
     return name.decode() if name else None
 
 
