@@ -105,6 +105,17 @@ class ErrorTest(CommandTestCase):
             f"{sentence} (HTTP 400)", "cluster-create", "c", "--cluster-template", "t"
         )
 
+    def test_refusal_whose_sentence_goes_on(self) -> None:
+        """Magnum's title ends at the first full stop; what follows is shown, too."""
+        title = "Invalid input for field/attribute coe"
+        detail = f"{title}. Value: 'nix'. Value should be one of: swarm-mode, kubernetes"
+        body = json.dumps({"errors": [{"status": 400, "title": title, "detail": detail}]})
+        self.cloud.failures["POST", "/clustertemplates"] = (400, body, "application/json")
+        self.assert_one_line(
+            f"ERROR: {detail} (HTTP 400)", "cluster-template-create", "t", "--image", "i",
+            "--external-network", "e", "--coe", "nix",
+        )  # fmt: skip
+
     def test_rubbish(self) -> None:
         """An answer of something that is not Magnum is one line, whatever its status."""
         page = "<html>\n<body>Bad Gateway</body>\n</html>"
