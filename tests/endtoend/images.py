@@ -1,43 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A container image for clusters that reach no registry: one static busybox."""
+"""A container image for clusters that reach no registry: the node's own static busybox."""
 
-import io
-import shutil
-import tarfile
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from pathlib import Path
 
 from tests.endtoend.clusters import Cluster, Server
 
 NAME = "local/busybox:1"
-APPLETS = ("sh", "httpd", "wget", "nslookup", "hostname", "awk", "sleep", "echo", "cat", "sort")
-WIDTH = 3  # machines that get it at once
-
-
-@cache
-def archive() -> bytes:
-    """The file system of the image, as a tar archive.
-
-    :raises AssertionError: this machine has no static busybox
-    """
-    busybox = shutil.which("busybox")
-    assert busybox, "there is no busybox: `tools/devcloud install` brings busybox-static"
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for directory in ("bin", "etc", "tmp", "www"):
-            entry = tarfile.TarInfo(directory)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-            tar.addfile(entry)
-        with Path(busybox).open("rb") as program:
-            entry = tar.gettarinfo(arcname="bin/busybox", fileobj=program)
-            entry.mode = 0o755
-            tar.addfile(entry, program)
-        for applet in APPLETS:
-            entry = tarfile.TarInfo(f"bin/{applet}")
-            entry.type, entry.linkname = tarfile.SYMTYPE, "busybox"
-            tar.addfile(entry)
-    return buffer.getvalue()
+WIDTH = 3  # machines that make it at once
+IMPORT = f"""
+set -e
+if ! docker image inspect {NAME} >/dev/null 2>&1; then
+    root=$(mktemp -d)
+    mkdir -p $root/bin $root/etc $root/tmp $root/www
+    cp "$(command -v busybox)" $root/bin/busybox
+    for applet in sh httpd wget nslookup hostname awk sleep echo cat; do
+        ln -s busybox $root/bin/$applet
+    done
+    tar -c -C $root . | docker import - {NAME} >/dev/null
+    rm -r $root
+fi
+"""
 
 
 def bring(cluster: Cluster) -> None:
@@ -45,13 +27,9 @@ def bring(cluster: Cluster) -> None:
 
     :raises shell.CommandError: a worker cannot be reached or refuses
     """
-    command = (
-        f"docker image inspect {NAME} >/dev/null 2>&1 && cat >/dev/null "
-        f"|| docker import - {NAME} >/dev/null"
-    )
 
     def one(server: Server) -> None:
-        cluster.machine(server).run(command, stdin=archive())
+        cluster.machine(server).run(IMPORT)
 
     with ThreadPoolExecutor(WIDTH) as pool:
         list(pool.map(one, cluster.workers()))

@@ -124,6 +124,9 @@ def plain() -> Shared:
         return _plain[0]
     user = users.demo()
     cluster = find(PLAIN)
+    if cluster is not None and cluster.status()[0] != "CREATE_COMPLETE":
+        cluster.remove()
+        cluster = None
     if cluster is None:
         if user.cloud.find("container-infra", f"/clustertemplates/{PLAIN}") is None:
             clusters.make_template(
