@@ -15,6 +15,7 @@ from devcloud.errors import DevcloudError
 from devcloud.progress import Progress
 
 _INTERRUPTED = 130
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -102,16 +103,21 @@ def _openrc(user: str) -> int:
     return 0
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    # Threads that wait for a command would wait on: end what they wait for. Once is enough.
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    processes.terminate_commands()
     raise KeyboardInterrupt
 
 
 def main(words: Sequence[str]) -> int:
     """Run one verb; return the exit code."""
     arguments = parser().parse_args(words)
-    # The same way out as Ctrl-C, so that what has to be restored is restored.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminate)
+    # All the same way out as Ctrl-C, so that what has to be restored is restored.
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
         if arguments.verb == "status":
             return _status()

@@ -13,6 +13,7 @@ from devcloud.errors import CommandFailedError
 # In the environment of every process: finds those that a killed command left behind.
 MARK = "DEVCLOUD_SERVICE"
 HOME_MARK = "DEVCLOUD_HOME"
+SETUP = "setup"  # the mark of commands that `run` starts; services have their names
 _TAIL_LINES = 6
 _SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What a child may inherit: enough to reach package registries the way this machine does.
@@ -25,7 +26,7 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     environment = {
         key: value for key, value in os.environ.items() if key.startswith(_INHERITED_PREFIXES)
     }
-    environment.update({MARK: "setup", HOME_MARK: str(settings.HOME)})
+    environment.update({MARK: SETUP, HOME_MARK: str(settings.HOME)})
     environment.update(PATH=_SEARCH_PATH, LANG="C.UTF-8", LC_ALL="C.UTF-8", HOME="/root")
     environment.update(extra or {})
     return environment

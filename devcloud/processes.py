@@ -251,6 +251,15 @@ def stop(names: Iterable[str], seconds: float = 5) -> list[str]:
     return sorted(killed)
 
 
+def terminate_commands() -> None:
+    """Ask the commands that this process runs (:func:`devcloud.commands.run`) to end."""
+    children = [process.pid for process in all_facts() if process.session == os.getsid(0)]
+    _send(
+        [pid for pid in children if _marked_service(pid) == commands.SETUP and pid != os.getpid()],
+        signal.SIGTERM,
+    )
+
+
 def reap(pid: int) -> None:
     """Take the exit status of ``pid`` when it is a child of this process."""
     try:

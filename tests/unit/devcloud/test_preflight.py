@@ -2,7 +2,7 @@
 import dataclasses
 import socket
 
-from devcloud import preflight
+from devcloud import preflight, settings
 from devcloud.preflight import GIB, Host
 from tests.unit.devcloud import base
 
@@ -35,7 +35,7 @@ class HostTest(base.TestCase):
     def test_no_space(self) -> None:
         """A full disk is named with what there is and what is needed."""
         self.assertEqual(
-            f"{preflight.settings.HOME} has 2.0 GiB free, devcloud needs 12 GiB",
+            f"{settings.HOME} has 2.0 GiB free, devcloud needs 12 GiB",
             self._complaint(free_disk=2 * GIB),
         )
 
