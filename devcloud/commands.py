@@ -21,12 +21,21 @@ _SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _INHERITED_PREFIXES = ("PIP_", "SSL_", "REQUESTS_", "http", "HTTP", "no_proxy", "NO_PROXY")
 
 
+def home_identity() -> str:
+    """What tells this cloud from one in another root file system whose home has the same path."""
+    try:
+        found = settings.HOME.stat()
+    except OSError:
+        return "none"
+    return f"{found.st_dev}:{found.st_ino}"
+
+
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of every child: a fixed PATH and locale, registry settings, ``extra``."""
     environment = {
         key: value for key, value in os.environ.items() if key.startswith(_INHERITED_PREFIXES)
     }
-    environment.update({MARK: SETUP, HOME_MARK: str(settings.HOME)})
+    environment.update({MARK: SETUP, HOME_MARK: home_identity()})
     environment.update(PATH=_SEARCH_PATH, LANG="C.UTF-8", LC_ALL="C.UTF-8", HOME="/root")
     environment.update(extra or {})
     return environment

@@ -113,6 +113,13 @@ def install(packages: Sequence[str]) -> list[str]:
     environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
     options = ["-q", "-y", "-o", "DPkg::Lock::Timeout=300"]
     with nothing_starts():
+        # An interrupted dpkg wants this before anything else.
+        commands.run(
+            ["dpkg", "--force-confold", "--configure", "-a"],
+            environment=environment,
+            log=log,
+            timeout=1800,
+        )
         commands.run(["apt-get", *options, "update"], environment=environment, log=log, timeout=600)
         try:
             commands.run(

@@ -174,7 +174,7 @@ def _marked_service(pid: int) -> str | None:
     except OSError:
         return None
     values = dict(item.partition(b"=")[::2] for item in environment.split(b"\0"))
-    if values.get(commands.HOME_MARK.encode()) != str(settings.HOME).encode():
+    if values.get(commands.HOME_MARK.encode()) != commands.home_identity().encode():
         return None
     name = values.get(commands.MARK.encode())
     return name.decode() if name else None
