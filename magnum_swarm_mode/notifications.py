@@ -48,7 +48,7 @@ def health_changed(
     event = eventfactory.EventFactory().new_event(
         eventType=cadftype.EVENTTYPE_MONITOR,
         outcome=_OUTCOMES.get(now, cadftaxonomy.UNKNOWN),
-        action=cadftaxonomy.ACTION_MONITOR,
+        action=cadftaxonomy.ACTION_EVALUATE,
         initiator=resource.Resource(typeURI=cadftaxonomy.SERVICE_SECURITY, id="magnum-conductor"),
         target=target,
         observer=resource.Resource(typeURI=_TYPE_URI),
