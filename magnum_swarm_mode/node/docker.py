@@ -4,17 +4,15 @@
 import ssl
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
-from urllib.parse import quote
 
 from . import web
 from .errors import NodeError
-from .paths import DOCKER_SOCKET
 
 # The newest version of the API whose parts used here are known; older engines get their own.
 # Engine 20.10 speaks up to 1.41, and 29 nothing older than 1.44.
 NEWEST_API = (1, 44)
 # A manager that lost its quorum answers only after 20 s of its own.
-TIMEOUT = 40.0
+TIMEOUT = 40
 
 
 @dataclass(frozen=True)
@@ -22,11 +20,9 @@ class Info:
     """An engine's view of itself in the swarm (GET /info, "Swarm")."""
 
     state: str  # inactive, pending, active, error or locked
-    node_id: str
-    control: bool
-    error: str
-    cluster_id: str
-    managers: int
+    node_id: str = ""
+    control: bool = False
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,6 @@ class SwarmNode:
     id: str
     version: int
     role: str  # as wanted: manager or worker
-    availability: str
     state: str  # unknown, down, ready or disconnected
     address: str
     reachability: str  # unknown, unreachable, reachable; empty: not part of Raft
@@ -55,76 +50,63 @@ class SwarmNode:
 
 def parse_node(entry: Dict[str, Any]) -> SwarmNode:
     """Return a typed node of one element of GET /nodes."""
-    spec = entry.get("Spec") or {}
-    status = entry.get("Status") or {}
+    spec = entry.get("Spec", {})
+    status = entry.get("Status", {})
     manager = entry.get("ManagerStatus") or {}
     return SwarmNode(
-        id=entry["ID"],
-        version=entry["Version"]["Index"],
-        role=spec.get("Role", ""),
-        availability=spec.get("Availability", ""),
-        state=status.get("State", ""),
-        address=status.get("Addr", ""),
-        reachability=manager.get("Reachability", ""),
-        manager_address=manager.get("Addr", ""),
-        spec=spec,
+        entry["ID"],
+        entry["Version"]["Index"],
+        spec.get("Role", ""),
+        status.get("State", ""),
+        status.get("Addr", ""),
+        manager.get("Reachability", ""),
+        manager.get("Addr", ""),
+        spec,
     )
 
 
 class Docker:
     """One engine.
 
-    :param address: host:port of a TLS API; empty for the local unix socket
+    :param address: host:port of a TLS API; empty for the unix socket
     :param context: trust and client certificate for the former
     """
 
     def __init__(
-        self,
-        address: str = "",
-        context: Optional[ssl.SSLContext] = None,
-        socket_path: str = DOCKER_SOCKET,
+        self, address: str = "", context: Optional[ssl.SSLContext] = None, socket_path: str = ""
     ) -> None:
-        self.address = address
         self._url = f"https://{address}" if address else "http://engine"
         self._context = context
-        self._socket = "" if address else socket_path
+        self._socket = socket_path
         self._version = ""
 
-    def _request(self, method: str, path: str, body: Any, timeout: float) -> web.Answer:
-        return web.request(
-            method,
-            self._url + path,
-            body,
-            context=self._context,
-            socket_path=self._socket,
-            timeout=timeout,
-        )
+    def _request(self, method: str, path: str, body: Any = None) -> web.Answer:
+        url = self._url + path
+        return web.request(method, url, body, None, self._context, self._socket, TIMEOUT)
 
-    def call(self, method: str, path: str, body: Any = None, timeout: float = TIMEOUT) -> Any:
+    def call(self, method: str, path: str, body: Any = None) -> Any:
         """Call one path of the API in a version that both sides know.
 
         :raises NodeError: the engine refuses
         :raises Temporary: the engine does not answer, or with 5xx
         """
         if not self._version:
-            offered = self._request("GET", "/_ping", None, timeout).headers.get("api-version", "")
-            try:
-                major, minor = (int(part) for part in offered.split("."))
-            except ValueError:
-                raise NodeError(f"{self.address or 'the engine'} is no Docker Engine") from None
-            self._version = "/v{}.{}".format(*min((major, minor), NEWEST_API))
-        return self._request(method, self._version + path, body, timeout).body
+            offered = self._request("GET", "/_ping")[0].get("api-version", "0.0")
+            version = min(tuple(map(int, offered.split("."))), NEWEST_API)
+            self._version = "/v{}.{}".format(*version)
+        return self._request(method, self._version + path, body)[1]
 
     def info(self) -> Info:
-        """Return the engine's state in the swarm."""
+        """Return the engine's state in the swarm.
+
+        :raises Temporary: the engine does not answer
+        """
         swarm = self.call("GET", "/info")["Swarm"]
         return Info(
-            state=swarm.get("LocalNodeState", ""),
-            node_id=swarm.get("NodeID", ""),
-            control=bool(swarm.get("ControlAvailable")),
-            error=swarm.get("Error", ""),
-            cluster_id=(swarm.get("Cluster") or {}).get("ID", ""),
-            managers=swarm.get("Managers") or 0,
+            swarm["LocalNodeState"],
+            swarm.get("NodeID", ""),
+            swarm.get("ControlAvailable", False),
+            swarm.get("Error", ""),
         )
 
     def engine_version(self) -> str:
@@ -136,24 +118,33 @@ class Docker:
 
         :raises Temporary: no leader
         """
-        return [parse_node(entry) for entry in self.call("GET", "/nodes")]
+        return list(map(parse_node, self.call("GET", "/nodes")))
 
     def tokens(self) -> Tuple[str, str]:
         """Return the join tokens of now: (worker, manager)."""
         tokens = self.call("GET", "/swarm")["JoinTokens"]
-        return str(tokens["Worker"]), str(tokens["Manager"])
+        return tokens["Worker"], tokens["Manager"]
+
+    def join(
+        self, address: str, token: str, managers: List[str], availability: str = "active"
+    ) -> None:
+        """Let this engine join a swarm.
+
+        :param address: its own, for the others
+        :param managers: host:port of each
+        :raises Temporary: it does not, for whatever reason the engine gives
+        """
+        body = {**place(address, availability), "RemoteAddrs": managers, "JoinToken": token}
+        self.call("POST", "/swarm/join", body)
+
+    def leave(self) -> None:
+        """Forget the swarm, whatever the swarm thinks of it."""
+        self.call("POST", "/swarm/leave?force=true")
 
     def demote(self, node: SwarmNode) -> None:
         """Make a manager a worker; it leaves Raft a moment later."""
-        self.call(
-            "POST",
-            f"/nodes/{node.id}/update?version={node.version}",
-            {**node.spec, "Role": "worker"},
-        )
-
-    def remove(self, node_id: str) -> None:
-        """Forget a node that is down; one already forgotten is fine."""
-        self.delete(f"/nodes/{node_id}?force=true")
+        path = f"/nodes/{node.id}/update?version={node.version}"
+        self.call("POST", path, {**node.spec, "Role": "worker"})
 
     def delete(self, path: str) -> None:
         """Delete something; what is gone already is fine."""
@@ -163,12 +154,22 @@ class Docker:
             if error.status != 404:
                 raise
 
-    def find(self, path: str, name: str) -> Optional[Dict[str, Any]]:
-        """Return what GET path/name shows, or None where nothing has that name."""
+    def find(self, path: str) -> Optional[Dict[str, Any]]:
+        """Return what GET shows, or None where nothing has that name."""
         try:
-            found: Dict[str, Any] = self.call("GET", f"{path}/{quote(name, safe='')}")
+            found: Dict[str, Any] = self.call("GET", path)
         except NodeError as error:
             if error.status != 404:
                 raise
             return None
         return found
+
+
+def place(address: str, availability: str) -> Dict[str, str]:
+    """Return the part that a request to found a swarm and one to join it have in common."""
+    return {
+        "ListenAddr": "0.0.0.0:2377",
+        "AdvertiseAddr": address,
+        "DataPathAddr": address,
+        "Availability": availability,
+    }

@@ -5,8 +5,7 @@ import ipaddress
 import json
 import re
 import socket
-from typing import Any, Dict, Iterable, List, Mapping, Set, Tuple
-from urllib.parse import urlsplit
+from typing import Any, Dict, List, Mapping, Sequence
 
 from . import system, wait
 from .config import Config
@@ -14,130 +13,104 @@ from .docker import Docker
 from .errors import NodeError, Temporary
 from .paths import Paths
 
-Networks = Iterable[ipaddress.IPv4Network]
 START_TIMEOUT = 100  # seconds
 # Keys that an image's own daemon.json must not bring along: the engine listens on its unix socket
 # only (TLS ends in the proxy), and live-restore does not go with Swarm.
-_FORBIDDEN = re.compile("hosts|tls.*|live-restore")
-_OVERLAY_OPTIONS_SINCE = (24,)
+_FORBIDDEN = re.compile("hosts|tls.*|live-restore|default-network-opts")
+# Before this version the engine refuses to start with default-network-opts.
+_NETWORK_OPTIONS_SINCE = 24
+_NETWORK = re.compile(r"(?<![\d.])\d+(?:\.\d+){3}(?:/\d+)?(?![\d.])")
 
 
-def version_of(text: str) -> Tuple[int, ...]:
-    """Return the numbers in "Docker version 20.10.24+dfsg1, build 297e128"."""
-    found = re.search(r"version (\d+(?:\.\d+)*)", text)
-    if not found:
-        raise NodeError(f"dockerd tells no version: {text[:80]}")
-    return tuple(int(part) for part in found.group(1).split("."))
+def networks_in(text: str) -> List[ipaddress.IPv4Network]:
+    """Return every IPv4 address and network that a text holds, but no route to everywhere."""
+    found = []
+    for word in _NETWORK.findall(text):
+        try:
+            network = ipaddress.IPv4Network(word, strict=False)
+        except ValueError:
+            continue
+        if network.prefixlen >= 8:
+            found.append(network)
+    return found
 
 
-def free_pool(taken: Networks) -> ipaddress.IPv4Network:
+def free_pool(taken: Sequence[ipaddress.IPv4Network]) -> ipaddress.IPv4Network:
     """Return the first /16 of the private ranges, those of Docker's habit first, that is free.
 
     :raises NodeError: when every one overlaps something
     """
-    busy = list(taken)
     names = [f"172.{n}" for n in range(17, 32)] + ["192.168"] + [f"10.{n}" for n in range(256)]
     for name in names:
         pool = ipaddress.IPv4Network(f"{name}.0.0/16")
-        if not any(pool.overlaps(other) for other in busy):
+        if not any(map(pool.overlaps, taken)):
             return pool
     raise NodeError("no private address range is left for the engine's bridges")
 
 
 def daemon_json(
-    config: Config, version: Tuple[int, ...], taken: Networks, existing: Mapping[str, Any]
+    config: Config,
+    version: int,
+    taken: Sequence[ipaddress.IPv4Network],
+    existing: Mapping[str, Any],
 ) -> Dict[str, Any]:
     """Return the engine's configuration.
 
-    :param version: of the engine; before 24 it refuses to start with default-network-opts
+    :param version: the first number of the engine's version
     :param taken: networks that its bridges must not overlap
     :param existing: what is there already: settings of the image, and the pool chosen at first
     """
-    kept = {k: v for k, v in existing.items() if not _FORBIDDEN.fullmatch(k)}
-    kept.pop("default-network-opts", None)
-    if "bip" not in kept or "default-address-pools" not in kept:
+    settings = {key: value for key, value in existing.items() if not _FORBIDDEN.fullmatch(key)}
+    if "default-address-pools" not in settings:
         pool = free_pool(taken)
-        kept["bip"] = f"{pool.network_address + 1}/24"
-        kept["default-address-pools"] = [{"base": str(pool), "size": 24}]
-    kept.update(
+        settings["bip"] = f"{pool[1]}/24"
+        settings["default-address-pools"] = [{"base": str(pool), "size": 24}]
+    settings.update(
         {
-            "mtu": config.mtu,
-            "storage-driver": config.storage_driver,
+            "mtu": config.engine_mtu,
+            "storage-driver": config.engine_storage_driver,
             "log-driver": "json-file",
             "log-opts": {"max-size": "10m", "max-file": "3"},
-            "insecure-registries": list(config.insecure_registries),
+            "insecure-registries": config.engine_insecure_registries,
+            "dns": config.engine_dns,
         }
     )
-    if version >= _OVERLAY_OPTIONS_SINCE:
-        option = {"com.docker.network.driver.mtu": str(config.mtu)}
-        kept["default-network-opts"] = {"bridge": option, "overlay": option}
-    return kept
+    if version >= _NETWORK_OPTIONS_SINCE:
+        option = {"com.docker.network.driver.mtu": str(config.engine_mtu)}
+        settings["default-network-opts"] = {"bridge": option, "overlay": option}
+    return settings
 
 
-def proxy_unit(config: Config, own_networks: Networks) -> str:
-    """Return the systemd drop-in with the engine's proxies; empty without any.
+def proxy_unit(config: Config, routes: str) -> str:
+    """Return the systemd drop-in with the engine's proxies.
 
     The swarm's own connections obey these variables too, so that the nodes' networks are excepted.
+
+    :param routes: what "ip route" says
     """
-    if not (config.http_proxy or config.https_proxy):
-        return ""
-    direct = [config.no_proxy, "localhost", "127.0.0.1"]
-    direct += [str(network) for network in own_networks]
-    direct += [manager.address for manager in config.managers.values()]
-    values = {
-        "HTTP_PROXY": config.http_proxy,
-        "HTTPS_PROXY": config.https_proxy,
-        "NO_PROXY": ",".join(filter(None, direct)),
-    }
+    direct = [config.engine_no_proxy, "localhost", "127.0.0.1", *map(str, networks_in(routes))]
+    direct += [manager["address"] for manager in config.managers.values()]
     lines = ["[Service]"]
-    for name, value in values.items():
-        if value:
-            quoted = value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
-            lines.append(f'Environment="{name}={quoted}"')
+    for name, value in (
+        ("HTTP_PROXY", config.engine_http_proxy),
+        ("HTTPS_PROXY", config.engine_https_proxy),
+        ("NO_PROXY", ",".join(filter(None, direct))),
+    ):
+        # JSON quotes as systemd does; a percent sign begins a specifier there.
+        lines.append("Environment=" + json.dumps(f"{name}={value}").replace("%", "%%"))
     return "\n".join(lines) + "\n"
 
 
-def routes(text: str) -> List[ipaddress.IPv4Network]:
-    """Return the networks in the output of "ip -4 route" that are not Docker's own."""
-    found = []
-    for line in text.splitlines():
-        if re.search(r" dev (docker|br-|veth)", line):
-            continue
+def _taken(paths: Paths, routes: str) -> List[ipaddress.IPv4Network]:
+    """Return whatever this node has to do with: its routes, name servers, and all it was told."""
+    told = system.read(paths.config)
+    found = networks_in(routes + system.read(paths.root / "etc/resolv.conf") + told)
+    for host in set(re.findall(r"https?://([^/:\"\\]+)", told)):
         try:
-            found.append(ipaddress.IPv4Network(line.split()[0]))
-        except (ValueError, IndexError):
-            continue
-    return found
-
-
-def _hosts(config: Config) -> Set[str]:
-    """Return the hosts that this node talks to."""
-    urls = [
-        config.auth_url,
-        config.magnum_url,
-        config.signal["auth_url"],
-        config.signal["alarm_url"],
-        config.http_proxy,
-        config.https_proxy,
-    ]
-    hosts = {urlsplit(url).hostname or "" for url in urls}
-    for manager in config.managers.values():
-        hosts |= {manager.address, manager.floating_address}
-    return hosts - {""}
-
-
-def taken_networks(config: Config, paths: Paths) -> List[ipaddress.IPv4Network]:
-    """Return everything that the engine's bridges must not overlap."""
-    found = routes(system.run("ip", "-4", "route"))
-    if config.address_pool:
-        found.append(ipaddress.IPv4Network(config.address_pool, strict=False))
-    resolvers = system.read(paths.root / "etc/resolv.conf")
-    for host in [*re.findall(r"^nameserver\s+(\S+)", resolvers, re.M), *_hosts(config)]:
-        try:
-            for entry in socket.getaddrinfo(host, None, socket.AF_INET):
-                found.append(ipaddress.IPv4Network(entry[4][0]))
+            addresses = socket.getaddrinfo(host, None, socket.AF_INET)
         except OSError:
             continue  # no IPv4 address, or no name server: nothing that could overlap
+        found += networks_in(" ".join(str(entry[4][0]) for entry in addresses))
     return found
 
 
@@ -146,24 +119,27 @@ def configure(config: Config, paths: Paths) -> bool:
 
     :raises NodeError: no engine, or a daemon.json in the image that does not parse
     """
-    version = version_of(system.run("dockerd", "--version"))
+    told = system.run("dockerd", "--version")
+    version = re.search(r"version (\d+)", told)
+    if not version:
+        raise NodeError(f"dockerd tells no version: {told}")
     try:
         existing = json.loads(system.read(paths.daemon) or "{}")
     except ValueError as error:
         raise NodeError(f"{paths.daemon} of the image is no JSON: {error}") from error
-    chosen = "default-address-pools" in existing
-    taken = [] if chosen else taken_networks(config, paths)
-    text = json.dumps(daemon_json(config, version, taken, existing), indent=1, sort_keys=True)
-    changed = system.write(paths.daemon, text + "\n")
+    routes = re.sub(r".* dev (docker|br-|veth).*", "", system.run("ip", "-4", "route"))
+    taken = [] if "default-address-pools" in existing else _taken(paths, routes)
+    text = json.dumps(daemon_json(config, int(version[1]), taken, existing), indent=1)
+    changed = system.write(paths.daemon, text)
     drop_in = paths.units / "docker.service.d/20-magnum-swarm-mode-proxy.conf"
-    own = routes(system.run("ip", "-4", "route"))
-    unit = proxy_unit(config, own)
-    if unit:
-        return system.write(drop_in, unit, 0o600) or changed
-    if drop_in.exists():
-        drop_in.unlink()
-        return True
-    return changed
+    if config.engine_http_proxy or config.engine_https_proxy:
+        other = system.write(drop_in, proxy_unit(config, routes), 0o600)
+    else:
+        other = drop_in.exists()
+        drop_in.unlink(missing_ok=True)
+    if other:
+        system.run("systemctl", "daemon-reload")
+    return changed or other
 
 
 def start(docker: Docker) -> str:
@@ -176,10 +152,8 @@ def start(docker: Docker) -> str:
         try:
             system.run("systemctl", "start", "docker.service")
         except NodeError as error:
-            words = system.run(
-                "journalctl", "-u", "docker.service", "-n", "3", "-o", "cat", accept=range(256)
-            )
-            raise Temporary(f"{error} {words}") from error
+            log = ("journalctl", "-u", "docker.service", "-n", "3", "-o", "cat")
+            raise Temporary(f"{error} {system.run(*log, check=False)}") from error
         return docker.engine_version()
 
     return wait.until("start of the Docker Engine", attempt, START_TIMEOUT)

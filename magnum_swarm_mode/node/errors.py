@@ -6,24 +6,17 @@ NodeError          final: trying the same again would fail the same way
 """
 
 import re
-from typing import Iterable, Set
+from typing import Set
 
-_SECRETS: Set[str] = set()
-_PATTERNS = re.compile(
-    r"SWMTKN-[\w-]+|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
-    re.DOTALL,
-)
-
-
-def hide(secrets: Iterable[str]) -> None:
-    """Make redact() replace these values from now on; empty and very short ones are ignored."""
-    _SECRETS.update(secret for secret in secrets if len(secret) > 3)
+SECRETS: Set[str] = set()  # values that redact() replaces
+_PATTERNS = re.compile(r"SWMTKN-[\w-]+|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*")
 
 
 def redact(text: str) -> str:
     """Return text without known secrets, swarm join tokens and private keys."""
-    for secret in sorted(_SECRETS, key=len, reverse=True):
-        text = text.replace(secret, "***")
+    for secret in sorted(SECRETS, key=len, reverse=True):
+        if len(secret) > 3:
+            text = text.replace(secret, "***")
     return _PATTERNS.sub("***", text)
 
 

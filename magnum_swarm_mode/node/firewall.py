@@ -4,8 +4,6 @@
 from . import system
 from .errors import NodeError
 
-METADATA = "169.254.169.254/32"
-
 
 def close_metadata() -> None:
     """Drop what is forwarded to the metadata address; the node itself still reaches it.
@@ -15,7 +13,7 @@ def close_metadata() -> None:
 
     :raises NodeError: when iptables fails
     """
-    rule = ("FORWARD", "-d", METADATA, "-j", "DROP")
+    rule = ("FORWARD", "-d", "169.254.169.254/32", "-j", "DROP")
     table = ("iptables", "-w", "10", "-t", "mangle")
     try:
         system.run(*table, "-C", *rule)

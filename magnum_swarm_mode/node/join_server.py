@@ -17,43 +17,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Callable, Dict, List, Tuple
 
 from . import formation
-from .config import Config
 from .docker import Docker, SwarmNode
 from .errors import NodeError, Temporary
-from .paths import Paths
+from .node import Node
 
 PATH = "/v1/worker-token"
 LONGEST_BODY = 4096  # bytes
-CLIENT_TIMEOUT = 10.0  # seconds for each read from a client
+CLIENT_TIMEOUT = 10  # seconds for each read from a client
 MOST_CLIENTS = 64  # at once; whoever comes on top is cut off and tries again
 SPACING = 0.5  # seconds between two requests of one address
 PENALTY = 5.0  # seconds after a wrong secret
 NODES_AGE = 1.0  # seconds for which a list of nodes is used again
-
-
-class Limiter:
-    """How often each address may ask."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._next: Dict[str, float] = {}
-        self._guard = threading.Lock()
-
-    def allow(self, address: str) -> bool:
-        """Say whether an address may ask now, and count it."""
-        with self._guard:
-            now = self._clock()
-            if len(self._next) > 10000:
-                self._next = {key: at for key, at in self._next.items() if at > now}
-            if self._next.get(address, 0.0) > now:
-                return False
-            self._next[address] = now + SPACING
-            return True
-
-    def punish(self, address: str) -> None:
-        """Let an address wait longer."""
-        with self._guard:
-            self._next[address] = self._clock() + PENALTY
 
 
 class Tokens:
@@ -68,39 +42,40 @@ class Tokens:
         self._secret = secret.encode()
         self._docker = docker
         self._clock = clock
-        self._limiter = Limiter(clock)
-        self._nodes: Tuple[float, List[SwarmNode]] = (float("-inf"), [])
+        self._next: Dict[str, float] = {}  # when an address may ask again
+        self._guard = threading.Lock()
+        self._nodes: List[SwarmNode] = []
+        self._nodes_until = 0.0
 
-    def answer(self, address: str, body: bytes) -> Tuple[int, Dict[str, Any]]:
-        """Return status and JSON for a request from an address."""
-        if not self._limiter.allow(address):
-            return 429, {"message": "too many requests from this address"}
+    def answer(self, address: str, body: bytes) -> Dict[str, Any]:
+        """Return the JSON that answers a request from an address.
+
+        :raises NodeError: with the HTTP status that says why not
+        """
+        with self._guard:
+            now = self._clock()
+            self._next = {key: at for key, at in self._next.items() if at > now}
+            if address in self._next:
+                raise NodeError("too many requests from this address", 429)
+            self._next[address] = now + SPACING
         try:
             given = json.loads(body)["secret"].encode()
         except (ValueError, KeyError, TypeError, AttributeError):
-            return 400, {"message": 'a JSON object with "secret" is expected'}
+            raise NodeError('a JSON object with "secret" is expected', 400) from None
         if not hmac.compare_digest(given, self._secret):
-            self._limiter.punish(address)
-            return 401, {"message": "the node group's secret is wrong"}
-        try:
-            return self._grant(address)
-        except Temporary as error:
-            return 503, {"message": str(error)}
-        except NodeError as error:
-            return 500, {"message": str(error)}
+            self._next[address] = now + PENALTY
+            raise NodeError("the node group's secret is wrong", 401)
+        return self._grant(address)
 
-    def _grant(self, address: str) -> Tuple[int, Dict[str, Any]]:
-        at, nodes = self._nodes
-        if self._clock() - at > NODES_AGE:
-            nodes = self._docker.nodes()
-            self._nodes = (self._clock(), nodes)
-        admission = formation.admit_worker(nodes, address)
-        if not admission.granted:
-            return 409, {"message": admission.why}
-        for node_id in admission.dead:
-            self._docker.remove(node_id)
+    def _grant(self, address: str) -> Dict[str, Any]:
+        if self._clock() >= self._nodes_until:
+            self._nodes = self._docker.nodes()
+            self._nodes_until = self._clock() + NODES_AGE
+        nodes = self._nodes
+        for node_id in formation.admit_worker(nodes, address):
+            self._docker.delete(f"/nodes/{node_id}?force=true")
         managers = [node.manager_address for node in nodes if node.reachability == "reachable"]
-        return 200, {"token": self._docker.tokens()[0], "managers": managers}
+        return {"token": self._docker.tokens()[0], "managers": managers}
 
 
 class Server(ThreadingHTTPServer):
@@ -109,17 +84,10 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(
-        self,
-        address: Tuple[str, int],
-        context: ssl.SSLContext,
-        tokens: Tokens,
-        log: Callable[[str], None],
-    ) -> None:
+    def __init__(self, address: Tuple[str, int], context: ssl.SSLContext, tokens: Tokens) -> None:
         super().__init__(address, Handler)
         self.context = context
         self.tokens = tokens
-        self.log = log
         self._places = threading.BoundedSemaphore(MOST_CLIENTS)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -133,67 +101,57 @@ class Server(ThreadingHTTPServer):
         """Shake hands and answer; a client that fails at it is nobody's problem but its own."""
         try:
             request.settimeout(CLIENT_TIMEOUT)
-            secured = self.context.wrap_socket(request, server_side=True)
-            super().process_request_thread(secured, client_address)
-        except OSError:
-            self.shutdown_request(request)
+            request = self.context.wrap_socket(request, server_side=True)
+            self.finish_request(request, client_address)
+        except OSError as error:
+            print(f"{client_address[0]}: {error}", flush=True)
         finally:
+            self.shutdown_request(request)
             self._places.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
-        """Say in one line that a client went away."""
-        self.log(f"{client_address[0]} went away")
 
 
 class Handler(BaseHTTPRequestHandler):
     """One request, then the connection ends."""
 
     server: Server
-    server_version = "join"
-    sys_version = ""
 
     def do_POST(self) -> None:
         """Answer a request for the worker token."""
         address = self.client_address[0]
         length = self.headers.get("Content-Length", "")
-        if self.path != PATH:
-            status, body = 404, {"message": "nothing here"}
-        elif not length.isdigit() or int(length) > LONGEST_BODY:
-            status, body = 413, {"message": f"1 to {LONGEST_BODY} bytes are expected"}
-        else:
-            status, body = self.server.tokens.answer(address, self.rfile.read(int(length)))
-        data = json.dumps(body).encode()
+        status = 200
+        try:
+            if self.path != PATH:
+                raise NodeError("nothing here", 404)
+            if not length.isdigit() or int(length) > LONGEST_BODY:
+                raise NodeError(f"at most {LONGEST_BODY} bytes are expected", 413)
+            body = self.server.tokens.answer(address, self.rfile.read(int(length)))
+        except NodeError as error:
+            status = 503 if isinstance(error, Temporary) else error.status or 500
+            body = {"message": str(error)}
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
-        self.server.log(f"{address}: {status} {body.get('message', 'worker token')}")
+        self.wfile.write(json.dumps(body).encode())
+        print(f"{address}: {status} {body.get('message', 'worker token')}", flush=True)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+    def log_message(self, *_: Any) -> None:
         """Keep http.server from writing lines of its own."""
 
 
-def drop_privileges() -> None:
-    """Become nobody in the group that may use the engine's socket."""
-    os.setgroups([])
-    os.setgid(grp.getgrnam("docker").gr_gid)
-    os.setuid(pwd.getpwnam("nobody").pw_uid)
-
-
-def serve(config: Config, paths: Paths, docker: Docker, log: Callable[[str], None]) -> None:
-    """Serve until the process ends.
+def serve(node: Node) -> None:
+    """Serve until the process ends, as nobody in the group that may use the engine's socket.
 
     :raises NodeError: the certificate cannot be loaded or the port is taken
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    port = node.config.join_port
     try:
-        context.load_cert_chain(paths.certificate)
-        server = Server(
-            ("0.0.0.0", config.join_port), context, Tokens(config.join_secret, docker), log
-        )
+        context.load_cert_chain(node.paths.certificate)
+        server = Server(("0.0.0.0", port), context, Tokens(node.config.join_secret, node.docker))
     except OSError as error:
-        raise NodeError(f"port {config.join_port} cannot be served: {error}") from error
-    drop_privileges()
+        raise NodeError(f"port {port} cannot be served: {error}") from error
+    os.setgroups([])
+    os.setgid(grp.getgrnam("docker").gr_gid)
+    os.setuid(pwd.getpwnam("nobody").pw_uid)
     server.serve_forever()

@@ -1,232 +1,101 @@
 # SPDX-License-Identifier: Apache-2.0
 """The program: python3 node.pyz install | prepare | run | serve | renew."""
 
+import importlib
 import sys
 import time
 import traceback
-from typing import Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
-from . import (
-    clock,
-    config,
-    engine,
-    firewall,
-    identity,
-    networks,
-    packages,
-    signalling,
-    system,
-    units,
-    volume,
-    wait,
-)
-from .config import Config
-from .docker import Docker, Info
-from .errors import NodeError, redact
-from .identity import Identity
+from . import engine, firewall, networks, openstack, packages, system, units, volume, wait
+from .errors import NodeError
+from .node import Node
 from .paths import Paths
-from .report import Report
 
-CLOCK_TIMEOUT = 60.0  # seconds for time synchronization to do its work after a boot
-ADDRESS_TIMEOUT = 60.0  # seconds for the network interfaces to have their addresses
+CLOCK_TIMEOUT = 60  # seconds for time synchronization to do its work after a boot
 
 
-class Node:
-    """What every verb starts from."""
-
-    def __init__(self, paths: Paths) -> None:
-        self.paths = paths
-        self.report = Report(paths)
-        self.config: Optional[Config] = None
-        self.identity: Optional[Identity] = None
-
-    def load(self) -> "Known":
-        """Read who and what this node is.
-
-        :raises NodeError: it cannot be known
-        """
-        self.report.begin("configuration")
-        self.identity = identity.recall(self.paths)
-        self.report.name = self.identity.name
-        self.config = config.load(self.paths.config)
-        return Known(self.config, self.identity, self.paths, self.report)
-
-    def fail(self, cause: str) -> None:
-        """Say everywhere, Heat included, why this node does not work."""
-        self.report.say(f"FAILED: {cause}")
-        if not (self.config and self.identity):
-            return
-        reason = (
-            f"{self.identity.name}: {self.report.step}: {cause} "
-            f"(log on that server: {self.paths.log})"
-        )
-        try:
-            signalling.send(self.config, self.identity, self.paths, "FAILURE", reason)
-        except NodeError as error:
-            self.report.say(f"Heat was not told: {error}")
+def _module(name: str) -> Any:
+    """Import a module that only one role has."""
+    return importlib.import_module(f".{name}", __package__)
 
 
-class Known:
-    """A node that knows its configuration and identity."""
-
-    def __init__(self, config: Config, identity: Identity, paths: Paths, report: Report) -> None:
-        self.config = config
-        self.identity = identity
-        self.paths = paths
-        self.report = report
-        self.docker = Docker(socket_path=str(paths.docker_socket))
-
-    @property
-    def is_manager(self) -> bool:
-        """Whether this node's role is manager."""
-        return self.config.role == "manager"
-
-    def index(self) -> int:
-        """Return which manager this is, once the interfaces have their addresses."""
-        return wait.until(
-            "own address", lambda: identity.own_index(self.config.managers), ADDRESS_TIMEOUT
-        )
-
-
-def install(node: Known) -> None:
+def install(node: Node) -> None:
     """Write the units and start them; cloud-init calls this once, and it returns at once."""
-    node.report.begin("installation")
-    identity.learn(node.paths)
-    more: Dict[str, str] = {}
-    if node.is_manager:
-        from . import proxy
-
-        more[proxy.UNIT] = proxy.unit(node.paths)
-    units.install(node.config.role, node.paths, more)
+    node.load(fresh=True)
+    node.begin("installation")
+    files = units.for_role(node.config.is_manager)
+    if node.config.is_manager:
+        files[units.PROXY] = _module("proxy").unit(node.paths)
+        files[units.TIMER] = units.timer(3600)
+    units.install(files, node.paths)
     # The image may have started its engine: without the volume, and with its own settings.
-    if system.run("systemctl", "is-active", units.PREPARE, accept=range(256)).strip() != "active":
-        system.run("systemctl", "stop", "docker.socket", "docker.service", accept=range(256))
+    if "inactive" in system.run("systemctl", "is-active", units.PREPARE, check=False):
+        system.run("systemctl", "stop", "docker.socket", "docker.service", check=False)
     system.run("systemctl", "start", "--no-block", units.NODE)
-    node.report.say("units are installed and started")
+    node.say("units are installed and started")
 
 
-def prepare(node: Known) -> None:
-    """Everything that must be so before the engine starts; at every boot."""
-    report = node.report
-    report.begin("packages")
-    names = packages.ensure(node.config)
-    if names:
-        report.say(f"installed {', '.join(names)}")
-    report.begin("docker volume")
-    report.say(volume.ensure(node.identity.docker_volume, node.paths))
-    report.begin("engine configuration")
-    report.say("changed" if engine.configure(node.config, node.paths) else "unchanged")
-    report.begin("firewall")
+def prepare(node: Node) -> None:
+    """Do everything that must be so before the engine starts; at every boot."""
+    node.load()
+    node.begin("packages")
+    node.say(f"installed: {packages.ensure(node.config) or 'nothing was missing'}")
+    node.begin("docker volume")
+    node.say(volume.ensure(node.docker_volume, node.paths))
+    node.begin("engine configuration")
+    node.say("changed" if engine.configure(node.config, node.paths) else "unchanged")
+    node.begin("firewall")
     firewall.close_metadata()
 
 
-def run(node: Known) -> None:
+def run(node: Node) -> None:
     """Start the engine and, on the first boot, find a place in the swarm and tell Heat."""
-    report, settings, deadline = node.report, node.config, time.monotonic()
-    deadline += settings.join_timeout
-    first = signalling.last(node.paths) != "SUCCESS"
-    if first:
-        report.begin("clock")
-        wait.until(
-            "time synchronization",
-            lambda: clock.check(settings.signal["auth_url"]),
-            CLOCK_TIMEOUT,
-            interval=5,
-        )
-    report.begin("engine")
+    node.load()
+    config = node.config
+    deadline = time.monotonic() + config.join_timeout
+    if not node.is_known:
+        node.begin("clock")
+        url = config.signal["auth_url"]
+        try:
+            wait.until("time", lambda: openstack.check_clock(url), CLOCK_TIMEOUT, 5)
+        except NodeError as error:
+            # Whoever cannot be asked says nothing about the clock.
+            if "clock" in str(error):
+                raise
+    node.begin("engine")
     version = engine.start(node.docker)
-    report.say(f"Docker Engine {version}")
-    if first:
-        report.begin("networks")
-        if node.docker.info().state == "inactive":
-            networks.ensure_gateway(node.docker, settings.mtu)
-    if node.is_manager:
-        info = _run_manager(node, first, deadline)
-    else:
-        info = _run_worker(node, first, deadline)
-    report.say(f"{info.state} in the swarm as node {info.node_id}")
-    if first:
-        report.begin("signal")
-        reason = f"{node.identity.name} is in the swarm as {settings.role}"
-        data = f"node {info.node_id}, engine {version}"
-        signalling.send(settings, node.identity, node.paths, "SUCCESS", reason, data)
-        report.say("done, and Heat knows")
+    node.say(f"Docker Engine {version}")
+    if node.docker.info().state == "inactive":
+        networks.ensure_gateway(node.docker, config.engine_mtu)
+    info = _module(config.role).run(node, deadline)
+    node.say(f"{info.state} in the swarm as node {info.node_id}")
+    node.begin("signal")
+    reason = f"{node.name} is in the swarm as {config.role}"
+    node.signal("SUCCESS", reason, f"node {info.node_id}, engine {version}")
 
 
-def _run_worker(node: Known, first: bool, deadline: float) -> Info:
-    from . import worker
-
-    node.report.begin("swarm")
-    if not first:
-        return node.docker.info()
-    address = wait.until("own address", lambda: identity.own_address(node.config), ADDRESS_TIMEOUT)
-    return worker.join(
-        node.config, address, node.docker, node.report.say, deadline - time.monotonic()
-    )
-
-
-def _run_manager(node: Known, first: bool, deadline: float) -> Info:
-    from . import manager, proxy
-
-    report = node.report
-    index = node.index()
-    report.begin("certificate")
-    try:
-        timeout = min(manager.CERTIFICATE_TIMEOUT, deadline - time.monotonic()) if first else 0
-        renewed = manager.ensure_certificate(node.config, index, node.paths, timeout)
-        if renewed:
-            report.say("issued")
-    except NodeError as error:
-        # The swarm comes back without Magnum; the timer goes on trying.
-        if first:
-            raise
-        renewed = False
-        report.say(f"not renewed: {error}")
-    report.begin("api")
-    proxy.ensure(node.config, node.paths, renewed)
-    report.begin("swarm")
-    if not first:
-        return node.docker.info()
-    info = manager.join(
-        node.config,
-        node.identity,
-        index,
-        node.paths,
-        node.docker,
-        report.say,
-        deadline - time.monotonic(),
-    )
-    system.run("systemctl", "start", "--no-block", units.JOIN, units.RENEW_TIMER)
-    return info
-
-
-def serve(node: Known) -> None:
+def serve(node: Node) -> None:
     """Serve worker tokens (managers)."""
-    from . import join_server
-
-    node.report.begin("join server")
-    join_server.serve(
-        node.config, node.paths, node.docker, lambda text: print(redact(text), flush=True)
-    )
+    node.load()
+    node.begin("join server")
+    _module("join_server").serve(node)
 
 
-def renew(node: Known) -> None:
+def renew(node: Node) -> None:
     """Renew the certificate when it is time (managers; called by the timer)."""
-    from . import manager
-
-    node.report.begin("certificate renewal")
-    if manager.renew(node.config, node.index(), node.paths):
-        node.report.say("the certificate was renewed")
+    node.load()
+    node.begin("certificate renewal")
+    _module("manager").renew(node)
 
 
-VERBS: Dict[str, Callable[[Known], None]] = {
+VERBS: Dict[str, Callable[[Node], None]] = {
     "install": install,
     "prepare": prepare,
     "run": run,
     "serve": serve,
     "renew": renew,
 }
-_SIGNALLING = ("install", "prepare", "run")
 
 
 def main(arguments: Optional[List[str]] = None, paths: Optional[Paths] = None) -> int:
@@ -237,16 +106,15 @@ def main(arguments: Optional[List[str]] = None, paths: Optional[Paths] = None) -
         return 2
     node = Node(paths or Paths())
     try:
-        VERBS[words[0]](node.load())
+        VERBS[words[0]](node)
+        return 0
     except NodeError as error:
         cause = str(error)
     except Exception as error:
-        node.report.say(traceback.format_exc())
+        node.say(traceback.format_exc())
         cause = f"unexpected {type(error).__name__}: {error}"
+    if words[0] in ("serve", "renew"):
+        node.say(f"FAILED: {cause}")
     else:
-        return 0
-    if words[0] in _SIGNALLING:
         node.fail(cause)
-    else:
-        node.report.say(f"FAILED: {cause}")
     return 1

@@ -1,105 +1,92 @@
 # SPDX-License-Identifier: Apache-2.0
 """A manager's way into the swarm: asks the others, founds or joins, and serves the API."""
 
-import json
 import socket
-import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Dict, Optional
+from typing import Callable, Dict, List, Tuple
 
-from . import certificates, formation, magnum, networks, proxy, system, units, wait, web
-from .config import Config
-from .docker import Docker, Info
+from . import certificates, formation, networks, openstack, proxy, system, units, wait, web
+from .docker import Docker, Info, place
 from .errors import NodeError, Temporary
-from .formation import Kind, Peer, Step
-from .identity import Identity
-from .paths import Paths
+from .formation import Peer
+from .node import Node
 
 # A Swarm config: its name is unique in the whole swarm, so that making it is an atomic lock.
 LOCK = "magnum-swarm-mode.manager-join"
 _HOLDER = "magnum-swarm-mode.holder"
-LOCK_LIFETIME = 240.0  # seconds; longer than a holder needs for everything it does
-CLEAR_TIMEOUT = 45.0  # seconds for a dead entry to go
-CONFIRM_TIMEOUT = 60.0  # seconds for a new manager to be seen by the others
-CERTIFICATE_TIMEOUT = 300.0  # seconds for Magnum to sign
-SWARM_PORT = 2377
+LOCK_LIFETIME = 240  # seconds; longer than a holder needs for everything it does
+CLEAR_TIMEOUT = 45  # seconds for a dead entry to go
+CONFIRM_TIMEOUT = 60  # seconds for a new manager to be seen by the others
+CERTIFICATE_TIMEOUT = 300  # seconds for Magnum to sign
 
 
-def ensure_certificate(config: Config, index: int, paths: Paths, timeout: float) -> bool:
+def ensure_certificate(node: Node, index: int, timeout: float) -> bool:
     """Have a valid certificate; return whether a new one was issued.
 
+    :param index: which manager this is
     :param timeout: seconds to wait for Magnum
     :raises NodeError: refused, or not signed in time
     """
-    system.write(paths.cluster_ca, config.ca_certificate.strip() + "\n")
+    config, paths = node.config, node.paths
     names = certificates.wanted_names(config, index, socket.gethostname())
-    current = certificates.inspect(paths)
-    if not certificates.reason_to_issue(current, names, index, time.time()):
+    why = certificates.reason_to_issue(certificates.known(paths), names, index, time.time())
+    if not why:
         return False
+    node.say(f"a certificate is needed: {why}")
     wait.until(
         "certificate from Magnum",
-        lambda: certificates.issue(paths, names, index, lambda csr: magnum.sign(config, csr)),
+        lambda: certificates.issue(paths, names, index, config),
         timeout,
-        interval=3,
+        3,
+        node.say,
     )
     return True
 
 
-def renew(config: Config, index: int, paths: Paths) -> bool:
+def renew(node: Node) -> None:
     """Renew the certificate when it is time, and have everything use it.
 
-    :returns: whether there is a new one
     :raises NodeError: it was time, and it did not work
     """
-    renewed = ensure_certificate(config, index, paths, timeout=0)
-    if renewed:
-        proxy.ensure(config, paths, renewed=True)
+    if ensure_certificate(node, node.own_index(), 0):
+        proxy.ensure(node.config, node.paths, True)
         system.run("systemctl", "try-restart", units.JOIN)
-    current = certificates.inspect(paths)
-    if renewed and current:
-        units.set_timer(certificates.check_interval(current.issued, current.expires), paths)
-    return renewed
+        start_timer(node)
+        node.say("renewed")
+
+
+def start_timer(node: Node) -> None:
+    """Have the certificate looked at as often as its life asks for."""
+    known = certificates.known(node.paths)
+    units.set_timer(certificates.check_interval(known["issued"], known["expires"]), node.paths)
 
 
 class Formation:
-    """One manager on its way into the swarm; attempt() is one step and does not sleep long.
+    """One manager on its way into the swarm; attempt() is one step.
 
     :param index: which manager this is
-    :param address: its own, advertised to the swarm
-    :param docker: its own engine
     :param connect: returns a client of another manager's engine
-    :param status: returns Magnum's status of the cluster
-    :param say: takes lines for the log
     """
 
     def __init__(
         self,
-        config: Config,
-        identity: Identity,
+        node: Node,
         index: int,
-        paths: Paths,
-        docker: Docker,
         connect: Callable[[int], Docker],
-        status: Callable[[], str],
-        say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._config = config
-        self._identity = identity
+        self._node = node
         self._index = index
-        self._paths = paths
-        self._address = config.managers[index].address
-        self._docker = docker
+        self._address = node.config.address(index)
+        self._docker = node.docker
         self._connect = connect
-        self._status = status
-        self._say = say
         self._clock = clock
-        self._leaderless_since: Optional[float] = None
+        self._leaderless_since = 0.0
         self._lock_seen = ("", 0.0)
 
     def attempt(self) -> Info:
-        """Return the engine's state once it is a manager that others see.
+        """Return the engine's state once it is a manager that others reach.
 
         :raises Temporary: not yet, with the reason
         :raises NodeError: never
@@ -108,108 +95,77 @@ class Formation:
         if info.state == "active":
             return self._confirm(info)
         peers = self._ask()
-        if info.state != "inactive" or info.node_id:
+        if formation.classify(info) is not Peer.OUTSIDE:
             self._give_up_half_done(info, peers)
-        step = self._decide(peers)
-        if step.kind is Kind.FAIL:
-            raise NodeError(step.why)
-        if step.kind is Kind.WAIT:
-            raise Temporary(step.why)
-        self._say(f"{step.kind.value}: {step.why}")
-        if step.through is None:
+        if not formation.lost_quorum(peers):
+            self._leaderless_since = self._clock()
+        status = ""
+        if formation.may_found(self._index, peers):
+            status = openstack.cluster_status(self._node.config)
+        leaderless = self._clock() - self._leaderless_since
+        through = formation.decide(self._index, peers, status, leaderless)
+        if through is None:
             self._found()
         else:
-            self._join(self._connect(step.through))
+            self._join(self._connect(through))
         return self._confirm(self._docker.info())
 
     def _ask(self) -> Dict[int, Peer]:
         """Ask every other manager at once."""
 
-        def ask(index: int) -> Peer:
+        def ask(index: int) -> Tuple[int, Peer]:
             try:
-                return formation.classify(self._connect(index).info())
-            except NodeError:
-                return Peer.SILENT
+                return index, formation.classify(self._connect(index).info())
+            except NodeError as error:
+                self._node.say(f"manager {index}: {error}")
+                return index, Peer.SILENT
 
-        others = [index for index in self._config.managers if index != self._index]
-        if not others:
-            return {}
-        with ThreadPoolExecutor(len(others)) as pool:
-            return dict(pool.map(lambda index: (index, ask(index)), others))
-
-    def _decide(self, peers: Dict[int, Peer]) -> Step:
-        status = None
-        if self._index == 0 and all(peer is Peer.OUTSIDE for peer in peers.values()):
-            status = self._status()
-        if not formation.lost_quorum(peers):
-            self._leaderless_since = None
-        elif self._leaderless_since is None:
-            self._leaderless_since = self._clock()
-        since = self._leaderless_since
-        return formation.decide(
-            self._index, peers, status, 0.0 if since is None else self._clock() - since
-        )
-
-    def _place(self) -> Dict[str, Any]:
-        return {
-            "ListenAddr": f"0.0.0.0:{SWARM_PORT}",
-            "AdvertiseAddr": self._address,
-            "DataPathAddr": self._address,
-            "Availability": self._config.manager_availability,
-        }
+        others = [index for index in self._node.config.indexes if index != self._index]
+        with ThreadPoolExecutor(len(others) + 1) as pool:
+            return dict(pool.map(ask, others))
 
     def _found(self) -> None:
-        config = self._config
+        self._node.say("founding the swarm: every other manager says that it is in none")
+        config = self._node.config
         # Kept for a second run, should this one end before the ingress network is right.
-        system.write(self._paths.founding, "")
-        pool = {}
-        if config.address_pool:
-            pool = {
-                "DefaultAddrPool": [config.address_pool],
-                "SubnetSize": config.address_pool_mask,
-            }
-        self._docker.call(
-            "POST",
-            "/swarm/init",
-            {
-                **self._place(),
-                **pool,
-                "DataPathPort": config.data_path_port,
-                "Spec": {},
-            },
-            timeout=90,
-        )
+        system.write(self._node.paths.founding, "yes")
+        body = {
+            **place(self._address, config.swarm_manager_availability),
+            "DataPathPort": config.swarm_data_path_port,
+            "Spec": {},
+        }
+        if config.swarm_address_pool:
+            body["DefaultAddrPool"] = [config.swarm_address_pool]
+            body["SubnetSize"] = config.swarm_address_pool_mask
+        self._docker.call("POST", "/swarm/init", body)
 
     def _confirm(self, info: Info) -> Info:
         """Return info when this manager is in Raft and the others reach it."""
         if not info.control:
             raise NodeError("this server is in the swarm as a worker, not as a manager")
         if info.error:
-            raise Temporary(f"the swarm has no leader: {info.error}")
-        own = [node for node in self._docker.nodes() if node.id == info.node_id]
-        if not own or own[0].reachability != "reachable":
+            raise Temporary(info.error)
+        if not any(
+            node.id == info.node_id and node.reachability == "reachable"
+            for node in self._docker.nodes()
+        ):
             raise Temporary("the other managers do not reach this one yet")
-        if self._paths.founding.exists():
-            networks.ensure_ingress(self._docker, self._config.mtu)
-            self._paths.founding.unlink()
+        founding = self._node.paths.founding
+        if founding.exists():
+            networks.ensure_ingress(self._docker, self._node.config.engine_mtu)
+            founding.unlink()
         return info
 
     def _join(self, via: Docker) -> None:
         lock = self._lock(via)
         try:
-            managers = self._clear(via)
-            token = via.tokens()[1]
-            self._docker.call(
-                "POST",
-                "/swarm/join",
-                {
-                    **self._place(),
-                    "RemoteAddrs": managers,
-                    "JoinToken": token,
-                },
-                timeout=90,
+            managers = wait.until(
+                "removal of the dead entry", lambda: self._clear(via), CLEAR_TIMEOUT
             )
-            # Whoever joins next needs this one to be reachable: so it keeps the lock until then.
+            self._node.say("joining the swarm")
+            availability = self._node.config.swarm_manager_availability
+            self._docker.join(self._address, via.tokens()[1], managers, availability)
+            # Whoever joins next needs this one to be reachable: it keeps the lock until then.
             wait.until(
                 "place among the managers",
                 lambda: self._confirm(self._docker.info()),
@@ -219,120 +175,108 @@ class Formation:
             try:
                 via.delete(f"/configs/{lock}")
             except NodeError as error:
-                self._say(f"the lock on joining stays until it expires: {error}")
+                self._node.say(f"the lock on joining stays until it expires: {error}")
 
-    def _clear(self, via: Docker) -> Any:
-        """Remove this address's dead entry; return the addresses of living managers.
+    def _clear(self, via: Docker) -> List[str]:
+        """Return the living managers' host:port when nothing stands in the way any more.
 
-        :raises Temporary: somebody's state forbids to join now
+        :raises Temporary: a dead entry of this address is on its way out
+        :raises NodeError: somebody's state forbids to join now
         """
-
-        def clear() -> Any:
-            nodes = via.nodes()
-            entry = formation.may_join(nodes, self._address)
-            if entry.dead is None:
-                return entry, [node.manager_address for node in nodes if node.in_raft]
-            self._say(entry.why)
-            if entry.dead.role == "manager":
-                via.demote(entry.dead)
-                raise Temporary(f"node {entry.dead.id} is being demoted")
+        nodes = via.nodes()
+        dead = formation.may_join(nodes, self._address)
+        if not dead:
+            return [node.manager_address for node in nodes if node.in_raft]
+        self._node.say(f"removing the dead entry {dead.id} of this address")
+        if dead.role == "manager":
+            via.demote(dead)
+        else:
             try:
-                via.remove(entry.dead.id)
+                via.delete(f"/nodes/{dead.id}?force=true")
             except NodeError as error:
-                raise Temporary(f"node {entry.dead.id} cannot be removed yet: {error}") from error
-            raise Temporary(f"node {entry.dead.id} was removed")
-
-        entry, managers = wait.until("removal of the dead entry", clear, CLEAR_TIMEOUT)
-        if not entry.ready:
-            raise Temporary(entry.why)
-        return managers
+                # It is a member of Raft until the leader has seen that it was demoted.
+                raise Temporary(str(error)) from error
+        raise Temporary(f"node {dead.id} is being removed")
 
     def _lock(self, via: Docker) -> str:
-        """Take the lock on joining and return its id.
+        """Take the lock on joining and return its id; one that is void is removed first.
 
         :raises Temporary: somebody else has it
         """
-        found = via.find("/configs", LOCK)
+        own = self._node.uuid
+        found = via.find(f"/configs/{LOCK}")
         if found:
-            lock = formation.Lock(found["ID"], found["Spec"].get("Labels", {}).get(_HOLDER, ""))
-            if self._lock_seen[0] != lock.id:
-                self._lock_seen = (lock.id, self._clock())
-            age = self._clock() - self._lock_seen[1]
-            if not formation.lock_is_void(lock, self._identity.server_uuid, age, LOCK_LIFETIME):
+            if found["ID"] != self._lock_seen[0]:
+                self._lock_seen = (found["ID"], self._clock())
+            # Void: our own of an earlier life, or the very same one for too long.
+            expired = self._clock() - self._lock_seen[1] >= LOCK_LIFETIME
+            if found["Spec"].get("Labels", {}).get(_HOLDER) != own and not expired:
                 raise Temporary("another manager is joining")
-            via.delete(f"/configs/{lock.id}")
+            via.delete(f"/configs/{found['ID']}")
+        body = {"Name": LOCK, "Labels": {_HOLDER: own}, "Data": "e30="}
         try:
-            made = via.call(
-                "POST",
-                "/configs/create",
-                {
-                    "Name": LOCK,
-                    "Labels": {_HOLDER: self._identity.server_uuid},
-                    "Data": "e30=",
-                },
-            )
+            return str(via.call("POST", "/configs/create", body)["ID"])
         except NodeError as error:
             if error.status != 409:
                 raise
             raise Temporary("another manager is joining") from error
-        return str(made["ID"])
 
     def _give_up_half_done(self, info: Info, peers: Dict[int, Peer]) -> None:
-        """Leave what a join left behind, where that can cost nobody the quorum."""
-        seen = f"the engine is {info.state}: {info.error or 'no reason given'}"
+        """Leave what a join left behind, where that can cost nobody the quorum.
+
+        :raises Temporary: always, for there is nothing else to do in this step
+        """
+        seen = f"the engine is {info.state} in the swarm: {info.error}"
         inside = [index for index, peer in peers.items() if peer is Peer.INSIDE]
-        if info.state == "pending" or not inside:
-            raise Temporary(seen)
-        nodes = self._connect(inside[0]).nodes()
-        if not formation.may_leave(nodes, self._address, info.node_id):
-            raise Temporary(f"{seen}; it is listed in the swarm")
-        self._docker.call("POST", "/swarm/leave?force=true")
-        raise Temporary(f"{seen}; a join half done was given up")
+        if info.state == "error" and inside:
+            nodes = self._connect(inside[0]).nodes()
+            if formation.may_leave(nodes, self._address, info.node_id):
+                self._docker.leave()
+        raise Temporary(seen)
 
 
-def peer_client(config: Config, context: ssl.SSLContext, index: int) -> Docker:
-    """Return a client of another manager's engine."""
-    address = config.managers[index].address
-    host = f"[{address}]" if ":" in address else address
-    return Docker(f"{host}:{config.api_port}", context)
-
-
-def join(
-    config: Config,
-    identity: Identity,
-    index: int,
-    paths: Paths,
-    docker: Docker,
-    say: Callable[[str], None],
-    timeout: float,
-) -> Info:
+def join(node: Node, index: int, timeout: float) -> Info:
     """Found the swarm or join it, and return the engine's state in it.
 
+    :param index: which manager this is
     :param timeout: seconds
     :raises NodeError: refused, or not possible in time
     """
-    context = web.tls(config.ca_certificate, str(paths.certificate))
+    config = node.config
+    context = web.tls(system.read(node.paths.cluster_ca), str(node.paths.certificate))
 
-    def attempt() -> Info:
-        try:
-            return process.attempt()
-        except Temporary as error:
-            say(str(error))
+    def connect(other: int) -> Docker:
+        return Docker(f"{web.host(config.address(other))}:{config.api_port}", context)
+
+    process = Formation(node, index, connect)
+    return wait.until("place in the swarm", process.attempt, timeout, 1, node.say)
+
+
+def run(node: Node, deadline: float) -> Info:
+    """Do everything that a manager does at a boot, and return the engine's state in the swarm.
+
+    :param deadline: on the monotonic clock, of the first boot
+    :raises NodeError: it is not possible
+    """
+    index = node.own_index()
+    left = deadline - time.monotonic()
+    node.begin("certificate")
+    try:
+        renewed = ensure_certificate(
+            node, index, 0 if node.is_known else min(CERTIFICATE_TIMEOUT, left)
+        )
+    except NodeError as error:
+        # The swarm comes back without Magnum; the timer goes on trying.
+        if not node.is_known:
             raise
-
-    process = Formation(
-        config,
-        identity,
-        index,
-        paths,
-        docker,
-        connect=lambda other: peer_client(config, context, other),
-        status=lambda: magnum.cluster_status(config),
-        say=say,
-    )
-    return wait.until("place in the swarm", attempt, timeout, interval=1)
-
-
-def summary(info: Info, version: str) -> str:
-    """Return the data that goes with the signal of success."""
-    return json.dumps({"node_id": info.node_id, "engine": version})
+        node.say(f"not renewed: {error}")
+        renewed = False
+    node.begin("api")
+    proxy.ensure(node.config, node.paths, renewed)
+    node.begin("swarm")
+    if node.is_known:
+        return node.docker.info()
+    info = join(node, index, deadline - time.monotonic())
+    start_timer(node)
+    system.run("systemctl", "start", "--no-block", units.JOIN)
+    return info

@@ -10,16 +10,16 @@ from . import wait
 from .docker import Docker
 from .errors import Temporary
 
-MTU_OPTION = "com.docker.network.driver.mtu"
+_MTU = "com.docker.network.driver.mtu"
+_BRIDGE = "com.docker.network.bridge."
 GATEWAY = "docker_gwbridge"
 INGRESS = "ingress"
-DEFAULT_MTU = 1500
 TIMEOUT = 90  # seconds
 
 
 def mtu_of(network: Dict[str, Any]) -> int:
     """Return the MTU that a network was made for: that of the network below it, in bytes."""
-    return int((network.get("Options") or {}).get(MTU_OPTION) or DEFAULT_MTU)
+    return int((network.get("Options") or {}).get(_MTU) or 1500)
 
 
 def ensure_gateway(docker: Docker, mtu: int) -> None:
@@ -27,25 +27,19 @@ def ensure_gateway(docker: Docker, mtu: int) -> None:
 
     :raises NodeError: the engine refuses
     """
-    found = docker.find("/networks", GATEWAY)
+    found = docker.find(f"/networks/{GATEWAY}")
     if found and mtu_of(found) == mtu:
         return
     if found:
         docker.delete(f"/networks/{GATEWAY}")
-    docker.call(
-        "POST",
-        "/networks/create",
-        {
-            "Name": GATEWAY,
-            "Driver": "bridge",
-            "Options": {
-                "com.docker.network.bridge.name": GATEWAY,
-                "com.docker.network.bridge.enable_icc": "false",
-                "com.docker.network.bridge.enable_ip_masquerade": "true",
-                MTU_OPTION: str(mtu),
-            },
-        },
-    )
+    options = {
+        _BRIDGE + "name": GATEWAY,
+        _BRIDGE + "enable_icc": "false",
+        _BRIDGE + "enable_ip_masquerade": "true",
+        _MTU: str(mtu),
+    }
+    body = {"Name": GATEWAY, "Driver": "bridge", "Options": options}
+    docker.call("POST", "/networks/create", body)
 
 
 def ensure_ingress(docker: Docker, mtu: int) -> None:
@@ -53,27 +47,14 @@ def ensure_ingress(docker: Docker, mtu: int) -> None:
 
     :raises NodeError: the engine refuses, for example because services use the network
     """
+    body = {"Name": INGRESS, "Driver": "overlay", "Ingress": True, "Options": {_MTU: str(mtu)}}
 
-    def gone() -> None:
-        docker.delete(f"/networks/{INGRESS}")
-        if docker.find("/networks", INGRESS):
-            raise Temporary("the old one is still there")
+    def attempt() -> None:
+        found = docker.find(f"/networks/{INGRESS}")
+        if not found:
+            docker.call("POST", "/networks/create", body)
+        elif mtu_of(found) != mtu:
+            docker.delete(f"/networks/{INGRESS}")
+            raise Temporary("the old one is being removed")
 
-    def made() -> None:
-        docker.call(
-            "POST",
-            "/networks/create",
-            {
-                "Name": INGRESS,
-                "Driver": "overlay",
-                "Ingress": True,
-                "Options": {MTU_OPTION: str(mtu)},
-            },
-        )
-
-    found = docker.find("/networks", INGRESS)
-    if found and mtu_of(found) == mtu:
-        return
-    if found:
-        wait.until("removal of the ingress network", gone, TIMEOUT)
-    wait.until("ingress network", made, TIMEOUT)
+    wait.until("ingress network", attempt, TIMEOUT)

@@ -11,22 +11,24 @@ class Paths:
     """Files of the node below a root directory (another than / in tests)."""
 
     def __init__(self, root: str = "/") -> None:
-        self.root = Path(root)
-        etc = self.root / "etc/magnum-swarm-mode"
-        state = self.root / "var/lib/magnum-swarm-mode"
+        self.root = top = Path(root)
+        etc = top / "etc/magnum-swarm-mode"
+        state = top / "var/lib/magnum-swarm-mode"
         self.config = etc / "config.json"
         self.cluster_ca = etc / "cluster-ca.pem"
-        self.certificate = etc / "manager.pem"  # certificate, then key
+        self.certificate = etc / "manager.pem"  # what is known of it, certificate, key
         self.proxy = etc / "haproxy.cfg"
         self.identity = state / "identity.json"
         self.signalled = state / "signalled"
         self.founding = state / "founding"
-        self.log = self.root / "var/log/magnum-swarm-mode.log"
-        self.units = self.root / "etc/systemd/system"
-        self.daemon = self.root / "etc/docker/daemon.json"
-        self.engine_data = self.root / "var/lib/docker"
-        self.disks = self.root / "dev/disk/by-id"
-        self.console = self.root / "dev/console"
-        self.docker_socket = self.root / DOCKER_SOCKET.lstrip("/")
-        self.instance_data = self.root / "run/cloud-init/instance-data.json"
-        self.seed = self.root / "var/lib/cloud/seed/config_drive/openstack/latest/meta_data.json"
+        self.log = top / "var/log/magnum-swarm-mode.log"
+        self.units = top / "etc/systemd/system"
+        self.daemon = top / "etc/docker/daemon.json"
+        self.engine_data = top / "var/lib/docker"
+        self.disks = top / "dev/disk/by-id"
+        self.console = top / "dev/console"
+        self.docker_socket = str(top / DOCKER_SOCKET[1:])
+        self.seeds = (
+            top / "run/cloud-init/instance-data.json",
+            top / "var/lib/cloud/seed/config_drive/openstack/latest/meta_data.json",
+        )

@@ -3,9 +3,8 @@
 
 import os
 import subprocess
-import tempfile
 from pathlib import Path
-from typing import Mapping, Optional, Sequence
+from typing import Mapping, Optional
 
 from .errors import NodeError
 
@@ -13,17 +12,18 @@ from .errors import NodeError
 def run(
     *command: str,
     timeout: float = 120,
-    accept: Sequence[int] = (0,),
+    check: bool = True,
     env: Optional[Mapping[str, str]] = None,
     stdin: str = "",
 ) -> str:
     """Run a command and return its standard output.
 
     :param timeout: seconds after which the command is killed
-    :param accept: exit codes that are no error
+    :param check: whether another exit code than 0 is an error
     :param env: variables to add to the environment
     :raises NodeError: with command, exit code and the end of stderr
     """
+    name = " ".join(command)
     try:
         done = subprocess.run(
             command,
@@ -36,36 +36,34 @@ def run(
             env={**os.environ, "LC_ALL": "C", **(env or {})},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise NodeError(f"{' '.join(command)}: {error}") from error
-    if done.returncode not in accept:
-        text = (done.stderr.strip() or done.stdout.strip())[-400:]
-        raise NodeError(f"{' '.join(command)}: exit code {done.returncode}: {text}")
+        raise NodeError(f"{name}: {error}") from error
+    if check and done.returncode:
+        text = (done.stderr or done.stdout).strip()[-400:]
+        raise NodeError(f"{name}: exit code {done.returncode}: {text}")
     return done.stdout
 
 
 def write(path: Path, text: str, mode: int = 0o644) -> bool:
     """Replace a file atomically; return whether its content changed.
 
-    Directories that are missing are made (0755).
+    Directories that are missing are made.
 
     :raises NodeError: when the disk is full or the file cannot be written
     """
+    new = path.with_name(f".{path.name}.new")
     try:
-        if path.is_file() and path.read_text() == text:
+        if read(path) == text and path.exists():
             path.chmod(mode)
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(mode)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink()
-            raise
+        new.unlink(missing_ok=True)
+        new.touch(mode)
+        with new.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.chmod(mode)
+        new.replace(path)
     except OSError as error:
         raise NodeError(f"{path} cannot be written: {error.strerror}") from error
     return True

@@ -1,115 +1,83 @@
 # SPDX-License-Identifier: Apache-2.0
 """The systemd units that do everything again after a reboot."""
 
-from typing import Dict, Tuple
+from typing import Dict
 
 from . import system
 from .paths import PROGRAM, Paths
 
 PREPARE = "magnum-swarm-prepare.service"
 NODE = "magnum-swarm-node.service"
+PROXY = "magnum-swarm-proxy.service"
 JOIN = "magnum-swarm-join.service"
 RENEW = "magnum-swarm-renew.service"
-RENEW_TIMER = "magnum-swarm-renew.timer"
-_RUN = f"/usr/bin/python3 {PROGRAM}"
+TIMER = "magnum-swarm-renew.timer"
 
-_COMMON = {
-    PREPARE: f"""\
-[Unit]
-Description=Volume, settings and firewall of the Docker Engine
-Wants=network-online.target
-After=network-online.target
-Before=docker.service
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart={_RUN} prepare
-TimeoutStartSec=infinity
-[Install]
-WantedBy=multi-user.target
-""",
-    # The engine never starts without its volume.
-    "docker.service.d/10-magnum-swarm-mode.conf": f"""\
-[Unit]
-Requires={PREPARE}
-After={PREPARE}
-""",
-    NODE: f"""\
-[Unit]
-Description=This server's place in the swarm
-Requires={PREPARE}
-Wants=docker.service
-After={PREPARE} docker.service
-[Service]
-Type=exec
-RemainAfterExit=yes
-ExecStart={_RUN} run
-Restart=on-failure
-RestartSec=60
-[Install]
-WantedBy=multi-user.target
-""",
-}
 
-_MANAGER = {
-    JOIN: f"""\
-[Unit]
-Description=Worker join tokens for this swarm's servers
-After=docker.service
-[Service]
-ExecStart={_RUN} serve
-Restart=always
-RestartSec=2
-[Install]
-WantedBy=multi-user.target
-""",
-    RENEW: f"""\
-[Unit]
-Description=Renewal of the manager's certificate
-[Service]
-Type=oneshot
-ExecStart={_RUN} renew
-""",
-}
+ALWAYS = "\nRestart=always\nRestartSec=2"
+
+
+def unit(head: str, body: str, kind: str = "Service", target: str = "multi-user.target") -> str:
+    """Return the text of a unit.
+
+    :param head: its description, and further lines of the first section
+    :param body: the lines of the second section, whose name is kind; begins with a newline
+    :param target: what starts it at boot
+    """
+    return f"[Unit]\nDescription={head}\n[{kind}]{body}\n[Install]\nWantedBy={target}\n"
+
+
+def _run(verb: str, lines: str) -> str:
+    return f"\nExecStart=/usr/bin/python3 {PROGRAM} {verb}{lines}"
+
+
+def for_role(is_manager: bool) -> Dict[str, str]:
+    """Return a role's units that start at boot: name to text."""
+    online = "\nWants=network-online.target\nAfter=network-online.target"
+    engine = "\nWants=docker.service\nAfter=docker.service"
+    stay = "\nRemainAfterExit=yes"
+    files = {
+        PREPARE: unit(
+            f"What the Docker Engine needs{online}\nBefore=docker.service",
+            _run("prepare", f"\nType=oneshot\nTimeoutStartSec=infinity{stay}"),
+        ),
+        NODE: unit(
+            f"Place in the swarm{engine} {PREPARE}\nRequires={PREPARE}",
+            _run("run", f"\nType=exec\nRestart=on-failure\nRestartSec=60{stay}"),
+        ),
+    }
+    if is_manager:
+        files[JOIN] = unit(f"Worker tokens of the swarm{engine}", _run("serve", ALWAYS))
+        files[RENEW] = unit("Renewal of the certificate", _run("renew", "\nType=oneshot"))
+    return files
 
 
 def timer(interval: int) -> str:
     """Return the timer that looks at the certificate every so many seconds."""
-    return f"""\
-[Unit]
-Description=Renewal of the manager's certificate
-[Timer]
-OnBootSec=120
-OnUnitActiveSec={interval}
-AccuracySec={max(1, interval // 10)}
-[Install]
-WantedBy=timers.target
-"""
+    return unit(
+        "Renewal of the certificate",
+        f"\nOnBootSec=120\nOnUnitActiveSec={interval}\nAccuracySec={interval // 10}",
+        "Timer",
+        "timers.target",
+    )
 
 
-def for_role(role: str) -> Tuple[Dict[str, str], Tuple[str, ...]]:
-    """Return a role's unit files (name to text) and the names that start at boot."""
-    if role != "manager":
-        return dict(_COMMON), (PREPARE, NODE)
-    files = {**_COMMON, **_MANAGER, RENEW_TIMER: timer(3600)}
-    return files, (PREPARE, NODE, JOIN, RENEW_TIMER)
+def install(files: Dict[str, str], paths: Paths) -> None:
+    """Write the units and have them start at boot, but for the one that a timer starts.
 
-
-def install(role: str, paths: Paths, more: Dict[str, str]) -> None:
-    """Write the units and have them start at boot.
-
-    :param more: further unit files to write and start at boot
     :raises NodeError: when systemd refuses
     """
-    files, enabled = for_role(role)
-    changed = [system.write(paths.units / name, text) for name, text in {**files, **more}.items()]
+    # The engine never starts without its volume.
+    drop_in = paths.units / "docker.service.d/10-magnum-swarm-mode.conf"
+    changed = [system.write(drop_in, f"[Unit]\nRequires={PREPARE}\nAfter={PREPARE}\n")]
+    changed += [system.write(paths.units / name, text) for name, text in files.items()]
     if any(changed):
         system.run("systemctl", "daemon-reload")
-        system.run("systemctl", "enable", *enabled, *more)
+        system.run("systemctl", "enable", *(name for name in files if name != RENEW))
 
 
 def set_timer(interval: int, paths: Paths) -> None:
     """Let the certificate be looked at every so many seconds, from now on."""
-    if system.write(paths.units / RENEW_TIMER, timer(interval)):
+    if system.write(paths.units / TIMER, timer(interval)):
         system.run("systemctl", "daemon-reload")
-    system.run("systemctl", "restart", RENEW_TIMER)
+    system.run("systemctl", "restart", TIMER)

@@ -19,14 +19,9 @@ def find(disks: Path, volume: str) -> str:
     :raises Temporary: when there is none (yet)
     """
     for link in sorted(disks.glob(f"*{volume[:20]}*")):
-        if "-part" not in link.name and link.exists() and stat.S_ISBLK(link.stat().st_mode):
+        if link.exists() and stat.S_ISBLK(link.stat().st_mode) and "-part" not in link.name:
             return str(link.resolve())
     raise Temporary(f"no device for volume {volume} in {disks}")
-
-
-def mounted(device: str, target: Path) -> bool:
-    """Return whether target shows the file system on device, whatever else is mounted there."""
-    return target.is_dir() and target.stat().st_dev == Path(device).stat().st_rdev
 
 
 def ensure(volume: str, paths: Paths, timeout: float = TIMEOUT) -> str:
@@ -38,18 +33,20 @@ def ensure(volume: str, paths: Paths, timeout: float = TIMEOUT) -> str:
     :raises NodeError: no device, or something on it that is not ours to overwrite
     """
     if not volume:
-        return "no volume"
+        return "none"
     device = wait.until("Docker volume", lambda: find(paths.disks, volume), timeout)
     target = paths.engine_data
     target.mkdir(parents=True, exist_ok=True)
-    if mounted(device, target):
+    # Whatever else may be mounted there: this device?
+    if target.stat().st_dev == Path(device).stat().st_rdev:
         return f"{device} is mounted"
-    # Probing the device itself: the cache that blkid keeps is udev's. Exit code 2: nothing there.
+    # Probing the device itself: the cache that blkid keeps is udev's.
     probe = ("blkid", "-p", "-o", "value", "-s", "TYPE", "-s", "PTTYPE", device)
-    kind = system.run(*probe, accept=(0, 2)).strip()
+    kind = system.run(*probe, check=False).strip()
     if not kind:
+        # Refuses by itself when it finds something after all.
         system.run("mkfs.ext4", "-q", "-L", "docker", device, timeout=600)
     elif kind != "ext4":
-        raise NodeError(f"volume {volume} holds {kind.split()[0]}, not ext4: it is left as it is")
+        raise NodeError(f"volume {volume} holds {kind}, not ext4: it is left as it is")
     system.run("mount", "-t", "ext4", device, str(target))
-    return f"{device} mounted, {'new' if not kind else 'existing'} file system"
+    return f"{device} mounted" + ("" if kind else ", file system made")

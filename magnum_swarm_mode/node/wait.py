@@ -3,7 +3,7 @@
 
 import random
 import time
-from typing import Callable, TypeVar
+from typing import Callable, Optional, TypeVar
 
 from .errors import NodeError, Temporary
 
@@ -14,7 +14,8 @@ def until(
     what: str,
     probe: Callable[[], Result],
     timeout: float,
-    interval: float = 1.0,
+    interval: float = 1,
+    say: Optional[Callable[[str], None]] = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Result:
@@ -23,6 +24,7 @@ def until(
     :param what: what is waited for, for the error
     :param timeout: seconds after which the last Temporary becomes final
     :param interval: mean pause between two probes in seconds; jittered by half of it
+    :param say: takes the reason why the wait goes on
     :raises NodeError: at the deadline, with the last state seen; or whatever else probe raises
     """
     end = clock() + timeout
@@ -30,9 +32,12 @@ def until(
         try:
             return probe()
         except Temporary as error:
-            if clock() >= end:
+            left = end - clock()
+            if left <= 0:
                 raise NodeError(
                     f"{what}: not within {timeout:.0f} s; last seen: {error}", error.status
                 ) from error
+            if say:
+                say(str(error))
         # Never beyond the deadline: the last probe is made at it.
-        sleep(max(0.0, min(interval * random.uniform(0.5, 1.5), end - clock())))
+        sleep(min(interval * random.uniform(0.5, 1.5), left))

@@ -2,62 +2,66 @@
 """A worker's way into the swarm: asks the managers for the token of now, and joins."""
 
 import random
+import socket
 import time
 from typing import Callable, List, Tuple
 
 from . import wait, web
 from .config import Config
-from .docker import Docker, Info
+from .docker import Info
 from .errors import NodeError, Temporary
+from .node import Node
 
-PENDING_PATIENCE = 60.0  # seconds that an engine may go on joining by itself
+PENDING_PATIENCE = 60  # seconds that an engine may go on joining by itself
+
+
+def own_address(config: Config) -> str:
+    """Return the address by which this server reaches the managers.
+
+    :raises Temporary: when there is no route to them (yet)
+    """
+    target = config.address(config.indexes[0])
+    family = socket.AF_INET6 if ":" in target else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((target, 9))
+        except OSError as error:
+            raise Temporary(f"no route to {target}: {error.strerror}") from error
+        return str(probe.getsockname()[0])
 
 
 def fetch(config: Config) -> Tuple[str, List[str]]:
-    """Return the worker token and the addresses of living managers, from whichever manager answers.
+    """Return the worker token and the living managers' host:port, from whichever manager answers.
 
     :raises Temporary: none gives them now
     :raises NodeError: every manager that answered refused this node's secret
     """
     context = web.tls(config.ca_certificate)
-    refusals: List[str] = []
-    others: List[str] = []
-    for index in random.sample(sorted(config.managers), len(config.managers)):
-        address = config.managers[index].address
-        host = f"[{address}]" if ":" in address else address
+    seen = []
+    refused = True
+    for index in random.sample(config.indexes, len(config.indexes)):
+        url = f"https://{web.host(config.address(index))}:{config.join_port}/v1/worker-token"
         try:
-            body = web.request(
-                "POST",
-                f"https://{host}:{config.join_port}/v1/worker-token",
-                {"secret": config.join_secret},
-                context=context,
-            ).body
-            return str(body["token"]), [str(item) for item in body["managers"]]
+            body = web.request("POST", url, {"secret": config.join_secret}, None, context)[1]
+            return str(body["token"]), body["managers"]
         except NodeError as error:
-            (refusals if error.status == 401 else others).append(f"manager {index}: {error}")
-        except (KeyError, TypeError):
-            others.append(f"manager {index} does not answer as expected")
-    if refusals and not others:
-        raise NodeError("; ".join(refusals))
-    raise Temporary("; ".join(refusals + others))
+            refused &= error.status == 401
+            seen.append(f"manager {index}: {error}")
+    raise (NodeError if refused else Temporary)("; ".join(sorted(seen)))
 
 
 class Joining:
     """One worker on its way into the swarm; attempt() is one step.
 
-    :param address: its own, advertised to the swarm
+    :param address: its own, for the others
     """
 
     def __init__(
-        self,
-        config: Config,
-        address: str,
-        docker: Docker,
-        clock: Callable[[], float] = time.monotonic,
+        self, node: Node, address: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._config = config
+        self._config = node.config
+        self._docker = node.docker
         self._address = address
-        self._docker = docker
         self._clock = clock
         self._since = 0.0
 
@@ -68,47 +72,30 @@ class Joining:
         :raises NodeError: never
         """
         info = self._docker.info()
-        if info.state == "active":
-            return info
-        if info.state == "pending" and self._clock() - self._since < PENDING_PATIENCE:
-            raise Temporary("the engine is joining")
-        if info.state != "inactive":
-            self._docker.call("POST", "/swarm/leave?force=true")
-        token, managers = fetch(self._config)
-        self._since = self._clock()
-        self._docker.call(
-            "POST",
-            "/swarm/join",
-            {
-                "ListenAddr": "0.0.0.0:2377",
-                "AdvertiseAddr": self._address,
-                "DataPathAddr": self._address,
-                "RemoteAddrs": managers,
-                "JoinToken": token,
-            },
-            timeout=90,
-        )
-        info = self._docker.info()
+        if info.state == "inactive":
+            token, managers = fetch(self._config)
+            self._since = self._clock()
+            self._docker.join(self._address, token, managers)
+            info = self._docker.info()
+        elif info.state == "error" or (
+            info.state != "active" and self._clock() - self._since > PENDING_PATIENCE
+        ):
+            self._docker.leave()
         if info.state != "active":
-            raise Temporary(f"the engine is {info.state}: {info.error or 'no reason given'}")
+            raise Temporary(f"the engine is {info.state} in the swarm: {info.error}")
         return info
 
 
-def join(
-    config: Config, address: str, docker: Docker, say: Callable[[str], None], timeout: float
-) -> Info:
-    """Join the swarm and return the engine's state in it.
+def run(node: Node, deadline: float) -> Info:
+    """Join the swarm at the first boot, and return the engine's state in it.
 
-    :param timeout: seconds
+    :param deadline: on the monotonic clock
     :raises NodeError: refused, or not possible in time
     """
-    joining = Joining(config, address, docker)
-
-    def attempt() -> Info:
-        try:
-            return joining.attempt()
-        except Temporary as error:
-            say(str(error))
-            raise
-
-    return wait.until("place in the swarm", attempt, timeout, interval=2)
+    node.begin("swarm")
+    if node.is_known:
+        return node.docker.info()
+    address = wait.until("own address", lambda: own_address(node.config), 60)
+    joining = Joining(node, address)
+    left = deadline - time.monotonic()
+    return wait.until("place in the swarm", joining.attempt, left, 2, node.say)

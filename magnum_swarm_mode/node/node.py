@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""This server: who it is, what it was told, and how it speaks."""
+
+import contextlib
+import json
+import socket
+import time
+from typing import Any, Dict, Set
+
+from . import config, openstack, system, wait
+from .docker import Docker
+from .errors import NodeError, Temporary, redact
+from .paths import Paths
+
+SIGNAL_TIMEOUT = 600  # seconds
+
+
+def identity(data: Any) -> Dict[str, str]:
+    """Return what is to be kept of cloud-init's instance data or OpenStack's meta_data.json.
+
+    :returns: uuid (Nova's), name, docker_volume (Cinder's id, "" without one); {} if it has none
+    """
+    known = data.get("ds", {}).get("meta_data") or data
+    uuid = known.get("uuid") or known.get("instance-id")
+    if not uuid:
+        return {}
+    return {
+        "uuid": uuid,
+        "name": known.get("name") or known.get("hostname") or uuid,
+        "docker_volume": (known.get("meta") or {}).get("docker_volume") or "",
+    }
+
+
+def is_own(address: str) -> bool:
+    """Return whether an address is one of this server's."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+def is_news(before: str, status: str) -> bool:
+    """Say whether a status is news to Heat: a success after a failure is, nothing else is."""
+    return before not in (status, "SUCCESS")
+
+
+class Node:
+    """One server; every duty gets it.
+
+    A line that was said in a step before is not said again.
+    """
+
+    config: config.Config
+
+    def __init__(self, paths: Paths) -> None:
+        self.paths = paths
+        self.docker = Docker(socket_path=paths.docker_socket)
+        self.uuid = self.name = self.docker_volume = ""
+        self._step = ""
+        self._said: Set[str] = set()
+
+    def load(self, fresh: bool = False) -> None:
+        """Read who and what this node is.
+
+        :param fresh: ask cloud-init even if it is known; after a boot there may be no cloud-init
+        :raises NodeError: it cannot be known
+        """
+        self.begin("configuration")
+        sources = self.paths.seeds if fresh else (self.paths.identity, *self.paths.seeds)
+        for source in sources:
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                data = json.loads(source.read_text())
+                known = data if source == self.paths.identity else identity(data)
+                if known:
+                    vars(self).update(known)
+                    system.write(self.paths.identity, json.dumps(known), 0o600)
+                    break
+        self.config = config.parse(system.read(self.paths.config))
+        if not self.uuid:
+            raise NodeError("cloud-init left no instance data: this server does not know its uuid")
+
+    def own_index(self) -> int:
+        """Return which manager this server is.
+
+        :raises NodeError: when its interfaces have none of their addresses for a minute
+        """
+
+        def find() -> int:
+            for index in self.config.indexes:
+                if is_own(self.config.address(index)):
+                    return index
+            raise Temporary("no interface has the address of a manager")
+
+        return wait.until("own address", find, 60)
+
+    def begin(self, step: str) -> None:
+        """Name the duty that starts now; a failure will bear this name."""
+        self._step = step
+        self._said.clear()
+
+    def say(self, text: str) -> None:
+        """Write one line into the log, the journal (standard output) and on the console."""
+        line = " ".join(redact(f"magnum-swarm-mode: {self.name}: {self._step}: {text}").split())
+        if line in self._said:
+            return
+        self._said.add(line)
+        print(line, flush=True)
+        # A full disk or a missing console must not stop the node.
+        with contextlib.suppress(OSError):
+            self.paths.log.touch(0o600)
+            with self.paths.log.open("a") as log:
+                log.write(time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime()) + line + "\n")
+        with contextlib.suppress(OSError), self.paths.console.open("w") as console:
+            console.write(line + "\r\n")
+
+    @property
+    def is_known(self) -> bool:
+        """Whether Heat heard of success already: then this is not the first boot."""
+        return system.read(self.paths.signalled) == "SUCCESS"
+
+    def fail(self, cause: str) -> None:
+        """Say everywhere, Heat included, why this node does not work."""
+        self.say(f"FAILED: {cause}")
+        if hasattr(self, "config") and self.uuid:
+            where = f"(log on that server: {self.paths.log})"
+            try:
+                self.signal("FAILURE", f"{self.name}: {self._step}: {cause} {where}")
+            except NodeError as error:
+                self.say(f"Heat was not told: {error}")
+
+    def signal(self, status: str, reason: str, data: str = "") -> None:
+        """Tell Heat SUCCESS or FAILURE, unless it knows.
+
+        :raises NodeError: when Heat refuses it or cannot be reached for ten minutes
+        """
+        if not is_news(system.read(self.paths.signalled), status):
+            return
+        wait.until(
+            "signal to Heat",
+            lambda: openstack.signal(self.config, self.uuid, status, redact(reason), data),
+            SIGNAL_TIMEOUT,
+            3,
+            self.say,
+        )
+        system.write(self.paths.signalled, status, 0o600)
+        self.say("Heat knows")

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node asks of OpenStack: a token, a signature, the cluster's status, to be heard by Heat.
+
+The `signal` attribute of OS::Heat::WaitConditionHandle with HEAT_SIGNAL is a JSON map of
+auth_url, username, user_id, password, project_id, domain_id, region_name and alarm_url
+(heat/engine/resources/signal_responder.py): a user that may do nothing but this, and where to POST.
+"""
+
+import ssl
+import time
+from email.utils import parsedate_to_datetime
+from typing import Any, Dict, Optional
+
+from . import web
+from .config import Config
+from .errors import NodeError, Temporary
+
+LARGEST_SKEW = 300  # seconds
+LONGEST_REASON = 600  # characters
+
+
+def check_clock(url: str) -> None:
+    """Compare the clock with the Date header of the service at url.
+
+    :raises Temporary: when the two differ too much, or the service does not answer
+    """
+    # Not verified, for a wrong clock is what would make that fail; nothing else is taken from it.
+    context = ssl._create_unverified_context() if url.startswith("https") else None
+    date = web.request("GET", url, context=context)[0].get("date")
+    ahead = time.time() - parsedate_to_datetime(date).timestamp() if date else 0
+    if abs(ahead) > LARGEST_SKEW:
+        way = "ahead of" if ahead > 0 else "behind"
+        raise Temporary(f"this server's clock is {abs(ahead):.0f} s {way} that of {url}")
+
+
+def _call(
+    config: Config, auth_url: str, auth: Dict[str, Any], method: str, url: str, body: Any = None
+) -> Any:
+    """Call a service with a new token of Keystone v3 and return the body of its answer."""
+    context = web.tls(config.openstack_ca_certificate) if config.openstack_ca_certificate else None
+    base = auth_url.rstrip("/")
+    if not base.endswith("/v3"):
+        base += "/v3"
+    known = web.request("POST", f"{base}/auth/tokens", {"auth": auth}, context=context)[0]
+    headers = {"X-Auth-Token": known.get("x-subject-token", "")}
+    # Signing goes through message queue and conductor, and may wait there.
+    return web.request(method, url, body, headers, context, timeout=60)[1]
+
+
+def _magnum(config: Config, method: str, path: str, key: str, body: Optional[Any] = None) -> str:
+    answer = _call(
+        config,
+        config.openstack_auth_url,
+        {
+            "identity": {
+                "methods": ["application_credential"],
+                "application_credential": {
+                    "id": config.openstack_application_credential_id,
+                    "secret": config.openstack_application_credential_secret,
+                },
+            }
+        },
+        method,
+        config.openstack_magnum_url.rstrip("/") + path,
+        body,
+    )
+    try:
+        return str(answer[key])
+    except (KeyError, TypeError):
+        raise NodeError(f"Magnum's answer holds no {key}") from None
+
+
+def sign(config: Config, csr: str) -> str:
+    """Return the certificate (PEM) that the cluster's CA makes of a signing request.
+
+    :raises Temporary: Keystone or Magnum cannot be reached or are not well
+    :raises NodeError: they refuse
+    """
+    body = {"cluster_uuid": config.cluster_uuid, "csr": csr}
+    return _magnum(config, "POST", "/certificates", "pem", body).strip() + "\n"
+
+
+def cluster_ca(config: Config) -> str:
+    """Return the certificate (PEM) of the cluster's CA.
+
+    :raises Temporary: Keystone or Magnum cannot be reached or are not well
+    :raises NodeError: they refuse
+    """
+    return _magnum(config, "GET", f"/certificates/{config.cluster_uuid}", "pem").strip() + "\n"
+
+
+def cluster_status(config: Config) -> str:
+    """Return Magnum's status of this cluster, such as CREATE_IN_PROGRESS.
+
+    :raises Temporary: Keystone or Magnum cannot be reached or are not well
+    :raises NodeError: they refuse
+    """
+    return _magnum(config, "GET", f"/clusters/{config.cluster_uuid}", "status")
+
+
+def signal(config: Config, server_uuid: str, status: str, reason: str, data: str) -> None:
+    """Tell Heat SUCCESS or FAILURE once; the signal's id is the server's uuid.
+
+    :raises Temporary: Keystone or Heat cannot be reached or are not well
+    :raises NodeError: they refuse
+    """
+    user = config.signal
+    auth = {
+        "identity": {
+            "methods": ["password"],
+            "password": {"user": {"id": user["user_id"], "password": user["password"]}},
+        },
+        "scope": {"project": {"id": user["project_id"]}},
+    }
+    body = {"status": status, "id": server_uuid, "reason": reason[:LONGEST_REASON], "data": data}
+    _call(config, user["auth_url"], auth, "POST", user["alarm_url"], body)
