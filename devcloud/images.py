@@ -191,6 +191,15 @@ def preferences_text(recipe: Recipe) -> str:
     )
 
 
+def _apt_options() -> list[str]:
+    """This machine's own way to its mirror (proxies, certificates), for mmdebstrap."""
+    found = []
+    for path in (Path("/etc/apt/apt.conf"), *sorted(Path("/etc/apt/apt.conf.d").glob("*"))):
+        if path.is_file() and "Acquire::" in path.read_text(encoding="utf-8", errors="replace"):
+            found.append(f"--aptopt={path}")
+    return found
+
+
 def _customize(root: Path, recipe: Recipe) -> None:
     system = root / "etc/systemd/system"
     for unit in recipe.masked:
@@ -229,6 +238,7 @@ def build(recipe: Recipe, mirror: str) -> None:
         "--variant=minbase",
         "--format=directory",
         f"--include={','.join((*recipe.packages, *recipe.docker_packages))}",
+        *_apt_options(),
         "--aptopt=APT::Install-Recommends false",
         "--dpkgopt=force-unsafe-io",
         "--dpkgopt=path-exclude=/usr/share/man/*",
