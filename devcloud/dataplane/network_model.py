@@ -230,7 +230,19 @@ def _router(
                 if item.get("router_id") == router["id"] and item.get("fixed_ip_address")
             )
         ),
-        routes=tuple(
-            sorted((route["destination"], route["nexthop"]) for route in router.get("routes") or ())
-        ),
+        routes=tuple(sorted(_routes(router, ports, subnets))),
     )
+
+
+def _routes(
+    router: Answer, ports: list[Answer], subnets: Mapping[str, Answer]
+) -> Iterable[tuple[str, str]]:
+    """Return the static routes, and the default route that the external subnet gives."""
+    for route in router.get("routes") or ():
+        yield route["destination"], route["nexthop"]
+    for port in ports:
+        if port["device_id"] == router["id"] and port["device_owner"] == "network:router_gateway":
+            for fixed in port["fixed_ips"]:
+                gateway = subnets.get(fixed["subnet_id"], {}).get("gateway_ip")
+                if gateway and ":" not in gateway:
+                    yield "default", gateway

@@ -103,11 +103,11 @@ def _make(namespace: str) -> None:
     commands.run(
         *("nsenter", f"--net={fabric.NETNS_DIRECTORY / namespace}", "sh", "-ec"),
         "echo 1 >/proc/sys/net/ipv4/ip_forward; "
+        "echo 0 >/proc/sys/net/ipv4/icmp_ratelimit; "  # each refusal is told, see nat_rules
         "echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6",
     )
-    # Nothing outside the external network is reachable from here: say so at once, so that a
-    # machine's look-up at a public name server fails in milliseconds and not after timeouts.
-    commands.run("ip", "-n", namespace, "route", "add", "unreachable", "default")
+    # A router without a way out says so at once.
+    commands.run("ip", "-n", namespace, "route", "add", "unreachable", "default", "metric", "4096")
 
 
 def _add_port(namespace: str, port: RouterPort) -> None:

@@ -14,6 +14,7 @@ from devcloud import settings
 from devcloud.dataplane.network_model import SHORT_ID, Router, RouterPort, router_tap_name
 
 NAT_TABLE = "dc-router"
+DEFAULT_ROUTE = "default"  # ip(8)'s name of 0.0.0.0/0
 Command = tuple[str, ...]  # arguments of ip(8) inside the router's namespace
 
 
@@ -97,7 +98,7 @@ def plan(observed: Observed, router: Router) -> Plan:
     for destination, _ in sorted(observed.routes - routes):
         commands.append(("route", "delete", destination))
     for destination, next_hop in sorted(routes - observed.routes):
-        commands.append(("route", "replace", destination, "via", next_hop))
+        commands.append(("route", "replace", destination, "via", next_hop, "protocol", "static"))
     return Plan(
         remove_devices=tuple(sorted(set(observed.devices) - right)),
         add_ports=tuple(port for name, port in sorted(ports.items()) if name not in right),
@@ -108,6 +109,10 @@ def plan(observed: Observed, router: Router) -> Plan:
 
 def nat_rules(router: Router) -> str:
     """Return the nft text that replaces the router's address translation in one transaction.
+
+    Nothing beyond the external network can be reached, as the host does not forward. The router
+    says so at once, so that a look-up at a public name server fails in milliseconds: the kernel's
+    own ``unreachable`` routes answer a few times per second only.
 
     As in Neutron's own agent, traffic between a router's networks is not translated, traffic to
     the outside comes from the machine's floating IP or the router's own address, and so does
@@ -122,7 +127,14 @@ def nat_rules(router: Router) -> str:
     inside = _inside_networks(router.ports)
     to_fixed = ", ".join(f"{floating} : {fixed}" for floating, fixed in router.floating)
     to_floating = ", ".join(f"{fixed} : {floating}" for floating, fixed in router.floating)
-    lines += [f"table ip {NAT_TABLE} {{"]
+    reachable = ", ".join(_reachable_outside(router, outside))
+    lines += [
+        f"table ip {NAT_TABLE} {{",
+        "chain forwarding {",
+        "type filter hook forward priority filter; policy accept;",
+        f'oifname "{device}" ip daddr != {{ {reachable} }} reject with icmp type net-unreachable',
+        "}",
+    ]
     if router.floating:
         lines += [
             "chain arriving {",
@@ -148,6 +160,18 @@ def nat_rules(router: Router) -> str:
 def taps(routers: Iterable[Router]) -> set[str]:
     """Return the names of all routers' ports on bridges."""
     return {router_tap_name(port.id) for router in routers for port in router.ports}
+
+
+def _reachable_outside(router: Router, outside: RouterPort) -> list[str]:
+    """Return the external network and what static routes lead to."""
+    own = {ipaddress.ip_interface(address).network for address in outside.addresses}
+    routed = {
+        ipaddress.ip_network(destination)
+        for destination, _ in router.routes
+        if destination != DEFAULT_ROUTE
+    }
+    networks = [net for net in own | routed if isinstance(net, ipaddress.IPv4Network)]
+    return [str(network) for network in ipaddress.collapse_addresses(networks)]
 
 
 def _inside_networks(ports: Iterable[RouterPort]) -> str:

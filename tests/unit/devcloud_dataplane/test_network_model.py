@@ -11,7 +11,7 @@ from devcloud.dataplane.network_model import Port, Router, RouterPort, Rule
 PUBLIC = {"id": "aaaaaaaa-public", "provider:physical_network": "public", "mtu": 1500}
 PRIVATE = {"id": "55ea95fd-0b1c", "provider:physical_network": None, "mtu": 1450}
 SUBNETS = [
-    {"id": "sub-public", "cidr": "172.24.4.0/24"},
+    {"id": "sub-public", "cidr": "172.24.4.0/24", "gateway_ip": "172.24.4.1"},
     {"id": "sub-private", "cidr": "10.0.0.0/24"},
 ]
 ROUTER = {
@@ -80,7 +80,7 @@ class ReadTest(base.BaseTestCase):
         )
 
     def test_router(self) -> None:
-        """A router has its ports, routes and whether it translates."""
+        """A router has its ports, routes, also the default one, and whether it translates."""
         self.assertEqual(
             (
                 Router(
@@ -95,7 +95,7 @@ class ReadTest(base.BaseTestCase):
                         ),
                     ),
                     source_nat=False,
-                    routes=(("10.8.0.0/24", "10.0.0.9"),),
+                    routes=(("10.8.0.0/24", "10.0.0.9"), ("default", "172.24.4.1")),
                 ),
             ),
             read().routers,

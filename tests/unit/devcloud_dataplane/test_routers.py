@@ -89,7 +89,7 @@ class PlanTest(base.BaseTestCase):
         self.assertEqual(
             (
                 ("route", "delete", "10.7.0.0/24"),
-                ("route", "replace", "10.8.0.0/24", "via", "10.0.0.9"),
+                ("route", "replace", "10.8.0.0/24", "via", "10.0.0.9", "protocol", "static"),
             ),
             routers.plan(there, router).commands,
         )
@@ -110,6 +110,17 @@ class NatTest(base.BaseTestCase):
         self.assertIn(
             f'oifname "{QG}" ip saddr != 172.24.4.65 snat to 172.24.4.65',
             routers.nat_rules(ROUTER).splitlines(),
+        )
+
+    def test_what_the_host_does_not_forward_is_refused_at_once(self) -> None:
+        """Beyond the external network and static routes there is nothing, and machines hear it."""
+        router = Router(
+            "r", ROUTER.ports, routes=(("10.8.0.0/24", "172.24.4.9"), ("default", "172.24.4.1"))
+        )
+        self.assertIn(
+            f'oifname "{QG}" ip daddr != {{ 10.8.0.0/24, 172.24.4.0/24 }} '
+            "reject with icmp type net-unreachable",
+            routers.nat_rules(router).splitlines(),
         )
 
     def test_source_nat_can_be_off(self) -> None:
