@@ -83,21 +83,6 @@ def _install_environment(progress: Progress) -> None:
             environment.install_package()
 
 
-def _ports_in_the_way() -> str | None:
-    """The sentence for ports and addresses that others use; ours may be in use by us."""
-    addresses = commands.run(["ip", "-o", "-4", "address"])
-    sentence = preflight.address_complaint(addresses)
-    if sentence:
-        return sentence
-    if processes.marked_names():
-        return None
-    wanted = [
-        *((settings.HOST_ADDRESS, port) for port in preflight.API_PORTS),
-        *((settings.LOOPBACK, port) for port in preflight.INFRASTRUCTURE_PORTS),
-    ]
-    return preflight.ports_complaint(wanted)
-
-
 def _bring_up(services: Sequence[Service]) -> list[Service]:
     """Start those services that do not run as they should; return what was started."""
     changed = []
@@ -135,12 +120,14 @@ def _start_and_wait(services: Sequence[Service]) -> None:
 
 
 def _start_infrastructure(secrets: dict[str, str], progress: Progress) -> None:
+    """Start what the services need; RabbitMQ, which takes longest, is not waited for."""
     fabric.up()
-    with progress.step("database and message queue"):
+    with progress.step("database"):
         infrastructure.prepare_database()
         infrastructure.prepare_rabbit(secrets)
         _start_and_wait([infrastructure.epmd(), infrastructure.memcached()])
-        _start_and_wait([infrastructure.database(), infrastructure.rabbit()])
+        _bring_up([infrastructure.rabbit()])
+        _start_and_wait([infrastructure.database()])
         infrastructure.create_databases(secrets)
 
 
@@ -152,6 +139,12 @@ def _stop_strays() -> None:
         processes.stop(strays)
 
 
+def _stop_obsolete(catalogue: Catalogue) -> None:
+    """Stop services that an older version of this package ran and this one does not know."""
+    known = {service.name for service in [*infrastructure.services(), *catalogue.services()]}
+    processes.stop(set(processes.recorded_names()) - known)
+
+
 def _make_state(
     secrets: dict[str, str], version: str, progress: Progress, keystone: Service
 ) -> None:
@@ -160,13 +153,14 @@ def _make_state(
         with progress.step("keystone tables and keys"):
             openstack_services.bootstrap_keystone(secrets["admin"])
         state.mark_done("keystone", version)
+    _bring_up([keystone])
     with ThreadPoolExecutor(max_workers=2) as pool:
         tables = None
         if not state.is_done("tables", version):
             tables = pool.submit(openstack_services.sync_databases, secrets["database"], progress)
-        with progress.step("keystone"):
-            _start_and_wait([keystone])
         if not state.is_done("identity", version):
+            with progress.step("keystone"):
+                readiness.wait(keystone, _START_SECONDS)
             with progress.step("users and catalog"):
                 _run_module("devcloud.services.identity")
             state.mark_done("identity", version)
@@ -225,11 +219,12 @@ def up(progress: Progress) -> None:
 
     :raises DevcloudError: what is in the way, as a sentence.
     """
+    preflight.check_host()
+    _stop_strays()
+    preflight.check_ports({name for name in processes.recorded_names() if processes.running(name)})
     install(progress)
     preflight.check_kernel()
-    sentence = _ports_in_the_way()
-    if sentence:
-        raise DevcloudError(sentence)
+    preflight.check_addresses()
     secrets = passwords.make()
     with_driver = bool(environment.installed_hash())
     rendered = configuration.render(secrets, with_driver=with_driver)
@@ -240,14 +235,18 @@ def up(progress: Progress) -> None:
         package=environment.installed_hash(),
     )
     catalogue = Catalogue(rendered, versions, openrc.variables("admin", secrets))
+    _stop_obsolete(catalogue)
     for path in _DATA_PLANE_DIRECTORIES:
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o711)
     _start_infrastructure(secrets, progress)
     _make_state(secrets, versions.environment, progress, catalogue.keystone())
     apis, workers = catalogue.apis(), catalogue.workers()
-    started = _bring_up([*apis, *workers])
-    errors = _wait(started, progress)
+    started = _bring_up(apis)
+    with progress.step("message queue"):
+        readiness.wait(infrastructure.rabbit(), _START_SECONDS)
+    _bring_up(workers)
+    errors = _wait([catalogue.keystone(), *started], progress)
     _wait_for_compute(versions.environment, progress)
     _make_resources(versions.environment, progress)
     errors += [
@@ -257,7 +256,8 @@ def up(progress: Progress) -> None:
     ]
     if errors:
         raise DevcloudError("; ".join(str(error) for error in errors))
-    progress.say(f"the cloud is up after {progress.seconds:.0f} s")
+    progress.say(f"the cloud is up after {progress.seconds:.0f} s; to use it:")
+    progress.say(f'  eval "$({settings.CHECKOUT}/tools/devcloud openrc)" && openstack image list')
 
 
 def _stop_all() -> None:

@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """A `docker` command for the host: its own, or the one in a node image's root file system."""
 
+import os
 import shutil
 
 from devcloud import files, images, settings
 
 _IMAGE = "docker-26.1"
+
+
+def _host_path(path: str) -> str:
+    """A search path without our own directory, which openrc adds."""
+    return os.pathsep.join(
+        part for part in path.split(os.pathsep) if part not in ("", str(settings.BIN))
+    )
 
 
 def provide() -> None:
@@ -15,7 +23,7 @@ def provide() -> None:
     runs it with the image's loader and libraries, so the host's own do not matter.
     """
     wrapper = settings.BIN / "docker"
-    if shutil.which("docker"):
+    if shutil.which("docker", path=_host_path(os.environ.get("PATH", os.defpath))):
         wrapper.unlink(missing_ok=True)
         return
     root = images.root_path(_IMAGE)

@@ -29,6 +29,7 @@ _SOURCES = (
     "README.rst",
     "LICENSE",
 )
+_IMPORTED_BY_SERVICES = ("devcloud/__init__.py", "devcloud/settings.py", "devcloud/dataplane")
 # What the cloud needs by name; everything else follows from these and the constraints.
 REQUIREMENTS = (
     "keystone",
@@ -153,14 +154,14 @@ def install_package() -> bool:
     shutil.rmtree(build, ignore_errors=True)
     copy = build / "source"
     # A copy, so that nothing is left in the checkout and nothing old in it gets into the wheel.
-    shutil.copytree(
-        settings.CHECKOUT,
-        copy,
-        symlinks=True,
-        ignore=shutil.ignore_patterns(
-            "build", "dist", "*.egg-info", "__pycache__", ".tox", ".stestr", ".venv", ".*_cache"
-        ),
-    )
+    copy.mkdir(parents=True)
+    for name in (*_SOURCES, ".git", "PKG-INFO"):
+        source = settings.CHECKOUT / name
+        if source.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, copy / name, symlinks=True, ignore=ignored)
+        elif source.exists():
+            shutil.copy2(source, copy / name)
     environment = {
         # pbr asks git for the version; git refuses a checkout of another owner unless told.
         "GIT_CONFIG_COUNT": "1",
@@ -193,14 +194,15 @@ def install_package() -> bool:
 
 
 def install_plugins() -> str:
-    """Copy this package to where the services find it, with its entry points; return its hash.
+    """Copy this package to where the services find it, with its entry points.
 
-    They run from a copy, so that an edit of the checkout does not reach half of a running cloud.
+    Returns a hash over what they import of it, which is only part of the package. They run from a copy, so that an edit of the checkout does not reach half of a running cloud.
     """
     digest = files.hash_tree(settings.CHECKOUT, ("devcloud",), (".py", ".sh"))
+    imported = files.hash_tree(settings.CHECKOUT, _IMPORTED_BY_SERVICES, (".py", ".sh"))
     target = settings.LIB / "devcloud"
     if _plugin_hash() == digest:
-        return digest
+        return imported
     settings.LIB.mkdir(parents=True, exist_ok=True)
     fresh = settings.LIB / f".devcloud.{os.getpid()}"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -218,7 +220,7 @@ def install_plugins() -> str:
     with (information / "entry_points.txt").open("w", encoding="utf-8") as file:
         points.write(file)
     files.write(settings.LIB / "hash", digest)
-    return digest
+    return imported
 
 
 def _plugin_hash() -> str:

@@ -209,3 +209,8 @@ def memcached() -> Service:
         address=f"{settings.LOOPBACK}:{settings.MEMCACHED_PORT}",
         uid=MEMCACHED_UID,
     )
+
+
+def services() -> list[Service]:
+    """All of them."""
+    return [database(), epmd(), rabbit(), memcached()]

@@ -101,6 +101,10 @@ class Catalogue:
             inputs=(self._rendered[config], self._versions.environment, *inputs),
         )
 
+    def services(self) -> list[Service]:
+        """All of them."""
+        return [self.keystone(), *self.apis(), *self.workers()]
+
     def keystone(self) -> Service:
         """The identity service, which all others need."""
         return self._service(

@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,23 +23,21 @@ NEEDED_DISK = 12 * GIB  # environment, images, databases and a cluster of 11 ser
 NEEDED_DISK_WARM = 3 * GIB  # when environment and images are there
 NEEDED_MEMORY = 6 * GIB  # control plane 3.5 GiB, 11 servers idle
 
-API_PORTS = (
-    settings.KEYSTONE_PORT,
-    settings.HEAT_CFN_PORT,
-    settings.HEAT_PORT,
-    settings.NOVA_PORT,
-    settings.CINDER_PORT,
-    settings.PLACEMENT_PORT,
-    settings.GLANCE_PORT,
-    settings.MAGNUM_PORT,
-    settings.NEUTRON_PORT,
-)
-INFRASTRUCTURE_PORTS = (
-    settings.DATABASE_PORT,
-    settings.RABBIT_PORT,
-    settings.RABBIT_DIST_PORT,
-    settings.EPMD_PORT,
-    settings.MEMCACHED_PORT,
+LISTENERS = (  # service, address, port
+    ("keystone", settings.HOST_ADDRESS, settings.KEYSTONE_PORT),
+    ("heat-cfn", settings.HOST_ADDRESS, settings.HEAT_CFN_PORT),
+    ("heat-api", settings.HOST_ADDRESS, settings.HEAT_PORT),
+    ("nova-api", settings.HOST_ADDRESS, settings.NOVA_PORT),
+    ("cinder-api", settings.HOST_ADDRESS, settings.CINDER_PORT),
+    ("placement", settings.HOST_ADDRESS, settings.PLACEMENT_PORT),
+    ("glance", settings.HOST_ADDRESS, settings.GLANCE_PORT),
+    ("magnum-api", settings.HOST_ADDRESS, settings.MAGNUM_PORT),
+    ("neutron", settings.HOST_ADDRESS, settings.NEUTRON_PORT),
+    ("mariadb", settings.LOOPBACK, settings.DATABASE_PORT),
+    ("rabbit", settings.LOOPBACK, settings.RABBIT_PORT),
+    ("rabbit", settings.LOOPBACK, settings.RABBIT_DIST_PORT),
+    ("epmd", settings.LOOPBACK, settings.EPMD_PORT),
+    ("memcached", settings.LOOPBACK, settings.MEMCACHED_PORT),
 )
 
 
@@ -213,6 +211,27 @@ def ports_complaint(
         return None
     noun = "address" if len(taken) == 1 else "addresses"
     return f"another process listens on the {noun} devcloud needs: {', '.join(taken)}"
+
+
+def check_ports(running: Container[str]) -> None:
+    """Look whether every service that is not among ``running`` could listen.
+
+    :raises DevcloudError: naming what is taken.
+    """
+    wanted = [(address, port) for name, address, port in LISTENERS if name not in running]
+    sentence = ports_complaint(wanted)
+    if sentence:
+        raise DevcloudError(sentence)
+
+
+def check_addresses() -> None:
+    """Look whether another interface is in the external network.
+
+    :raises DevcloudError: naming the interface.
+    """
+    sentence = address_complaint(commands.run(["ip", "-o", "-4", "address"]))
+    if sentence:
+        raise DevcloudError(sentence)
 
 
 def address_complaint(addresses: str, bridge: str = settings.EXTERNAL_BRIDGE) -> str | None:

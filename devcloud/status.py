@@ -39,15 +39,7 @@ def services() -> list[Service]:
     """All services of the cloud. Only names and addresses are right, not fingerprints."""
     rendered = dict.fromkeys(configuration.FILES, "")
     catalogue = Catalogue(rendered, Versions("", "", ""), {})
-    return [
-        infrastructure.database(),
-        infrastructure.epmd(),
-        infrastructure.rabbit(),
-        infrastructure.memcached(),
-        catalogue.keystone(),
-        *catalogue.apis(),
-        *catalogue.workers(),
-    ]
+    return [*infrastructure.services(), *catalogue.services()]
 
 
 def look(service: Service) -> Row:
