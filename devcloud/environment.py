@@ -196,7 +196,8 @@ def install_package() -> bool:
 def install_plugins() -> str:
     """Copy this package to where the services find it, with its entry points.
 
-    Returns a hash over what they import of it, which is only part of the package. They run from a copy, so that an edit of the checkout does not reach half of a running cloud.
+    Returns a hash over what they import of it, which is only part of the package. They run from a
+    copy, so that an edit of the checkout does not reach half of a running cloud.
     """
     digest = files.hash_tree(settings.CHECKOUT, ("devcloud",), (".py", ".sh"))
     imported = files.hash_tree(settings.CHECKOUT, _IMPORTED_BY_SERVICES, (".py", ".sh"))
