@@ -39,9 +39,10 @@ def echo(command: str) -> None:
 
 
 def typed(path: Path) -> str:
-    """A path as one would type it from here: relative where that is shorter."""
-    relative = os.path.relpath(path)
-    return shlex.quote(min(relative, str(path), key=len))
+    """A path as one would type it from here: relative where it is below."""
+    here = Path.cwd()
+    below = here != Path("/") and path.is_relative_to(here)
+    return shlex.quote(str(path.relative_to(here) if below else path))
 
 
 class Demo:

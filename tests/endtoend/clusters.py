@@ -74,11 +74,18 @@ class Cluster:
         seen = wait_for(
             f"{self.name} to be {' or '.join(statuses)}",
             self.status,
-            lambda seen: seen[0] in statuses or not seen[0].endswith("_IN_PROGRESS"),
+            lambda seen: seen[0] in statuses or self._final(seen[0], statuses),
             timeout=timeout,
         )
         assert seen[0] in statuses, f"{self.name} is {seen[0]}: {seen[1]}"
         return seen
+
+    @staticmethod
+    def _final(status: str, wanted: tuple[str, ...]) -> bool:
+        """Whether waiting is in vain: only a delete leads out of an ended operation."""
+        if wanted == ("gone",):
+            return status == "DELETE_FAILED"
+        return not status.endswith("_IN_PROGRESS")
 
     def delete(self, user: User | None = None) -> None:
         """Ask for its removal."""

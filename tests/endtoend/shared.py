@@ -40,7 +40,8 @@ class Shared:
 @cache
 def _directory() -> Path:
     """Where client files are, until this process ends."""
-    directory = tempfile.TemporaryDirectory(prefix="swarm-mode-tests-")
+    # Not the temporary directory of the test that happens to run.
+    directory = tempfile.TemporaryDirectory(prefix="swarm-mode-tests-", dir="/tmp")
     atexit.register(directory.cleanup)
     return Path(directory.name)
 

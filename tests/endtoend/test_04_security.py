@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import re
+from functools import cache
 from typing import Any
 
 from devcloud import settings
@@ -91,15 +92,22 @@ class TestClusterRules(base.EndToEndTestCase):
         return {int(port): value == "1" for port, value in pairs}
 
 
+@cache
+def _loot(uuid: str) -> loot.Loot:
+    """What is found on a worker of the plain cluster, collected once."""
+    cluster = shared.plain().cluster
+    assert cluster.uuid == uuid
+    return loot.collect(cluster.machine(cluster.workers()[0]))
+
+
 class TestWorker(base.EndToEndTestCase):
     """What somebody can do who is root on a worker."""
 
     def setUp(self) -> None:
         super().setUp()
         self.swarm = shared.plain()
-        self.other = shared.demonstration()
         self.machine = self.swarm.cluster.machine(self.swarm.cluster.workers()[0])
-        self.loot = loot.collect(self.machine)
+        self.loot = _loot(self.swarm.cluster.uuid)
         self.manager_token = self._token("manager")
         self.worker_token = self._token("worker")
 

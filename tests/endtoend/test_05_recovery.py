@@ -51,7 +51,6 @@ class TestManagerReplaced(RecoveryTestCase):
             one
             for one in swarm.cluster.resources()
             if one["physical_resource_id"] == manager.ident
-            and one["resource_type"] == "OS::Nova::Server"
         )
         links = {one["rel"]: one["href"] for one in resource["links"]}
         nested = links["stack"].rpartition("/")[2]

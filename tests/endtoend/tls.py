@@ -39,7 +39,7 @@ def ask(
     if certificate:
         with tempfile.TemporaryDirectory() as directory:
             file = Path(directory, "both.pem")
-            file.write_text(f"{certificate}\n{key}\n", encoding="ascii")
+            file.write_text(f"{certificate}\n{_plain(key)}\n", encoding="ascii")
             context.load_cert_chain(file)
     connection: http.client.HTTPConnection
     if encrypted:
@@ -56,6 +56,13 @@ def ask(
         return REFUSED
     finally:
         connection.close()
+
+
+def _plain(key: str) -> str:
+    """A private key without the headers that its owner put into the PEM, which OpenSSL refuses."""
+    parsed = serialization.load_pem_private_key(key.encode(), None)
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)
+    return parsed.private_bytes(*form, serialization.NoEncryption()).decode()
 
 
 def belong_together(certificate: str, key: str) -> bool:

@@ -2,14 +2,38 @@
 """Users of the cloud: each has an environment of its own and types ordinary commands."""
 
 import json
+import time
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from devcloud.demo import shell
-from devcloud.demo.rest import Cloud
+from devcloud.demo.rest import Cloud, UnreachableError
 
+RESTART = 60.0  # seconds that a service may not answer
 HOME = "/nonexistent"  # nothing of the caller's home directory may matter
+
+
+class PatientCloud(Cloud):
+    """Waits for a service that is being restarted, as ``tools/devcloud up`` does with new code."""
+
+    def call(
+        self,
+        method: str,
+        service: str,
+        path: str,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        deadline = time.monotonic() + RESTART
+        while True:
+            try:
+                return super().call(method, service, path, body, headers)
+            except UnreachableError:
+                # Only a refused connection is sure to have changed nothing.
+                if method != "GET" or time.monotonic() > deadline:
+                    raise
+            time.sleep(1)
 
 
 class User:
@@ -20,7 +44,7 @@ class User:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = dict(environment)
-        self.cloud = Cloud(environment)
+        self.cloud = PatientCloud(environment)
 
     def run(self, *words: str, timeout: float = 180.0) -> str:
         """What a command prints on its standard output.
