@@ -105,7 +105,8 @@ class Patch:
 
     def _find(self) -> Any:
         owner, name = self._owner()
-        return inspect.getattr_static(owner, name, None)
+        # What a class only inherits is not what Magnum calls through it.
+        return getattr(owner, "__dict__", {}).get(name)
 
 
 def _plain(found: Any) -> Any:

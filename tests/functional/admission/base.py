@@ -23,6 +23,8 @@ from tests.functional.admission import fake_cloud
 
 ROOT = Path(__file__).parents[3]
 START_TIMEOUT = 120.0
+# A template that is in the database from the beginning.
+OLD_TEMPLATE = "99999999-9999-4999-8999-999999999999"
 
 _MAGNUM_CONF = """
 [DEFAULT]
@@ -79,7 +81,7 @@ def free_port() -> int:
 class MagnumService(fixtures.Fixture):
     """One of Magnum's services in a process of its own.
 
-    :param kind: as the first argument of ``magnum_process``.
+    :param kind: as the first argument of ``magnum_process``; None starts none.
     :param registered: whether ``config_source`` names this package.
     :param installed: whether this package's entry points are there.
     :param other_driver: the entry point name of a Kubernetes driver to install beside, if any.
@@ -88,7 +90,7 @@ class MagnumService(fixtures.Fixture):
 
     def __init__(
         self,
-        kind: str = "wsgi",
+        kind: str | None = "wsgi",
         *,
         registered: bool = True,
         installed: bool = True,
@@ -113,7 +115,8 @@ class MagnumService(fixtures.Fixture):
         self._write_configuration()
         self._write_distributions()
         self._create_tables()
-        self._start()
+        if self.kind:
+            self._start()
 
     def _write_configuration(self) -> None:
         import magnum
@@ -138,12 +141,30 @@ class MagnumService(fixtures.Fixture):
         import sqlalchemy
         from magnum.db.sqlalchemy import models
 
-        # Magnum's migrations do not run on sqlite.
+        # Magnum's migrations do not run on sqlite. The template is one of an earlier day.
         engine = sqlalchemy.create_engine(f"sqlite:///{self.directory}/magnum.sqlite")
         models.Base.metadata.create_all(engine)
         with engine.connect() as connection:
             # So that readers do not shut out the writer.
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            connection.execute(
+                sqlalchemy.insert(models.ClusterTemplate),
+                [
+                    {
+                        "uuid": OLD_TEMPLATE,
+                        "project_id": fake_cloud.PROJECT,
+                        "name": "old",
+                        "coe": "swarm-mode",
+                        "driver": "swarm_mode",
+                        "cluster_distro": "ubuntu",
+                        "server_type": "vm",
+                        "image_id": "ubuntu_xenial",
+                        "labels": {},
+                        "public": True,
+                    }
+                ],
+            )
+            connection.commit()
         engine.dispose()
 
     def _write_distributions(self) -> None:
@@ -187,17 +208,19 @@ class MagnumService(fixtures.Fixture):
         }
 
     def run_magnum(
-        self, command: str, *arguments: str, check: bool = True
+        self, command: str, *arguments: str, check: bool = True, before: str = ""
     ) -> subprocess.CompletedProcess[str]:
         """Run one of Magnum's commands to its end.
 
         :param command: name of its module in ``magnum.cmd``.
+        :param before: a statement to execute in the process before.
         """
         result = subprocess.run(
             [
                 sys.executable,
                 "-c",
-                f"import sys; from magnum.cmd import {command}; sys.exit({command}.main())",
+                f"import sys\n{before}\n"
+                f"from magnum.cmd import {command}\nsys.exit({command}.main())",
                 "--config-file",
                 str(self._config),
                 *arguments,
@@ -215,12 +238,13 @@ class MagnumService(fixtures.Fixture):
     def _start(self) -> None:
         output = (self.directory / "output").open("w")
         self.addCleanup(output.close)
+        kind = str(self.kind)
         self.process = subprocess.Popen(
             [
                 sys.executable,
                 "-m",
                 "tests.functional.admission.magnum_process",
-                self.kind,
+                kind,
                 str(self.port),
                 str(self.journal),
                 str(self._config),
@@ -235,7 +259,7 @@ class MagnumService(fixtures.Fixture):
         deadline = time.monotonic() + START_TIMEOUT
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"{self.kind} did not start: {self.output}")
+                raise AssertionError(f"{kind} did not start: {self.output}")
             time.sleep(0.1)
 
     def _answers(self) -> bool:

@@ -42,22 +42,64 @@ class Recorder:
         return record
 
 
-def _serve_rpc(journal: Path, with_objects: bool) -> None:
-    import oslo_messaging
+class IndirectionForOthers:
+    """Magnum's object indirection, but not for the thread that serves it.
+
+    The one side of it is magnum-api and the other magnum-conductor, and here they are one process.
+    """
+
+    def __init__(self, indirection: Any) -> None:
+        self._indirection = indirection
+        self.serving = threading.local()
+
+    def __bool__(self) -> bool:
+        return not getattr(self.serving, "now", False)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._indirection, name)
+
+
+def _await_transport() -> Any:
     from magnum.common import rpc
 
     while rpc.TRANSPORT is None:
         time.sleep(0.05)
+    return rpc
+
+
+def _object_handler() -> Any:
+    """Return Magnum's own handler of object indirection, once the API has switched that on."""
+    from magnum.conductor.handlers import indirection_api
+    from magnum.objects import base
+
+    while base.MagnumObject.indirection_api is None:
+        time.sleep(0.05)
+    indirection = IndirectionForOthers(base.MagnumObject.indirection_api)
+    base.MagnumObject.indirection_api = indirection
+
+    class Handler(indirection_api.Handler):
+        def _object_dispatch(self, *args: Any, **kwargs: Any) -> Any:
+            indirection.serving.now = True
+            try:
+                return super()._object_dispatch(*args, **kwargs)
+            finally:
+                indirection.serving.now = False
+
+    return Handler()
+
+
+def _serve_rpc(journal: Path, with_objects: bool) -> None:
+    rpc = _await_transport()
     import magnum.conf
+    import oslo_messaging
 
     target = oslo_messaging.Target(topic=magnum.conf.CONF.conductor.topic, server="test")
     endpoints: list[Any] = [Recorder(journal)]
     serializer = None
     if with_objects:
-        from magnum.conductor.handlers import indirection_api
         from magnum.objects import base
 
-        endpoints.insert(0, indirection_api.Handler())
+        endpoints.insert(0, _object_handler())
         serializer = rpc.RequestContextSerializer(base.MagnumObjectSerializer())
     oslo_messaging.get_rpc_server(
         rpc.TRANSPORT, target, endpoints, executor="threading", serializer=serializer
@@ -66,16 +108,19 @@ def _serve_rpc(journal: Path, with_objects: bool) -> None:
 
 def _ask_conductor(journal: Path) -> None:
     """Read all templates through the conductor as magnum-api does, once it answers."""
-    from magnum.common import rpc
-
-    while rpc.TRANSPORT is None:
-        time.sleep(0.05)
+    _await_transport()
     from magnum.common import context
-    from magnum.objects import base, cluster_template
+    from magnum.conductor import api
+    from oslo_versionedobjects import base
 
-    base.MagnumObject.indirection_api = base.MagnumObjectIndirectionAPI()
-    templates = cluster_template.ClusterTemplate.list(
-        context.make_admin_context(all_tenants=True)
+    admin = context.make_admin_context(all_tenants=True)
+    templates = api.API(context=admin).object_class_action_versions(
+        admin,
+        "ClusterTemplate",
+        "list",
+        base.obj_tree_get_versions("ClusterTemplate"),
+        (),
+        {},
     )
     journal.write_text(json.dumps([template.coe for template in templates]) + "\n")
 

@@ -141,7 +141,7 @@ class CreateTest(ClusterCase):
                 self.assert_nothing_sent(template, *words, **fields)
 
     def test_nothing_of_that_name(self):
-        """Flavors, networks, subnets and keys that do not exist are refused, and nothing is sent."""
+        """What does not exist is refused, and nothing is sent."""
         template = self.create_template()
         before = self.settle()
         for name in ("flavor_id", "master_flavor_id", "fixed_network", "fixed_subnet", "keypair"):

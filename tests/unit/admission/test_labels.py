@@ -13,6 +13,7 @@ from magnum_swarm_mode import conf, exceptions, labels
 # What makes the shared two-core machines of a test run slow says nothing of the code.
 PROPERTY = settings(deadline=None, max_examples=100)
 
+NAMES = st.sampled_from(list(labels.DECLARATIONS))
 ANYTHING = st.one_of(st.text(), st.integers(), st.booleans(), st.floats())
 
 
@@ -115,7 +116,7 @@ class ParseTest(base.BaseTestCase):
         )
 
     @PROPERTY
-    @given(st.dictionaries(st.one_of(st.sampled_from(list(labels.DECLARATIONS)), st.text()), ANYTHING))
+    @given(st.dictionaries(st.one_of(NAMES, st.text()), ANYTHING))
     def test_any_input_is_parsed_or_refused(self, values):
         """Whatever is given, the result is typed values or one printable line."""
         try:
@@ -135,7 +136,7 @@ class ParseTest(base.BaseTestCase):
         self.assertEqual(pool, labels.parse({"swarm_address_pool": pool}).swarm_address_pool)
 
     @PROPERTY
-    @given(st.sampled_from(list(labels.DECLARATIONS)), ANYTHING)
+    @given(NAMES, ANYTHING)
     def test_parsing_again_changes_nothing(self, name, value):
         """A value that was parsed means the same when it is parsed from its text."""
         try:

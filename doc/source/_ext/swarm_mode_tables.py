@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables made from what the code declares.
+
+``swarm-mode-labels`` shows every label, ``swarm-mode-fields:: cluster-template`` (or ``cluster``,
+``node-group``) what becomes of every field of Magnum's API, ``swarm-mode-operations`` what a living
+cluster refuses, and ``swarm-mode-options`` every option of ``[swarm_mode]``.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from oslo_config import cfg
+from sphinx.application import Sphinx
+
+from magnum_swarm_mode import admission, conf, labels
+
+_FIELDS: Mapping[str, Mapping[str, admission.Field]] = {
+    "cluster-template": admission.CLUSTER_TEMPLATE_FIELDS,
+    "cluster": admission.CLUSTER_FIELDS,
+    "node-group": admission.NODE_GROUP_FIELDS,
+}
+# How operators and users name what Magnum's RPC client calls so.
+_OPERATIONS = {
+    "cluster_update_async": "coe cluster update … replace node_count=N",
+    "cluster_resize_async": "coe cluster resize",
+    "cluster_upgrade": "coe cluster upgrade",
+    "rotate_ca_certificate": "coe ca rotate",
+    "credential_rotate": "coe credential rotate",
+    "nodegroup_create_async": "coe nodegroup create",
+    "nodegroup_update_async": "coe nodegroup update",
+    "nodegroup_delete_async": "coe nodegroup delete",
+}
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        value = ",".join(str(item) for item in value)
+    return str(value)
+
+
+def _cell(text: str, literal: bool) -> nodes.entry:
+    entry = nodes.entry()
+    if text:
+        inside = nodes.literal(text=text) if literal else nodes.Text(text)
+        entry += nodes.paragraph("", "", inside)
+    return entry
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], literals: set[int]) -> nodes.table:
+    table = nodes.table()
+    group = nodes.tgroup(cols=len(head))
+    table += group
+    for column in range(len(head)):
+        group += nodes.colspec(colwidth=3 if column == len(head) - 1 else 1)
+    header = nodes.thead()
+    header += nodes.row("", *(_cell(text, False) for text in head))
+    body = nodes.tbody()
+    for row in rows:
+        body += nodes.row(
+            "", *(_cell(text, column in literals) for column, text in enumerate(row))
+        )
+    group += header
+    group += body
+    return table
+
+
+class LabelTable(Directive):
+    """Every label with type, default, unit and help."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table."""
+        rows = [
+            (
+                name,
+                _shown(labels.BUILT_IN_DEFAULTS[name]),
+                declaration.kind,
+                declaration.unit,
+                declaration.help,
+            )
+            for name, declaration in labels.DECLARATIONS.items()
+        ]
+        return [_table(("Label", "Default", "Value", "Unit", "What it does"), rows, {0, 1})]
+
+
+class FieldTable(Directive):
+    """Every field of one of Magnum's API types."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table."""
+        fields = _FIELDS[self.arguments[0]]
+        rows = [
+            (name, field.handling.value, field.text)
+            for name, field in sorted(
+                fields.items(), key=lambda item: (item[1].handling.name, item[0])
+            )
+        ]
+        return [_table(("Field", "Given a value", "What it does, or the answer"), rows, {0})]
+
+
+class OperationTable(Directive):
+    """Operations on a living cluster that are refused."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table."""
+        rows = [
+            (_OPERATIONS[name], sentence) for name, sentence in admission.REFUSED_OPERATIONS.items()
+        ]
+        return [_table(("Operation", "Answer"), rows, {0})]
+
+
+class OptionTable(Directive):
+    """Every option of the driver's group."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a definition list."""
+        result = nodes.definition_list()
+        for _, options in conf.list_opts():
+            for option in options:
+                result += self._item(option)
+        return [result]
+
+    @staticmethod
+    def _item(option: cfg.Opt) -> nodes.definition_list_item:
+        default = option.sample_default if option.default is None else option.default
+        about = nodes.paragraph("", "", nodes.Text(f"{option.type.type_name}, "))
+        if _shown(default):
+            about += nodes.Text("default ")
+            about += nodes.literal(text=_shown(default))
+        else:
+            about += nodes.Text("empty by default")
+        return nodes.definition_list_item(
+            "",
+            nodes.term("", "", nodes.literal(text=option.name)),
+            nodes.definition("", about, nodes.paragraph(text=option.help)),
+        )
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the directives."""
+    app.add_directive("swarm-mode-labels", LabelTable)
+    app.add_directive("swarm-mode-fields", FieldTable)
+    app.add_directive("swarm-mode-operations", OperationTable)
+    app.add_directive("swarm-mode-options", OptionTable)
+    return {"parallel_read_safe": True}
