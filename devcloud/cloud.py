@@ -18,6 +18,7 @@ from devcloud import (
     docker_client,
     environment,
     files,
+    host_limits,
     images,
     infrastructure,
     openrc,
@@ -225,6 +226,7 @@ def up(progress: Progress) -> None:
     install(progress)
     preflight.check_kernel()
     preflight.check_addresses()
+    host_limits.raise_limits()
     secrets = passwords.make()
     with_driver = bool(environment.installed_hash())
     rendered = configuration.render(secrets, with_driver=with_driver)
@@ -273,6 +275,7 @@ def _clean_data_plane(progress: Progress) -> None:
     from devcloud.dataplane import cleanup
 
     cleanup.remove_everything(progress.say)
+    host_limits.restore_limits()
 
 
 def down(progress: Progress, *, purge: bool = False) -> None:
