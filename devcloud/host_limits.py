@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Limits of the kernel that many servers on one machine exceed: raised by `up`, restored by `down`.
+"""Limits of the kernel that many servers exceed: raised by `up`, restored by `down`.
 
-Each systemd holds several inotify instances, all of them root's: with the usual 128 the tenth server
+Each systemd holds several inotify instances, all root's: with the usual 128 the tenth server
 ends while it boots ("Failed to create control group inotify object").
 """
 
