@@ -7,6 +7,7 @@ module                    duty                                                  
 ``commands``              run a host command, fail with its output                    stdlib
 ``cgroup``                a cgroup per machine, in version 1 and 2 hierarchies        stdlib
 ``fabric``                the namespace that holds every bridge, the host's link      stdlib
+``host_limits``           limits of the kernel that many machines would meet          stdlib
 ``machine``               one systemd-nspawn machine: create, start, stop, remove     stdlib
 ``machine_files``         pure: the files that a machine is booted with               stdlib
 ``loop_devices``          Cinder's files as block devices                             stdlib

@@ -16,7 +16,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from devcloud import settings
-from devcloud.dataplane import cgroup, commands, fabric, loop_devices
+from devcloud.dataplane import (
+    cgroup,
+    commands,
+    fabric,
+    host_limits,
+    loop_devices,
+    machine_files,
+)
 
 Log = Callable[[str], None]
 KILL_SECONDS = 15.0
@@ -64,6 +71,7 @@ def remove_everything(log: Log) -> None:
         *remove_loop_devices(log),
         *remove_stale_files(log),
     ]
+    host_limits.restore(log)
     if left:
         raise CleanupError("could not be removed: " + ", ".join(left))
 
@@ -155,9 +163,8 @@ def remove_stale_files(log: Log) -> list[str]:
         if path.exists():
             path.unlink()
             log(f"removed {path}")
-    for directory in ("propagate", "unix-export"):
-        top = Path("/run/systemd/nspawn", directory)
-        for path in top.glob(f"{settings.PREFIX}*") if top.is_dir() else ():
+    for directory in machine_files.NSPAWN_DIRECTORIES:
+        for path in directory.glob(f"{settings.PREFIX}*") if directory.is_dir() else ():
             commands.succeeds("umount", "--lazy", str(path))
             if path.is_dir():
                 path.rmdir()

@@ -17,7 +17,7 @@ import re
 from pathlib import Path
 
 from devcloud import settings
-from devcloud.dataplane import commands, filter_rules
+from devcloud.dataplane import commands, filter_rules, host_limits
 
 NAMESPACE = "dc-net"
 HOST_LINK = settings.EXTERNAL_BRIDGE  # the host's end, which carries the host's address
@@ -34,11 +34,14 @@ class FabricError(RuntimeError):
 def up(host_address: str = settings.HOST_ADDRESS, prefix_length: int = 24) -> None:
     """Make namespace, external bridge and the host's link; what is there stays as it is.
 
+    Limits of the kernel that many machines would meet are raised, see :mod:`.host_limits`.
+
     :param host_address: the host's own address on the external network.
     :param prefix_length: of the external network.
     :raises FabricError: the kernel lacks what filtering on bridges needs.
     :raises commands.CommandError: anything else that the kernel refused.
     """
+    host_limits.raise_limits()
     if not namespace_exists(NAMESPACE):
         remove_namespace(NAMESPACE)
         commands.run("ip", "netns", "add", NAMESPACE)

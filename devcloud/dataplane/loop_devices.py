@@ -2,10 +2,13 @@
 """Files as block devices, through the kernel's loop devices."""
 
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from devcloud.dataplane import commands
+
+_LOCK = threading.Lock()  # a free device is found before it is taken
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,9 @@ def attach(file: str) -> BlockDevice:
     """
     path = file
     if not Path(file).is_block_device():
-        known = devices_of(file)
-        path = known[0] if known else commands.run("losetup", "--find", "--show", file).strip()
+        with _LOCK:
+            known = devices_of(file)
+            path = known[0] if known else commands.run("losetup", "--find", "--show", file).strip()
     number = Path(path).stat().st_rdev
     return BlockDevice(path, os.major(number), os.minor(number))
 

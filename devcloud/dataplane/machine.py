@@ -169,6 +169,9 @@ class Machine:
                 loop_devices.detach(volume.file)
         fabric.remove_namespace(machine_files.namespace_name(self.uuid))
         cgroup.remove(self.uuid)
+        for directory in machine_files.NSPAWN_DIRECTORIES:
+            with contextlib.suppress(OSError):
+                (directory / machine_files.nspawn_name(self.uuid)).rmdir()
         _remove_tree(self.directory)
 
     def execute(self, *command: str, timeout: float = 60.0) -> str:

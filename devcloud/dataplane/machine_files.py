@@ -16,6 +16,11 @@ from devcloud.dataplane.loop_devices import BlockDevice
 from devcloud.dataplane.network_model import tap_name
 
 REBOOT_STATUS = 133  # systemd-nspawn's exit status when the machine rebooted (--keep-unit)
+# What systemd-nspawn makes for a machine, and does not remove where /run is on a disk.
+NSPAWN_DIRECTORIES = (
+    Path("/run/systemd/nspawn/propagate"),
+    Path("/run/systemd/nspawn/unix-export"),
+)
 SEED = "var/lib/cloud/seed/config_drive"
 VOLUME_FILE = "etc/tmpfiles.d/devcloud-volumes.conf"
 SERIAL_LENGTH = 20  # characters of a volume's id in /dev/disk/by-id, a limit of virtio-blk
@@ -117,6 +122,11 @@ class MachineSpec:
 def namespace_name(uuid: str) -> str:
     """Return the network namespace of a machine."""
     return settings.NODE_NETNS_PREFIX + uuid[:13]
+
+
+def nspawn_name(uuid: str) -> str:
+    """Return the name under which systemd-nspawn knows a machine."""
+    return settings.PREFIX + uuid[:13]
 
 
 def first_files(spec: MachineSpec, seed: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -285,7 +295,7 @@ def nspawn_command(spec: MachineSpec, directory: Path) -> tuple[str, ...]:
         "--keep-unit",
         "--settings=no",
         f"--network-namespace-path={fabric.NETNS_DIRECTORY / namespace_name(spec.uuid)}",
-        f"--machine={settings.PREFIX}{spec.uuid[:13]}",
+        f"--machine={nspawn_name(spec.uuid)}",
         f"--hostname={spec.hostname}",
         f"--uuid={spec.uuid}",
         "--capability=all",

@@ -10,7 +10,6 @@ starts it finds them by their directories.
 
 import json
 import os
-import threading
 import time
 import uuid
 from pathlib import Path
@@ -103,7 +102,6 @@ class NspawnDriver(driver.ComputeDriver):
         super().__init__(virtapi)
         settings.NODES.mkdir(parents=True, exist_ok=True)
         self._host = str(CONF.host)
-        self._volume_lock = threading.Lock()
 
     def init_host(self, host: str) -> None:
         """Remember the host's name; machines need no preparation."""
@@ -249,16 +247,11 @@ class NspawnDriver(driver.ComputeDriver):
         try:
             machine.create(spec, _config_drive(instance, injected_files, admin_password, vifs))
             if power_on:
-                self._start(machine)
+                machine.start()
         except Exception:
             machine.remove()
             raise
         LOG.info("machine started in %.1f s", time.monotonic() - began, instance=instance)
-
-    def _start(self, machine: Machine) -> None:
-        # A free loop device is found before it is taken: one machine after the other.
-        with self._volume_lock:
-            machine.start()
 
     @staticmethod
     def _root_filesystem(instance: Any) -> Path:
@@ -312,7 +305,7 @@ class NspawnDriver(driver.ComputeDriver):
         machine = Machine(instance.uuid)
         if not machine.running:
             machine.set_interfaces(tuple(interface(vif) for vif in network_info or ()))
-        self._start(machine)
+        machine.start()
 
     def reboot(
         self,
@@ -399,8 +392,7 @@ class NspawnDriver(driver.ComputeDriver):
         encryption: Any = None,
     ) -> None:
         """Add a block device to a machine."""
-        with self._volume_lock:
-            Machine(instance.uuid).attach_volume(volume(connection_info, mountpoint))
+        Machine(instance.uuid).attach_volume(volume(connection_info, mountpoint))
 
     def detach_volume(
         self,
@@ -413,8 +405,7 @@ class NspawnDriver(driver.ComputeDriver):
         """Remove a block device of a machine; a machine that is gone has none any more."""
         machine = Machine(instance.uuid)
         if machine.exists:
-            with self._volume_lock:
-                machine.detach_volume(volume(connection_info, mountpoint).id)
+            machine.detach_volume(volume(connection_info, mountpoint).id)
 
 
 def _config_drive(
