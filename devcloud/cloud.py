@@ -100,15 +100,17 @@ def _bring_up(services: Sequence[Service]) -> list[Service]:
 
 def _wait(services: Sequence[Service], progress: Progress) -> list[DevcloudError]:
     """Wait for each service's answer; return what went wrong instead of stopping there."""
-    errors = []
-    for service in services:
-        if service.address:
-            try:
-                with progress.step(service.name):
-                    readiness.wait(service, _START_SECONDS)
-            except DevcloudError as error:
-                errors.append(error)
-    return errors
+
+    def wait(service: Service) -> DevcloudError | None:
+        try:
+            with progress.step(service.name):
+                readiness.wait(service, _START_SECONDS)
+        except DevcloudError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(max_workers=max(1, len(services))) as pool:
+        return [error for error in pool.map(wait, services) if error]
 
 
 def _start_and_wait(services: Sequence[Service]) -> None:

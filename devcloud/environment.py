@@ -88,15 +88,21 @@ def is_current() -> bool:
     return PYTHON.exists() and _is_stamped("environment", wanted_hash())
 
 
+def is_usable(venv: Path, version: tuple[int, int] = sys.version_info[:2]) -> bool:
+    """Whether a virtual environment has a living Python of that version, and pip."""
+    names = ("python", "pip", f"python{version[0]}.{version[1]}")
+    return all((venv / "bin" / name).exists() for name in names)
+
+
 def make() -> None:
     """Make the environment or bring it up to date; what fits already is not fetched again.
 
     :raises DevcloudError: pip could not install everything.
     """
     log = settings.LOG / "pip.log"
-    if not (settings.VENV / "bin" / "pip").exists():
+    if not is_usable(settings.VENV):
+        # Half made, or of a Python that the machine no longer has.
         shutil.rmtree(settings.VENV, ignore_errors=True)
-    if not PYTHON.exists():
         settings.VENV.parent.mkdir(parents=True, exist_ok=True)
         commands.run([sys.executable, "-m", "venv", settings.VENV], log=log)
     _stamp("environment").unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from devcloud import commands, files, settings
 
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -230,9 +230,8 @@ def stop(names: Iterable[str], seconds: float = 5) -> list[str]:
     wanted = list(names)
     alive = members(wanted)
     leaders = {record.pid for name in wanted if (record := running(name)) is not None}
-    _send([pid for pid in alive if pid in leaders] or alive, signal.SIGTERM)
-    # Processes whose leader is gone hear of nothing else.
-    led = {process.pid for process in all_facts() if process.session in leaders}
+    # A leader ends its own workers in order; processes whose leader is gone hear of nothing else.
+    led = {process.pid for process in all_facts() if process.session in leaders} - leaders
     _send([pid for pid in alive if pid not in led], signal.SIGTERM)
     deadline = time.monotonic() + seconds
     killed: set[str] = set()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shows every process, whether its endpoint answers, the servers, and memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from devcloud import (
@@ -42,16 +42,15 @@ def services() -> list[Service]:
     return [*infrastructure.services(), *catalogue.services()]
 
 
-def look(service: Service) -> Row:
-    """Look at one service."""
+def look(service: Service, members: Iterable[int]) -> Row:
+    """Look at one service, whose processes are ``members``."""
     record = processes.running(service.name)
     if record is None:
         return Row(service.name, 0, "", 0)
     answer = ""
     if service.address:
         answer = "answers" if readiness.answers(service.address, _ANSWER_SECONDS) else "silent"
-    memory = processes.memory_mib(processes.members([service.name]))
-    return Row(service.name, record.pid, answer, memory)
+    return Row(service.name, record.pid, answer, processes.memory_mib(members))
 
 
 def render(rows: Sequence[Row], servers: Sequence[str]) -> str:
@@ -79,7 +78,12 @@ def servers() -> list[str]:
 
 def show() -> bool:
     """Print everything; return whether the cloud is up and every service well."""
-    rows = [look(service) for service in services()]
+    found = services()
+    members = processes.members(service.name for service in found)
+    rows = [
+        look(service, [pid for pid, name in members.items() if name == service.name])
+        for service in found
+    ]
     print(render(rows, servers()), end="")
     for recipe in images.RECIPES:
         if not images.is_current(recipe):
