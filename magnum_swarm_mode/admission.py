@@ -218,9 +218,7 @@ CLUSTER_TEMPLATE_FIELDS: Mapping[str, Field] = {
     "external_network_id": _honoured("network of floating IPs and of the router that is made"),
     "fixed_network": _honoured("existing network of all nodes; one is made when left out"),
     "fixed_subnet": _honoured("existing subnet of all nodes, in fixed_network"),
-    "network_driver": _honoured(
-        "overlay, Swarm's own", _one_of("network_driver", NETWORK_DRIVER)
-    ),
+    "network_driver": _honoured("overlay, Swarm's own", _one_of("network_driver", NETWORK_DRIVER)),
     "apiserver_port": _honoured("2376, the port of the Docker API", _api_port),
     "docker_volume_size": _honoured("GiB of a Cinder volume for each node's engine"),
     "docker_storage_driver": Field(

@@ -72,12 +72,9 @@ class NetworkList(types.ConfigType):
 
     def __call__(self, value: object) -> tuple[str, ...]:
         """Return the networks in their usual form; ValueError when one is none."""
-        parts: Iterable[object] = (
-            re.split(r"[\s,]+", value.strip())
-            if isinstance(value, str)
-            else list(value)  # type: ignore[call-overload]
-        )
-        networks = tuple(dict.fromkeys(self._item(part) for part in parts if part != ""))
+        # What was parsed already, as a default is, comes back as it was.
+        items: Any = re.split(r"[\s,]+", value.strip()) if isinstance(value, str) else value
+        networks = tuple(dict.fromkeys(self._item(item) for item in items if item != ""))
         if len(networks) < self.minimum:
             raise ValueError("at least one network is needed")
         return networks
@@ -111,9 +108,7 @@ class Declaration:
     unit: str = ""
 
 
-def _label(
-    default: object, kind: str, type_: types.ConfigType, help_: str, unit: str = ""
-) -> Any:
+def _label(default: object, kind: str, type_: types.ConfigType, help_: str, unit: str = "") -> Any:
     return dataclasses.field(
         default=default, metadata={"label": Declaration(type_, kind, help_, unit)}
     )
@@ -170,7 +165,9 @@ class Labels:
     manager_availability: str = _label(
         "active",
         "active or drain",
-        types.String(choices=["active", "drain"]),
+        types.String(
+            choices=[("active", "managers run tasks of services"), ("drain", "they only manage")]
+        ),
         "Whether managers run tasks of services (active) or only manage (drain).",
     )
     join_timeout: int = _label(

@@ -57,9 +57,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], literals: set[int
     header += nodes.row("", *(_cell(text, False) for text in head))
     body = nodes.tbody()
     for row in rows:
-        body += nodes.row(
-            "", *(_cell(text, column in literals) for column, text in enumerate(row))
-        )
+        body += nodes.row("", *(_cell(text, column in literals) for column, text in enumerate(row)))
     group += header
     group += body
     return table

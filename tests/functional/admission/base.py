@@ -299,9 +299,7 @@ class MagnumService(fixtures.Fixture):
             options["data"] = json.dumps(body)
             headers["Content-Type"] = "application/json"
         headers |= options.pop("headers", {})
-        return requests.request(
-            method, self.url + path, headers=headers, timeout=60, **options
-        )
+        return requests.request(method, self.url + path, headers=headers, timeout=60, **options)
 
 
 class MagnumTestCase(base.BaseTestCase):

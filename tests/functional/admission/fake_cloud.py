@@ -179,9 +179,7 @@ class FakeCloud(fixtures.Fixture):
             ]
 
         def one(items: list[dict[str, Any]], ident: str) -> dict[str, Any]:
-            return next(iter([i for i in items if i["id"] == ident])) if any(
-                i["id"] == ident for i in items
-            ) else items[len(items)]
+            return [item for item in items if item["id"] == ident][0]
 
         flavors = [
             {"id": str(i), "name": name, "ram": 2048, "vcpus": 1, "disk": 20, "links": []}

@@ -87,9 +87,9 @@ class CreateTest(ClusterCase):
         answer = self.post(template)
         self.assertEqual(202, answer.status_code, answer.text)
         sent = self.sent("cluster_create")
-        self.assertEqual((3, 8, 60), tuple(sent[n] for n in (
-            "master_count", "node_count", "create_timeout"
-        )))
+        self.assertEqual(
+            (3, 8, 60), tuple(sent[n] for n in ("master_count", "node_count", "create_timeout"))
+        )
         cluster = sent["cluster"]["magnum_object.data"]
         self.assertEqual(answer.json()["uuid"], cluster["uuid"])
         self.assertEqual({"join_timeout": "300"}, cluster["labels"])
@@ -224,9 +224,7 @@ class LivingClusterTest(ClusterCase):
             f"{path}/nodegroups/default-worker",
             [{"op": "replace", "path": "/max_node_count", "value": 9}],
         )
-        self.assertEqual(
-            "CREATE_COMPLETE", self.service.call("GET", path).json()["status"]
-        )
+        self.assertEqual("CREATE_COMPLETE", self.service.call("GET", path).json()["status"])
 
     def test_managers_cannot_be_resized(self):
         """A change of the number of managers is a 400."""
@@ -252,9 +250,9 @@ class LivingClusterTest(ClusterCase):
         """Clusters are listed with their node groups, and deleted."""
         ident = self.existing()
         listed = self.service.call("GET", "/v1/clusters").json()["clusters"]
-        self.assertIn((ident, 3, 8), [
-            (c["uuid"], c["master_count"], c["node_count"]) for c in listed
-        ])
+        self.assertIn(
+            (ident, 3, 8), [(c["uuid"], c["master_count"], c["node_count"]) for c in listed]
+        )
         groups = self.service.call("GET", f"/v1/clusters/{ident}/nodegroups").json()["nodegroups"]
         self.assertEqual(["default-master", "default-worker"], [g["name"] for g in groups])
         self.assertEqual(204, self.service.call("DELETE", f"/v1/clusters/{ident}").status_code)
@@ -287,9 +285,7 @@ class NodeCredentialTest(ClusterCase):
 
     def test_its_own_cluster(self):
         """It signs for its own cluster and reads it."""
-        answer = self.as_node(
-            "POST", "/v1/certificates", {"cluster_uuid": self.own, "csr": "PEM"}
-        )
+        answer = self.as_node("POST", "/v1/certificates", {"cluster_uuid": self.own, "csr": "PEM"})
         self.assertEqual(201, answer.status_code, answer.text)
         self.assertEqual(self.own, answer.json()["cluster_uuid"])
         shown = self.as_node("GET", f"/v1/clusters/{self.own}")
@@ -329,9 +325,7 @@ class NodeCredentialTest(ClusterCase):
             self.as_node("POST", f"/v1/certificates/{self.own}?_method=patch"),
             self.as_node("GET", f"/v1/certificates/{self.own}?_method=patch"),
             self.as_node("POST", f"/v1/clusters/{self.own}?_method=delete"),
-            self.as_node(
-                "POST", f"/v1/clusters/{self.own}/actions/resize", {"node_count": 0}
-            ),
+            self.as_node("POST", f"/v1/clusters/{self.own}/actions/resize", {"node_count": 0}),
             self.as_node(
                 "POST",
                 "/v1/certificates",

@@ -12,10 +12,7 @@ class TemplateTest(base.MagnumTestCase):
         return self.service.call(
             "PATCH",
             f"/v1/clustertemplates/{template['uuid']}",
-            [
-                {"op": "replace", "path": f"/{name}", "value": value}
-                for name, value in operations
-            ],
+            [{"op": "replace", "path": f"/{name}", "value": value} for name, value in operations],
         )
 
     def test_created_listed_shown(self):

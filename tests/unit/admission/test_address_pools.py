@@ -70,4 +70,4 @@ class RefuseOverlapTest(base.BaseTestCase):
 
     def test_free_pool(self):
         """A pool that overlaps nothing passes."""
-        self.assertIsNone(address_pools.refuse_overlap("10.1.0.0/16", ["10.0.0.0/24"]))
+        address_pools.refuse_overlap("10.1.0.0/16", ["10.0.0.0/24"])

@@ -57,9 +57,7 @@ class EveryFieldTest(base.BaseTestCase):
 
     def test_cluster_template(self):
         """Every field of a template is honoured, refused or Magnum's own."""
-        self.assert_declared(
-            cluster_template.ClusterTemplate, admission.CLUSTER_TEMPLATE_FIELDS
-        )
+        self.assert_declared(cluster_template.ClusterTemplate, admission.CLUSTER_TEMPLATE_FIELDS)
 
     def test_cluster(self):
         """Every field of a cluster is honoured, refused or Magnum's own."""

@@ -181,7 +181,7 @@ class OperatorDefaultsTest(base.BaseTestCase):
         """Each label can be given a default, and its help says what it does."""
         options = {option.name: option for _, group in conf.list_opts() for option in group}
         for name, declaration in labels.DECLARATIONS.items():
-            self.assertIn(declaration.help, options[name].help)
+            self.assertIn(declaration.help, str(options[name].help))
 
     def test_bad_default_in_file(self):
         """A default that is no valid value is reported when it is read."""
