@@ -13,6 +13,15 @@ from tests.endtoend import users
 from tests.endtoend.users import User
 
 
+def cloud_answers() -> bool:
+    """Whether Keystone answers."""
+    try:
+        rest.request("GET", f"{settings.AUTH_URL}/", timeout=10)
+    except (rest.UnreachableError, rest.RestError):
+        return False
+    return True
+
+
 class EndToEndTestCase(base.BaseTestCase):
     """Fails with one sentence when there is no cloud to test against."""
 
@@ -20,9 +29,7 @@ class EndToEndTestCase(base.BaseTestCase):
         super().setUp()
         if os.geteuid() != 0:
             self.fail("The end-to-end tests look into machines and need to be run as root.")
-        try:
-            rest.request("GET", f"{settings.AUTH_URL}/", timeout=10)
-        except (rest.UnreachableError, rest.RestError):
+        if not cloud_answers():
             self.fail("The one-machine cloud does not run: start it with `tools/devcloud up`.")
         self.demo: User = users.demo()
         self.admin: User = users.admin()
