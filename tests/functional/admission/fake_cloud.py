@@ -179,7 +179,7 @@ class FakeCloud(fixtures.Fixture):
             ]
 
         def one(items: list[dict[str, Any]], ident: str) -> dict[str, Any]:
-            return [item for item in items if item["id"] == ident][0]
+            return {item["id"]: item for item in items}[ident]
 
         flavors = [
             {"id": str(i), "name": name, "ram": 2048, "vcpus": 1, "disk": 20, "links": []}
