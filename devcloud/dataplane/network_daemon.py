@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 import types
+from collections.abc import Iterable
 from typing import Any
 
 from keystoneauth1 import adapter, exceptions, session
@@ -34,6 +35,7 @@ from devcloud.dataplane import (
 
 REREAD_SECONDS = 20.0  # when nothing woke us
 SETTLE_SECONDS = 0.1  # changes come in bursts
+CONFIRM_SECONDS = 0.3  # between two reads that must agree
 RETRY_SECONDS = 1.0  # after an error
 
 
@@ -65,6 +67,22 @@ class Neutron:
             interface="public",
         )
 
+    def read_twice(self) -> network_model.Network:
+        """Read until two answers say the same.
+
+        Machines lose their network by what this says, so one answer that lacks something (of a
+        Neutron that has just started, or between two changes) must not be enough.
+
+        :raises keystoneauth1.exceptions.ClientException: Neutron or Keystone did not answer.
+        """
+        last = self.read()
+        while True:
+            time.sleep(CONFIRM_SECONDS)
+            again = self.read()
+            if again == last:
+                return again
+            last = again
+
     def read(self) -> network_model.Network:
         """Read what is wanted now.
 
@@ -94,6 +112,16 @@ class DataPlane:
         self._filter_text = ""
         self._routers: dict[str, network_model.Router] = {}
         self._bridges: set[str] = set()
+
+    def would_lose(self, wanted: network_model.Network) -> bool:
+        """Tell whether something is to go that exists; at the first look, perhaps all."""
+        if not self._filter_text:
+            return True
+        return not (
+            {port.id for port in self._filter.ports} <= {port.id for port in wanted.ports}
+            and _router_ports(self._routers.values()) <= _router_ports(wanted.routers)
+            and self._routers.keys() <= {router.id for router in wanted.routers}
+        )
 
     def apply(self, wanted: network_model.Network) -> None:
         """Bring filter and routers to what is wanted.
@@ -149,6 +177,10 @@ class DataPlane:
                 fabric.remove_link(link)
                 log(f"bridge {link} removed")
         self._bridges = bridges
+
+
+def _router_ports(items: Iterable[network_model.Router]) -> set[str]:
+    return {port.id for router in items for port in router.ports}
 
 
 def _describe(old: filter_rules.Filter, new: filter_rules.Filter) -> str:
@@ -223,6 +255,8 @@ def main() -> int:
         pause = REREAD_SECONDS
         try:
             wanted = neutron.read()
+            if data_plane.would_lose(wanted):
+                wanted = neutron.read_twice()
             data_plane.apply(wanted)
             report(wanted)
             last_error = ""

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Neutron's API application, with the two things that it lacks when no agent reports to it.
+"""Neutron's API application, with what it lacks when many ask it at once and no agent reports.
 
+* Policies are loaded at start. The first two requests otherwise load them at the same time, and
+  the second may find them half loaded: an administrator is none then, and ``GET /ports`` answers
+  with an empty list.
 * Mappers are configured at start: ``GET /ports`` as the very first request fails otherwise,
   because a relation of the port model exists only once all mappers are configured.
 * A thread takes the data plane's reports of what works (datagrams of JSON on a unix socket that
@@ -12,6 +15,7 @@ import logging
 import socket
 import threading
 
+from neutron import policy
 from neutron.wsgi.api import application
 from neutron_lib import context
 from neutron_lib.plugins import constants, directory
@@ -51,4 +55,6 @@ def listen() -> None:
 
 
 orm.configure_mappers()
+policy.init()
+context.Context()  # its constructor loads the policies of neutron-lib
 threading.Thread(target=listen, name="data-plane-reports", daemon=True).start()
