@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tools/test counts what ran, and never calls a run good that was not."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import pathlib
+import subprocess
+import sys
+import time
+from typing import Any
+
+import fixtures
+from oslotest import base
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
+
+SAMPLE = """
+import time, unittest
+
+class Sample(unittest.TestCase):
+    def test_good(self):
+        pass
+
+    def test_bad(self):
+        self.fail("on purpose")
+
+    @unittest.skip("on purpose")
+    def test_skipped(self):
+        pass
+
+    @unittest.expectedFailure
+    def test_expected(self):
+        self.fail("on purpose")
+"""
+
+
+def load() -> Any:
+    """Return tools/test as a module."""
+    loader = importlib.machinery.SourceFileLoader("tools_test", str(CHECKOUT / "tools/test"))
+    spec = importlib.util.spec_from_loader("tools_test", loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    # Its dataclasses look themselves up here.
+    sys.modules["tools_test"] = module
+    loader.exec_module(module)
+    return module
+
+
+class ReportTest(base.BaseTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.tool = load()
+        self.addCleanup(sys.modules.pop, "tools_test")
+        self.logs = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.useFixture(fixtures.MonkeyPatch("tools_test.LOGS", self.logs))
+        self.useFixture(fixtures.MonkeyPatch("tools_test.SERVICE_LOGS", self.logs))
+
+    def report(self, *outcomes: Any) -> tuple[int, list[str]]:
+        """Return the exit code and the lines of a report."""
+        out = self.useFixture(fixtures.StringStream("out"))
+        with fixtures.MonkeyPatch("sys.stdout", out.stream):
+            code = self.tool.report(list(outcomes))
+        out.stream.flush()
+        return code, out.getDetails()["out"].as_text().splitlines()
+
+    def outcome(self, name: str, passed: int = 0, failed: int = 0, *problems: str) -> Any:
+        """Return how a suite of that name ended."""
+        step = self.tool.Step(name, "", 1, tests="tests")
+        return self.tool.Outcome(step, passed, failed, list(problems))
+
+    def test_last_line_is_the_sum(self) -> None:
+        """The last line sums the suites, and all good is code 0."""
+        code, lines = self.report(self.outcome("a", 3), self.outcome("b", 4))
+        self.assertEqual((0, "7 passed, 0 failed"), (code, lines[-1]))
+
+    def test_failed_tests(self) -> None:
+        """A failed test is counted, and the end of its suite's log is shown."""
+        (self.logs / "b.log").write_text("why it failed")
+        code, lines = self.report(self.outcome("a", 3), self.outcome("b", 4, 2))
+        self.assertEqual((1, "7 passed, 2 failed"), (code, lines[-1]))
+        self.assertIn("why it failed", lines)
+
+    def test_a_step_that_failed_without_tests(self) -> None:
+        """What fails without a failed test (lint, a crash) still is no "0 failed"."""
+        code, lines = self.report(self.outcome("a", 3), self.outcome("lint", 0, 0, "ended with 1"))
+        self.assertEqual((1, "3 passed, 1 failed"), (code, lines[-1]))
+
+    def test_nothing_ran(self) -> None:
+        """No step at all is not good."""
+        self.assertEqual(1, self.report()[0])
+
+    def test_every_end_of_a_test_is_counted(self) -> None:
+        """Skipped and expected failures are told from successes; a crash from both."""
+        directory = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        (directory / "test_sample.py").write_text(SAMPLE)
+        stream = subprocess.run(
+            [sys.executable, "-m", "subunit.run", "discover", str(directory)],
+            capture_output=True, check=False,
+        ).stdout  # fmt: skip
+        counted = subprocess.run(
+            [sys.executable, "-m", "tests.results"],
+            input=stream, capture_output=True, cwd=CHECKOUT, check=True, text=False,
+        ).stdout  # fmt: skip
+        self.assertEqual(
+            b'{"fail": 1, "skip": 1, "success": 1, "xfail": 1}',
+            b"{" + b", ".join(sorted(counted.strip(b"{}\n").split(b", "))) + b"}",
+        )
+
+    def test_deadline_ends_all_children(self) -> None:
+        """A command that does not end is ended with everything it started, and said so."""
+        began = time.monotonic()
+        mark = self.logs / "mark"
+        problem = self.tool.run(
+            ["sh", "-c", f"(sleep 3; touch {mark}) & sleep 60"], self.logs / "late.log", 0.5
+        )
+        self.assertEqual("sh did not end within 0 s", problem)
+        self.assertLess(time.monotonic() - began, 30)
+        time.sleep(3.5)
+        self.assertFalse(mark.exists())
