@@ -14,9 +14,8 @@ copyright = "OpenStack Magnum Swarm Mode contributors"
 extensions = [
     "magnum_command",
     "openstackdocstheme",
-    "oslo_config.sphinxext",
     "reno.sphinxext",
-    "sphinx.ext.autodoc",
+    "swarm_mode_tables",
 ]
 exclude_patterns = ["_generated", "**/*.inc"]
 
