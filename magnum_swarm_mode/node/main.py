@@ -27,7 +27,8 @@ def install(node: Node) -> None:
     files = units.for_role(node.config.is_manager)
     if node.config.is_manager:
         files[units.PROXY] = _module("proxy").unit(node.paths)
-        files[units.TIMER] = units.timer(3600)
+        # Its interval follows the certificate once there is one.
+        files[units.TIMER] = system.read(node.paths.units / units.TIMER) or units.timer(3600)
     units.install(files, node.paths)
     # The image may have started its engine: without the volume, and with its own settings.
     if "inactive" in system.run("systemctl", "is-active", units.PREPARE, check=False):

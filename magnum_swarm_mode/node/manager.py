@@ -15,8 +15,7 @@ from .node import Node
 # A Swarm config: its name is unique in the whole swarm, so that making it is an atomic lock.
 LOCK = "magnum-swarm-mode.manager-join"
 _HOLDER = "magnum-swarm-mode.holder"
-LOCK_LIFETIME = 240  # seconds; longer than a holder needs for everything it does
-CLEAR_TIMEOUT = 45  # seconds for a dead entry to go
+LOCK_LIFETIME = 180  # seconds; longer than a holder needs for everything it does
 CONFIRM_TIMEOUT = 60  # seconds for a new manager to be seen by the others
 CERTIFICATE_TIMEOUT = 300  # seconds for Magnum to sign
 
@@ -82,7 +81,7 @@ class Formation:
         self._docker = node.docker
         self._connect = connect
         self._clock = clock
-        self._leaderless_since = 0.0
+        self._leaderless_since = clock()
         self._lock_seen = ("", 0.0)
 
     def attempt(self) -> Info:
@@ -159,9 +158,7 @@ class Formation:
     def _join(self, via: Docker) -> None:
         lock = self._lock(via)
         try:
-            managers = wait.until(
-                "removal of the dead entry", lambda: self._clear(via), CLEAR_TIMEOUT
-            )
+            managers = self._clear(via)
             self._node.say("joining the swarm")
             availability = self._node.config.swarm_manager_availability
             self._docker.join(self._address, via.tokens()[1], managers, availability)
@@ -171,6 +168,9 @@ class Formation:
                 lambda: self._confirm(self._docker.info()),
                 CONFIRM_TIMEOUT,
             )
+        except NodeError as error:
+            # Nothing here is final: the next step sees what became of it.
+            raise Temporary(str(error)) from error
         finally:
             try:
                 via.delete(f"/configs/{lock}")
@@ -180,8 +180,7 @@ class Formation:
     def _clear(self, via: Docker) -> List[str]:
         """Return the living managers' host:port when nothing stands in the way any more.
 
-        :raises Temporary: a dead entry of this address is on its way out
-        :raises NodeError: somebody's state forbids to join now
+        :raises Temporary: something does; a dead entry of this address goes step by step
         """
         nodes = via.nodes()
         dead = formation.may_join(nodes, self._address)
@@ -191,11 +190,8 @@ class Formation:
         if dead.role == "manager":
             via.demote(dead)
         else:
-            try:
-                via.delete(f"/nodes/{dead.id}?force=true")
-            except NodeError as error:
-                # It is a member of Raft until the leader has seen that it was demoted.
-                raise Temporary(str(error)) from error
+            # Refused while it is a member of Raft: until the leader has seen that it was demoted.
+            via.delete(f"/nodes/{dead.id}?force=true")
         raise Temporary(f"node {dead.id} is being removed")
 
     def _lock(self, via: Docker) -> str:

@@ -8,7 +8,7 @@ auth_url, username, user_id, password, project_id, domain_id, region_name and al
 
 import ssl
 import time
-from email.utils import parsedate_to_datetime
+from email.utils import mktime_tz, parsedate_tz
 from typing import Any, Dict, Optional
 
 from . import web
@@ -26,8 +26,8 @@ def check_clock(url: str) -> None:
     """
     # Not verified, for a wrong clock is what would make that fail; nothing else is taken from it.
     context = ssl._create_unverified_context() if url.startswith("https") else None
-    date = web.request("GET", url, context=context)[0].get("date")
-    ahead = time.time() - parsedate_to_datetime(date).timestamp() if date else 0
+    date = parsedate_tz(web.request("GET", url, context=context)[0].get("date", ""))
+    ahead = time.time() - mktime_tz(date) if date else 0
     if abs(ahead) > LARGEST_SKEW:
         way = "ahead of" if ahead > 0 else "behind"
         raise Temporary(f"this server's clock is {abs(ahead):.0f} s {way} that of {url}")

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+import ast
+import pathlib
+import subprocess
+import sys
+import time
+import zipfile
+from email.utils import formatdate
+
+import fixtures
+from oslotest import base
+
+from magnum_swarm_mode.node import main, manifest
+from tests.unit.node import fakes
+
+NODE = pathlib.Path(main.__file__).parent
+
+
+class ManifestTest(base.BaseTestCase):
+    def test_complete(self):
+        """Every module travels to some role, and every module that is named exists."""
+        named = {name for names in manifest.MODULES.values() for name in names}
+        present = {path.name for path in NODE.glob("*.py")} - {"manifest.py"}
+        self.assertEqual(present, named)
+
+    def test_python_39(self):
+        """Every module parses as Python 3.9."""
+        for path in NODE.glob("*.py"):
+            ast.parse(path.read_text(), feature_version=(3, 9))
+
+    def test_role_has_what_it_imports(self):
+        """With a role's modules alone the program starts, without the control side."""
+        for names in manifest.MODULES.values():
+            target = pathlib.Path(self.useFixture(fixtures.TempDir()).path, "node.pyz")
+            with zipfile.ZipFile(target, "w") as archive:
+                archive.writestr(
+                    "__main__.py",
+                    "import importlib\n"
+                    f"for name in {[name[:-3] for name in names if name[0] != '_']!r}:\n"
+                    " importlib.import_module('magnum_swarm_mode.node.' + name)\n"
+                    "from magnum_swarm_mode.node.main import main\n"
+                    "import sys; sys.exit(main(sys.argv[1:]))\n",
+                )
+                archive.writestr("magnum_swarm_mode/__init__.py", "")
+                for name in names:
+                    archive.write(NODE / name, f"magnum_swarm_mode/node/{name}")
+            # -I -S: nothing but the standard library is there.
+            done = subprocess.run(
+                [sys.executable, "-I", "-S", str(target)], capture_output=True, text=True
+            )
+            self.assertEqual((2, ""), (done.returncode, done.stdout), done.stderr)
+            self.assertIn("usage: ", done.stderr)
+
+    def test_worker_knows_nothing_of_managers(self):
+        """A worker's program has no code that serves, founds or signs."""
+        self.assertNotIn("manager.py", manifest.MODULES["worker"])
+        self.assertNotIn("join_server.py", manifest.MODULES["worker"])
+
+
+class MainTest(fakes.NodeTest):
+    def setUp(self):
+        super().setUp()
+        self.programs = self.useFixture(fakes.Programs())
+        for name in ("systemctl", "iptables", "ip"):
+            self.programs.add(name)
+        self.programs.add("dockerd", 'echo "Docker version 26.1.5, build x"')
+        self.authority = self.useFixture(fakes.Authority())
+        self.cloud = self.useFixture(fakes.Cloud())
+        self.cloud.sign = self.authority.sign
+        self.cloud.ca = self.authority.pem
+        self.useFixture(fixtures.MonkeyPatch("sys.stderr", sys.stdout))
+        self.useFixture(
+            fixtures.MonkeyPatch("magnum_swarm_mode.node.packages.missing", lambda _: [])
+        )
+        self._write(fakes.config_json(managers=1, **self.cloud.sections()))
+
+    def _write(self, config):
+        self.make_node(config)
+
+    def _main(self, verb):
+        return main.main([verb], self.paths)
+
+    def test_usage(self):
+        """Without a verb that is known there is a usage line."""
+        self.assertEqual(2, main.main([], self.paths))
+        self.assertEqual(2, main.main(["dance"], self.paths))
+
+    def test_first_boot(self):
+        """Install, prepare, run: a swarm of one, and Heat knows."""
+        engine = self.useFixture(fakes.Engine(self.paths.docker_socket))
+        for verb in ("install", "prepare", "run"):
+            self.assertEqual(0, self._main(verb), self.log())
+        self.assertEqual(
+            [
+                {
+                    "status": "SUCCESS",
+                    "id": fakes.SERVER,
+                    "reason": "m0 is in the swarm as manager",
+                    "data": "node founder, engine 20.10.24",
+                }
+            ],
+            self.cloud.signals,
+        )
+        self.assertIn("docker_gwbridge", engine.networks)
+        calls = self.programs.calls()
+        self.assertIn("systemctl start --no-block magnum-swarm-node.service", calls)
+
+    def test_everything_twice(self):
+        """A second run changes nothing and tells Heat nothing."""
+        engine = self.useFixture(fakes.Engine(self.paths.docker_socket))
+        for verb in ("install", "prepare", "run"):
+            self._main(verb)
+        changes = [call for call in engine.calls() if not call.startswith("GET")]
+        signals = list(self.cloud.signals)
+        files = self._files()
+        for verb in ("install", "prepare", "run"):
+            self.assertEqual(0, self._main(verb))
+        again = [call for call in engine.calls() if not call.startswith("GET")]
+        self.assertEqual((changes, signals, files), (again, self.cloud.signals, self._files()))
+
+    def _files(self):
+        return {
+            str(path): path.read_text()
+            for path in self.paths.root.rglob("*")
+            if path.is_file() and path not in (self.paths.log, self.paths.console)
+        }
+
+    def test_engine_of_the_image_is_stopped(self):
+        """An engine that the image started is stopped before it is prepared, and only then."""
+        self.programs.add("systemctl", 'case "$1" in is-active) echo inactive; exit 3;; esac')
+        self._main("install")
+        self.assertIn("systemctl stop docker.socket docker.service", self.programs.calls())
+        self.programs.add("systemctl", 'case "$1" in is-active) echo active;; esac')
+        self.programs.log.write_text("")
+        self._main("install")
+        self.assertNotIn("systemctl stop docker.socket docker.service", self.programs.calls())
+
+    def test_clock(self):
+        """A clock that is a day off is the reason, before anything else fails of it."""
+        self.cloud.date = formatdate(time.time() - 86400, usegmt=True)
+        self.addCleanup(setattr, main, "CLOCK_TIMEOUT", main.CLOCK_TIMEOUT)
+        main.CLOCK_TIMEOUT = 0
+        self.assertEqual(1, self._main("run"))
+        self.assertIn("m0: clock: ", self.cloud.signals[0]["reason"])
+        self.assertIn("s ahead of that of", self.cloud.signals[0]["reason"])
+
+    def test_prepare_fails(self):
+        """What fails before the engine starts reaches Heat as well."""
+        self.programs.add("dockerd", "exit 1")
+        self.assertEqual(1, self._main("prepare"))
+        self.assertIn("m0: engine configuration: dockerd", self.cloud.signals[0]["reason"])
+
+    def test_certificate_refused(self):
+        """A certificate that is refused is the reason, with Magnum's words."""
+        self.useFixture(fakes.Engine(self.paths.docker_socket))
+        original = self.cloud.answer
+
+        def answer(request):
+            if "certificates" in request.path:
+                return 403, {}, {"errors": [{"detail": "not your cluster"}]}
+            return original(request)
+
+        self.cloud.answer = answer
+        self.assertEqual(1, self._main("run"))
+        reason = self.cloud.signals[0]["reason"]
+        self.assertIn("m0: certificate: ", reason)
+        self.assertIn("not your cluster", reason)
+        self.assertIn("/var/log/magnum-swarm-mode.log", reason)
+
+    def test_bug(self):
+        """What nobody foresaw is signalled too, with its kind."""
+        self.paths.daemon.mkdir(parents=True)
+        self.assertEqual(1, self._main("prepare"))
+        self.assertIn("unexpected IsADirectoryError", self.cloud.signals[0]["reason"])
+        self.assertIn("Traceback", self.log())
+
+    def test_bad_configuration(self):
+        """A configuration that cannot be used is said in the log."""
+        self.paths.config.write_text("{}")
+        self.assertEqual(1, self._main("run"))
+        self.assertIn("FAILED: configuration: ", self.log())
+
+    def test_renewal_tells_heat_nothing(self):
+        """A renewal that fails is no matter of Heat's."""
+        self.cloud.failures = 9
+        self.assertEqual(1, self._main("renew"))
+        self.assertEqual([], self.cloud.signals)
+        self.assertIn("certificate renewal: FAILED: ", self.log())
+
+    def test_no_secret_anywhere(self):
+        """Neither log, console nor signal holds a secret of the configuration."""
+        self.paths.console.touch()
+        self.useFixture(fakes.Engine(self.paths.docker_socket))
+        for verb in ("install", "prepare", "run"):
+            self._main(verb)
+        text = self.log() + self.paths.console.read_text() + str(self.cloud.signals)
+        for secret in ("bootstrap-secret", "credential-secret", "signal-password", "SWMTKN"):
+            self.assertNotIn(secret, text)

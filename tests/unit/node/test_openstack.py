@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+import time
+from email.utils import formatdate
+
+from oslotest import base
+
+from magnum_swarm_mode.node import openstack
+from magnum_swarm_mode.node.errors import NodeError, Temporary
+from tests.unit.node import fakes
+
+
+class OpenStackTest(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.cloud = self.useFixture(fakes.Cloud())
+        self.config = fakes.parse_config(**self.cloud.sections())
+
+    def test_sign(self):
+        """A request is signed for this cluster, with the application credential."""
+        self.assertEqual("certificate of CSR\n", openstack.sign(self.config, "CSR"))
+        token, sign = self.cloud.requests
+        self.assertEqual(
+            {
+                "methods": ["application_credential"],
+                "application_credential": {"id": "id", "secret": "credential-secret"},
+            },
+            token.body["auth"]["identity"],
+        )
+        self.assertEqual({"cluster_uuid": fakes.UUID, "csr": "CSR"}, sign.body)
+
+    def test_cluster_ca_and_status(self):
+        """CA and status are those of this cluster."""
+        self.assertEqual("the CA\n", openstack.cluster_ca(self.config))
+        self.assertEqual("CREATE_IN_PROGRESS", openstack.cluster_status(self.config))
+
+    def test_refusal_is_final(self):
+        """Whoever is refused by Magnum is told so with Magnum's words."""
+        self.cloud.refuse = 403
+        error = self.assertRaises(NodeError, openstack.sign, self.config, "CSR")
+        self.assertNotIsInstance(error, Temporary)
+        self.assertIn("403 it is refused", str(error))
+
+    def test_unwell_is_temporary(self):
+        """A service that is not well may be asked again."""
+        self.cloud.failures = 1
+        self.assertRaises(Temporary, openstack.cluster_status, self.config)
+
+    def test_answer_without_certificate(self):
+        """An answer that lacks what was asked for is an error."""
+        self.cloud.answers = {}
+        self.cloud.ca = None
+        original = self.cloud.answer
+
+        def answer(request):
+            status, headers, body = original(request)
+            return status, headers, {} if "certificates" in request.path else body
+
+        self.cloud.answer = answer
+        error = self.assertRaises(NodeError, openstack.sign, self.config, "CSR")
+        self.assertEqual("Magnum's answer holds no pem", str(error))
+
+    def test_signal(self):
+        """Heat gets status, the server's uuid, reason and data from its own user."""
+        openstack.signal(self.config, "server", "FAILURE", "r" * 700, "d")
+        self.assertEqual(
+            [{"status": "FAILURE", "id": "server", "reason": "r" * 600, "data": "d"}],
+            self.cloud.signals,
+        )
+        auth = self.cloud.requests[0].body["auth"]
+        self.assertEqual({"project": {"id": "p"}}, auth["scope"])
+        self.assertEqual(
+            {"id": "u", "password": "signal-password"}, auth["identity"]["password"]["user"]
+        )
+
+
+class CheckClockTest(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.cloud = self.useFixture(fakes.Cloud())
+
+    def _check(self, offset):
+        self.cloud.date = formatdate(time.time() + offset, usegmt=True)
+        openstack.check_clock(f"{self.cloud.url}/v3")
+
+    def test_small_difference(self):
+        """A few minutes do no harm."""
+        self._check(200)
+        self._check(-200)
+
+    def test_a_day_off(self):
+        """A clock that is a day off is named, with the direction."""
+        error = self.assertRaises(Temporary, self._check, 86400)
+        self.assertIn("s behind that of", str(error))
+        error = self.assertRaises(Temporary, self._check, -86400)
+        self.assertIn("s ahead of that of", str(error))
+
+    def test_nonsense_is_no_clock(self):
+        """A Date header that is none says nothing."""
+        self.cloud.date = "noon"
+        openstack.check_clock(f"{self.cloud.url}/v3")
+
+    def test_unverified_tls(self):
+        """The date is had from a server whose certificate a wrong clock would refuse."""
+        context = self.useFixture(fakes.Authority()).server_context()
+        server = self.useFixture(fakes.Server(context=context))
+        server.answers["GET /v3"] = (200, {}, {})
+        openstack.check_clock(f"{server.url}/v3")

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+import pathlib
+
+import fixtures
+from oslotest import base
+
+from magnum_swarm_mode.node import web
+from magnum_swarm_mode.node.errors import NodeError, Temporary
+from tests.unit.node import fakes
+
+
+class RequestTest(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.server = self.useFixture(fakes.Server())
+
+    def _answer(self, status, body, headers=None):
+        self.server.answers["GET /x"] = (status, headers or {}, body)
+        return web.request("GET", f"{self.server.url}/x")
+
+    def test_json(self):
+        """Header names come in lower case, JSON is parsed."""
+        headers, body = self._answer(200, {"a": [1]}, {"X-Thing": "v"})
+        self.assertEqual({"a": [1]}, body)
+        self.assertEqual("v", headers["x-thing"])
+
+    def test_text_and_nothing(self):
+        """What is no JSON stays text."""
+        self.assertEqual("OK", self._answer(200, b"OK")[1])
+        self.assertEqual("", self._answer(204, None)[1])
+
+    def test_body_and_query(self):
+        """A body is sent as JSON, a query stays in the path."""
+        self.server.answers["POST /x?a=b"] = (200, {}, 1)
+        web.request("POST", f"{self.server.url}/x?a=b", {"k": "v"}, {"X-Auth-Token": "t"})
+        request = self.server.requests[0]
+        self.assertEqual({"k": "v"}, request.body)
+        self.assertEqual("t", request.headers["X-Auth-Token"])
+
+    def test_refusals_are_final(self):
+        """A status of 400 or more is an error with the service's own sentence."""
+        for status, body, text in (
+            (400, {"message": "Docker says"}, "Docker says"),
+            (401, {"error": {"code": 401, "message": "Keystone says"}}, "Keystone says"),
+            (403, {"errors": [{"status": 403, "detail": "Magnum says"}]}, "Magnum says"),
+            (409, b"plain text", "plain text"),
+            (404, None, ""),
+        ):
+            error = self.assertRaises(NodeError, self._answer, status, body)
+            self.assertNotIsInstance(error, Temporary)
+            self.assertEqual(status, error.status)
+            self.assertEqual(f"GET {self.server.url}/x: {status} {text}", str(error))
+
+    def test_temporary_statuses(self):
+        """What may pass by itself is temporary."""
+        for status in (408, 429, 500, 502, 503, 504):
+            error = self.assertRaises(Temporary, self._answer, status, {"message": "m"})
+            self.assertEqual(status, error.status)
+
+    def test_no_server(self):
+        """A refused connection is temporary and says where."""
+        error = self.assertRaises(Temporary, web.request, "GET", "http://127.0.0.1:1/x?secret=1")
+        self.assertIn("GET http://127.0.0.1:1/x: ", str(error))
+
+    def test_no_unix_socket(self):
+        """A missing unix socket is temporary."""
+        path = pathlib.Path(self.useFixture(fixtures.TempDir()).path, "no.sock")
+        self.assertRaises(Temporary, web.request, "GET", "http://e/x", socket_path=str(path))
+
+    def test_rubbish_is_temporary(self):
+        """An answer that is not HTTP is temporary."""
+        server = self.useFixture(
+            fakes.Server(context=self.useFixture(fakes.Authority()).server_context())
+        )
+        self.assertRaises(Temporary, web.request, "GET", f"http://127.0.0.1:{server.port}/x")
+
+    def test_host(self):
+        """Only an IPv6 address gets brackets."""
+        self.assertEqual("127.0.0.1", web.host("127.0.0.1"))
+        self.assertEqual("[::1]", web.host("::1"))
+
+
+class TlsTest(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.authority = self.useFixture(fakes.Authority())
+        self.server = self.useFixture(fakes.Server(context=self.authority.server_context()))
+        self.server.answers["GET /x"] = (200, {}, {})
+
+    def test_trusted(self):
+        """A server with a certificate of the given CA is trusted."""
+        context = web.tls(self.authority.pem)
+        self.assertEqual({}, web.request("GET", f"{self.server.url}/x", context=context)[1])
+
+    def test_other_authority_is_final(self):
+        """A certificate of another CA is an error that is not tried again."""
+        context = web.tls(self.useFixture(fakes.Authority()).pem)
+        error = self.assertRaises(
+            NodeError, web.request, "GET", f"{self.server.url}/x", context=context
+        )
+        self.assertNotIsInstance(error, Temporary)
+
+    def test_other_name_is_final(self):
+        """A certificate for another address is an error that is not tried again."""
+        context = web.tls(self.authority.pem)
+        url = f"https://localhost:{self.server.port}/x"
+        error = self.assertRaises(NodeError, web.request, "GET", url, context=context)
+        self.assertNotIsInstance(error, Temporary)
+
+    def test_bad_pem(self):
+        """What is no certificate is refused."""
+        self.assertRaises(NodeError, web.tls, "no PEM")
+        self.assertRaises(NodeError, web.tls, self.authority.pem, "/nonexistent")
