@@ -18,7 +18,6 @@ from devcloud import (
     docker_client,
     environment,
     files,
-    host_limits,
     images,
     infrastructure,
     openrc,
@@ -228,7 +227,6 @@ def up(progress: Progress) -> None:
     install(progress)
     preflight.check_kernel()
     preflight.check_addresses()
-    host_limits.raise_limits()
     secrets = passwords.make()
     with_driver = bool(environment.installed_hash())
     rendered = configuration.render(secrets, with_driver=with_driver)
@@ -277,7 +275,6 @@ def _clean_data_plane(progress: Progress) -> None:
     from devcloud.dataplane import cleanup
 
     cleanup.remove_everything(progress.say)
-    host_limits.restore_limits()
 
 
 def down(progress: Progress, *, purge: bool = False) -> None:
