@@ -24,6 +24,7 @@ from devcloud import (
     openstack_services,
     passwords,
     preflight,
+    probe,
     processes,
     readiness,
     settings,
@@ -249,6 +250,10 @@ def up(progress: Progress) -> None:
         readiness.wait(infrastructure.rabbit(), _START_SECONDS)
     _bring_up(workers)
     errors = _wait([catalogue.keystone(), *started], progress)
+    if started and not errors:
+        with progress.step("first requests"):
+            login = probe.log_in(secrets["admin"])
+            errors = probe.ask([service.name for service in started], login)
     _wait_for_compute(versions.environment, progress)
     _make_resources(versions.environment, progress)
     errors += [

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
+import http.server
 import io
 import os
 import subprocess
 import sys
+import threading
 
-from devcloud import commands, lock, openrc, passwords, progress, readiness, settings, status
+import fixtures
+
+from devcloud import commands, lock, openrc, passwords, probe, progress, readiness, settings, status
 from devcloud.errors import CommandFailedError, DevcloudError
 from tests.unit.devcloud import base
 
@@ -149,3 +153,55 @@ class ReadinessTest(base.TestCase):
         """Where nobody listens nothing answers."""
         self.assertFalse(readiness.answers("127.0.0.1:1", 1))
         self.assertFalse(readiness.answers("http://127.0.0.1:1/", 1))
+
+
+class ProbeTest(base.TestCase):
+    def _serve(self, statuses: list[int]) -> int:
+        """Answer one request after the other with these statuses; return the port."""
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append((self.path, self.headers["X-Auth-Token"]))
+                self.send_response(statuses.pop(0))
+                self.end_headers()
+
+            def log_message(self, *_words: object) -> None:
+                pass
+
+        asked = self.asked
+        server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server.server_port
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.asked: list[tuple[str, str]] = []
+        for name, value in {
+            "devcloud.settings.HOST_ADDRESS": "127.0.0.1",
+            "devcloud.probe._PAUSE_SECONDS": 0,
+        }.items():
+            self.useFixture(fixtures.MonkeyPatch(name, value))
+
+    def _ask(self, statuses: list[int]) -> list[str]:
+        question = (self._serve(statuses), "/v1/{project}/things")
+        self.useFixture(fixtures.MonkeyPatch("devcloud.probe.QUESTIONS", {"heat-api": question}))
+        login = probe.Login("secret", "p1")
+        return [str(error) for error in probe.ask(["heat-api", "heat-engine"], login)]
+
+    def test_works(self) -> None:
+        """A service that answers is well; one without an API is not asked."""
+        self.assertEqual([], self._ask([200]))
+        self.assertEqual([("/v1/p1/things", "secret")], self.asked)
+
+    def test_works_late(self) -> None:
+        """It may take several attempts."""
+        self.assertEqual([], self._ask([503, 500, 200]))
+
+    def test_broken(self) -> None:
+        """A service that only fails is named with its answer, without the token."""
+        self.useFixture(fixtures.MonkeyPatch("devcloud.probe._DEADLINE_SECONDS", -1))
+        [error] = self._ask([500])
+        self.assertIn("heat-api answers 500 to GET /v1/p1/things", error)
+        self.assertNotIn("secret", error)
