@@ -158,7 +158,7 @@ class Heat:
 
 @dataclasses.dataclass(frozen=True)
 class FailedResource:
-    """A resource that Heat calls failed. ``stack_name`` and ``stack_id`` are the stack's it is in."""
+    """A resource that Heat calls failed; ``stack_name`` and ``stack_id`` say where it is."""
 
     name: str
     type: str

@@ -14,8 +14,9 @@ import math
 import pathlib
 
 import jinja2
+import python_minifier
 
-from magnum_swarm_mode import exceptions, minify, resources
+from magnum_swarm_mode import exceptions, resources
 from magnum_swarm_mode.node import manifest
 
 # Nova's limit, in bytes after base64.
@@ -48,8 +49,24 @@ def modules(role: str) -> dict[str, str]:
                 "The node program is incomplete on the server; ask the operator.",
                 f"Module of the node program: {error}.",
             ) from error
-        files[f"magnum_swarm_mode/node/{name}"] = minify.minify(source)
+        files[f"magnum_swarm_mode/node/{name}"] = _minify(source)
     return files
+
+
+def _minify(source: str) -> str:
+    return python_minifier.minify(
+        source,
+        remove_literal_statements=True,
+        # Classes of data are made from theirs.
+        remove_annotations=python_minifier.RemoveAnnotationsOptions(
+            remove_variable_annotations=True,
+            remove_return_annotations=True,
+            remove_argument_annotations=True,
+            remove_class_attribute_annotations=False,
+        ),
+        # Repeated text costs nothing where everything is compressed as a whole.
+        hoist_literals=False,
+    )
 
 
 @functools.cache
@@ -89,16 +106,3 @@ def render(role: str) -> str:
         )
     return text
 
-
-def _report() -> str:
-    lines = []
-    for role in sorted(manifest.MODULES):
-        text = render(role)
-        lines.append(f"{role}: {len(text)} bytes, {share(text):.1%} of Nova's limit")
-        for path, source in sorted(modules(role).items(), key=lambda item: -len(item[1])):
-            lines.append(f"  {len(source):6} {path}")
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(_report())

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Heat's own engine code, run in a process of its own, with the other services faked at the wire.
+
+Its options and Magnum's do not go together in one process. Run as a module it reads a list of jobs
+in JSON from standard input and writes the list of their results to standard output.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from magnum_swarm_mode.stack_parameters import StackRequest
+
+_CLOUD = "http://cloud.test"
+_SERVICES = ("compute", "image", "network", "volumev3", "orchestration")
+
+
+def job(action: str, request: StackRequest, **more: Any) -> dict[str, Any]:
+    """Return a job that does something with the stack of a request."""
+    return {
+        "action": action,
+        "template": request.template,
+        "files": dict(request.files),
+        "environment": {**request.environment, "parameters": dict(request.parameters)},
+        **more,
+    }
+
+
+def run(*jobs: Mapping[str, Any]) -> list[Any]:
+    """Run jobs in one process and return their results: a value, or {"error": text}.
+
+    :raises AssertionError: when the process itself fails.
+    """
+    process = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", __name__],
+        input=json.dumps(jobs),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    results: list[Any] = json.loads(process.stdout)
+    return results
+
+
+def _fake_cloud() -> Any:
+    """Answer for Keystone, Nova, Neutron, Glance and Cinder, who know whatever they are asked."""
+    import requests_mock
+
+    cloud = requests_mock.Mocker()
+    cloud.start()
+    catalog = [
+        {
+            "type": service,
+            "name": service,
+            "endpoints": [
+                {
+                    "interface": interface,
+                    "region_id": "R",
+                    "region": "R",
+                    "id": service,
+                    "url": f"{_CLOUD}/{service}" + ("/v2.1" if service == "compute" else ""),
+                }
+                for interface in ("public", "internal", "admin")
+            ],
+        }
+        for service in _SERVICES
+    ]
+    token = {
+        "token": {
+            "user": {"id": "u" * 32, "name": "user", "domain": {"id": "default", "name": "d"}},
+            "project": {"id": "p" * 32, "name": "p", "domain": {"id": "default", "name": "d"}},
+            "roles": [{"id": "r", "name": "member"}],
+            "catalog": catalog,
+            "methods": ["password"],
+            "issued_at": "2026-01-01T00:00:00Z",
+            "expires_at": "2099-01-01T00:00:00Z",
+        }
+    }
+    version = {"id": "v3", "status": "stable", "links": [{"rel": "self", "href": f"{_CLOUD}/v3"}]}
+    cloud.get(f"{_CLOUD}/v3", json={"version": version})
+    cloud.get(re.compile(f"{_CLOUD}/v3/auth/tokens"), json=token)
+    cloud.post(
+        f"{_CLOUD}/v3/auth/tokens", json=token, headers={"X-Subject-Token": "t"}, status_code=201
+    )
+    compute = {
+        "id": "v2.1",
+        "status": "CURRENT",
+        "version": "2.96",
+        "min_version": "2.1",
+        "links": [{"rel": "self", "href": f"{_CLOUD}/compute/v2.1"}],
+    }
+    cloud.get(re.compile(f"{_CLOUD}/compute(/v2.1)?/?$"), json={"version": compute})
+
+    def known(name: str) -> dict[str, Any]:
+        sizes = {"ram": 4096, "disk": 20, "min_ram": 0, "min_disk": 0}
+        return {"id": name, "name": name, "status": "active", **sizes}
+
+    def one(request: Any, _context: Any) -> Any:
+        path, name = request.path.split("/")[-2:]
+        kind = path.removeprefix("os-").rstrip("s")
+        thing = known(name)
+        return thing if kind == "image" else {kind: thing}
+
+    def listed(request: Any, _context: Any) -> Any:
+        kind = request.path.rsplit("/", 1)[1]
+        names = request.qs.get("id") or request.qs.get("name") or ["f"]
+        return {kind: [known(name) for name in names]}
+
+    nothing = {"name": "image", "properties": {}}
+    extensions = {"extensions": [{"alias": name} for name in ("security-group", "router")]}
+    for pattern, body in (
+        (r"compute/v2.1/(flavors|os-keypairs)/[^/]+$", one),
+        (r"compute/v2.1/flavors/detail", lambda *_: {"flavors": [known("f")]}),
+        (r"compute/v2.1/limits", {"limits": {"absolute": {"maxPersonality": 5, "maxServerMeta": 128}, "rate": []}}),
+        (r"image/v2/images/[^/]+$", one),
+        (r"image/v2/images(\?|$)", listed),
+        (r"image/v2/schemas/", nothing),
+        (r"network/v2.0/extensions", extensions),
+        (r"network/v2.0/(networks|subnets|ports|security-groups)", listed),
+    ):
+        cloud.get(re.compile(f"{_CLOUD}/{pattern}"), json=body)
+    return cloud
+
+
+def _stack(job_: Mapping[str, Any]) -> Any:
+    from heat.common import context, template_format
+    from heat.engine import environment, stack, template
+
+    return stack.Stack(
+        context.RequestContext.from_dict(
+            {
+                "project_id": "p" * 32,
+                "user_id": "u" * 32,
+                "username": "user",
+                "password": "password",
+                "auth_url": f"{_CLOUD}/v3",
+                "roles": ["member"],
+                "is_admin": False,
+            }
+        ),
+        "swarm-mode-test",
+        template.Template(
+            template_format.parse(job_["template"]),
+            files=job_["files"],
+            env=environment.Environment(job_["environment"]),
+        ),
+    )
+
+
+def _validate(job_: Mapping[str, Any]) -> Any:
+    """Validate a stack with everything nested in it; return its resources' names."""
+    parsed = _stack(job_)
+    parsed.validate()
+    return sorted(parsed)
+
+
+def _members(job_: Mapping[str, Any]) -> Any:
+    """Return the template that Heat stores for a resource group of a stack."""
+    group = _stack(job_)[job_["group"]]
+    group.validate()
+    return group.child_template().t
+
+
+def _replace(job_: Mapping[str, Any]) -> Any:
+    """Return what Heat's str_replace_strict makes of a text and a map."""
+    from heat.engine.hot import functions
+
+    arguments = {"template": job_["text"], "params": job_["params"]}
+    return functions.ReplaceJsonStrict(None, "str_replace_strict", arguments).result()
+
+
+def _main() -> None:
+    from heat.common import messaging
+    from heat.db import api, models
+    from heat.engine import resources
+    from oslo_config import cfg
+    from oslo_db import options
+
+    cfg.CONF([], project="heat", default_config_files=[])
+    messaging.setup("fake://", optional=True)
+    cfg.CONF.set_override("deferred_auth_method", "password")
+    cfg.CONF.set_override("region_name_for_services", "R")
+    options.set_defaults(cfg.CONF, connection="sqlite://")
+    models.BASE.metadata.create_all(api.get_engine())
+    resources.initialise()
+    _fake_cloud()
+    actions = {"validate": _validate, "members": _members, "replace": _replace}
+    results = []
+    for item in json.load(sys.stdin):
+        try:
+            results.append(actions[item["action"]](item))
+        except Exception as error:
+            if item.get("trace"):
+                raise
+            results.append({"error": f"{type(error).__name__}: {error}"})
+    json.dump(results, sys.stdout)
+
+
+if __name__ == "__main__":
+    _main()
