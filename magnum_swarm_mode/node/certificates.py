@@ -83,6 +83,7 @@ def issue(paths: Paths, names: List[str], index: int, config: Config) -> None:
     :raises Temporary: Magnum is not well
     :raises NodeError: refused, or what came back does not belong to key and CA
     """
+    joined = ",".join(names)
     settings = f"""
 [req]
 distinguished_name=dn
@@ -93,7 +94,7 @@ CN=swarm-manager-{index}
 [ext]
 keyUsage=digitalSignature,keyEncipherment
 extendedKeyUsage=serverAuth,clientAuth
-subjectAltName={",".join(names)}
+subjectAltName={joined}
 """
     # Only root can look into a temporary directory of root's.
     with tempfile.TemporaryDirectory() as directory:

@@ -114,7 +114,7 @@ def parse(text: str) -> Config:
         raise NodeError(f"configuration: {error}") from error
     bad = _wrong(config) or _missing(config)
     if bad:
-        raise NodeError(f"configuration: missing or wrong: {', '.join(bad)}")
+        raise NodeError("configuration: missing or wrong: " + ", ".join(bad))
     SECRETS.update((config.join_secret, config.openstack_application_credential_secret))
     for url in (config.engine_http_proxy, config.engine_https_proxy):
         SECRETS.add(urlsplit(url).password or "")

@@ -132,7 +132,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.end_headers()
         self.wfile.write(json.dumps(body).encode())
-        print(f"{address}: {status} {body.get('message', 'worker token')}", flush=True)
+        print(address, status, body.get("message", "worker token"), flush=True)
 
     def log_message(self, *_: Any) -> None:
         """Keep http.server from writing lines of its own."""

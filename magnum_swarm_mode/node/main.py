@@ -41,7 +41,7 @@ def prepare(node: Node) -> None:
     """Do everything that must be so before the engine starts; at every boot."""
     node.load()
     node.begin("packages")
-    node.say(f"installed: {packages.ensure(node.config) or 'nothing was missing'}")
+    node.say("installed: " + (packages.ensure(node.config) or "nothing was missing"))
     node.begin("docker volume")
     node.say(volume.ensure(node.docker_volume, node.paths))
     node.begin("engine configuration")
@@ -103,7 +103,7 @@ def main(arguments: Optional[List[str]] = None, paths: Optional[Paths] = None) -
     """Run one verb; return the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     if len(words) != 1 or words[0] not in VERBS:
-        print(f"usage: node.pyz {'|'.join(VERBS)}", file=sys.stderr)
+        print("usage: node.pyz", "|".join(VERBS), file=sys.stderr)
         return 2
     node = Node(paths or Paths())
     try:

@@ -208,7 +208,7 @@ class Formation:
             expired = self._clock() - self._lock_seen[1] >= LOCK_LIFETIME
             if found["Spec"].get("Labels", {}).get(_HOLDER) != own and not expired:
                 raise Temporary("another manager is joining")
-            via.delete(f"/configs/{found['ID']}")
+            via.delete("/configs/" + found["ID"])
         body = {"Name": LOCK, "Labels": {_HOLDER: own}, "Data": "e30="}
         try:
             return str(via.call("POST", "/configs/create", body)["ID"])

@@ -63,7 +63,7 @@ def request(
     :raises NodeError: any other status of 400 or more, or a certificate that does not verify
     """
     parts = urlsplit(url)
-    where = f"{method} {url.partition('?')[0]}"
+    where = method + " " + url.partition("?")[0]
     kind: Any = http.client.HTTPConnection
     extra = {}
     if parts.scheme == "https":

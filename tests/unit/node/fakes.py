@@ -16,6 +16,7 @@ from oslotest import base
 
 from magnum_swarm_mode.node import config as node_config
 from magnum_swarm_mode.node import node as node_module
+from magnum_swarm_mode.node import wait
 from magnum_swarm_mode.node.docker import SwarmNode
 from magnum_swarm_mode.node.paths import Paths
 
@@ -196,6 +197,7 @@ class Cloud(Server):
         self.sign: Any = lambda csr: f"certificate of {csr}"
         self.ca = "the CA"
         self.refuse = 0  # status of every call with a token
+        self.special: dict[str, tuple[int, Any]] = {}  # by path: status and body instead
 
     def answer(self, request: Request) -> tuple[int, dict[str, str], Any]:
         self.requests.append(request)
@@ -208,6 +210,9 @@ class Cloud(Server):
             return 201, {"X-Subject-Token": "token"}, {"token": {}}
         if request.headers.get("X-Auth-Token") != "token":
             return 401, {}, {"error": {"message": "no token"}}
+        if request.path in self.special:
+            status, body = self.special[request.path]
+            return status, {}, body
         if self.refuse:
             return self.refuse, {}, {"errors": [{"detail": "it is refused"}]}
         if request.path == "/v1/certificates":
@@ -437,6 +442,20 @@ class Authority(fixtures.Fixture):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.pair())
         return context
+
+
+class Waiting(fixtures.Fixture):
+    """Another clock and another pause for every wait."""
+
+    def __init__(self, clock: Any, sleep: Any) -> None:
+        super().__init__()
+        self.replacements = (clock, sleep)
+
+    def _setUp(self) -> None:  # noqa: N802 (the name that fixtures call)
+        defaults = wait.until.__defaults__
+        assert defaults is not None
+        self.addCleanup(setattr, wait.until, "__defaults__", defaults)
+        wait.until.__defaults__ = (*defaults[:-2], *self.replacements)
 
 
 class NodeTest(base.BaseTestCase):

@@ -153,14 +153,8 @@ class MainTest(fakes.NodeTest):
     def test_certificate_refused(self):
         """A certificate that is refused is the reason, with Magnum's words."""
         self.useFixture(fakes.Engine(self.paths.docker_socket))
-        original = self.cloud.answer
-
-        def answer(request):
-            if "certificates" in request.path:
-                return 403, {}, {"errors": [{"detail": "not your cluster"}]}
-            return original(request)
-
-        self.cloud.answer = answer
+        refusal = {"errors": [{"detail": "not your cluster"}]}
+        self.cloud.special["/v1/certificates"] = (403, refusal)
         self.assertEqual(1, self._main("run"))
         reason = self.cloud.signals[0]["reason"]
         self.assertIn("m0: certificate: ", reason)

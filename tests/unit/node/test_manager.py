@@ -5,7 +5,7 @@ import time
 
 import fixtures
 
-from magnum_swarm_mode.node import certificates, docker, manager, wait
+from magnum_swarm_mode.node import certificates, docker, manager
 from magnum_swarm_mode.node.errors import NodeError, Temporary
 from tests.unit.node import fakes
 
@@ -26,10 +26,7 @@ class FormationTest(fakes.NodeTest):
         self.now = 1000.0
         self.formation = self._formation(0)
         # Waiting inside of one step passes no time in tests.
-        defaults = (*wait.until.__defaults__[:-2], lambda: self.now, self._sleep)  # type: ignore[index]
-        self.useFixture(
-            fixtures.MonkeyPatch("magnum_swarm_mode.node.wait.until.__defaults__", defaults)
-        )
+        self.useFixture(fakes.Waiting(lambda: self.now, self._sleep))
 
     def _sleep(self, seconds):
         self.now += seconds

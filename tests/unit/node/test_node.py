@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import pathlib
+import time
 
-import fixtures
 from oslotest import base
 
 from magnum_swarm_mode.node import node as node_module
-from magnum_swarm_mode.node import wait
 from magnum_swarm_mode.node.errors import NodeError, Temporary
 from tests.unit.node import fakes
 
@@ -166,11 +165,8 @@ class SignalTest(fakes.NodeTest):
     def test_heat_not_well(self):
         """A Heat that is not well is tried again."""
         self.cloud.failures = 2
-        pauses = []
-        defaults = (*wait.until.__defaults__[:-1], pauses.append)
-        self.useFixture(
-            fixtures.MonkeyPatch("magnum_swarm_mode.node.wait.until.__defaults__", defaults)
-        )
+        pauses: list[float] = []
+        self.useFixture(fakes.Waiting(time.monotonic, pauses.append))
         self.node.signal("SUCCESS", "good")
         self.assertEqual(2, len(pauses))
         self.assertEqual(1, len(self.cloud.signals))

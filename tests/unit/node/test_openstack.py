@@ -47,15 +47,7 @@ class OpenStackTest(base.BaseTestCase):
 
     def test_answer_without_certificate(self):
         """An answer that lacks what was asked for is an error."""
-        self.cloud.answers = {}
-        self.cloud.ca = None
-        original = self.cloud.answer
-
-        def answer(request):
-            status, headers, body = original(request)
-            return status, headers, {} if "certificates" in request.path else body
-
-        self.cloud.answer = answer
+        self.cloud.special["/v1/certificates"] = (201, {})
         error = self.assertRaises(NodeError, openstack.sign, self.config, "CSR")
         self.assertEqual("Magnum's answer holds no pem", str(error))
 

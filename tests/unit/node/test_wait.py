@@ -28,7 +28,7 @@ class UntilTest(base.BaseTestCase):
     def test_temporary_is_tried_again(self):
         """A temporary state is waited for and told to whoever listens."""
         answers = iter([Temporary("one"), Temporary("two"), None])
-        said = []
+        said: list[str] = []
 
         def probe():
             answer = next(answers)
