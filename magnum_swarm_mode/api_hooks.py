@@ -25,7 +25,16 @@ from oslo_log import log as logging
 from stevedore import named
 from webob import exc
 
-from magnum_swarm_mode import address_pools, admission, certificate_guard, exceptions, networks
+from magnum_swarm_mode import (
+    address_pools,
+    admission,
+    certificate_guard,
+    cloud,
+    exceptions,
+    labels,
+    networks,
+    stack_parameters,
+)
 from magnum_swarm_mode.conf import CONF
 
 LOG = logging.getLogger(__name__)
@@ -99,6 +108,12 @@ def enforce_network_driver_types(original: Callable[..., Any], cluster_template:
         admission.check_driver(cluster_template.coe, getattr(cluster_template, "driver", None))
     if cluster_template.coe != admission.COE:
         return
+    with answering():
+        # Before Magnum asks for a volume that would suit a storage driver which is not offered.
+        admission.check_fields(
+            admission.CLUSTER_TEMPLATE_FIELDS,
+            {"docker_storage_driver": cluster_template.docker_storage_driver},
+        )
     # Magnum would take the alphabetically first driver, whatever it offers.
     cluster_template.driver = admission.ENTRY_POINT
     # Magnum looks for a flavor named None when managers have none of their own.
@@ -148,21 +163,21 @@ def validate_os_resources(
             image_id,
             cluster_template.get("cluster_distro"),
         )
-        if cluster is not None:
+        if cluster is not None and values is not None:
             _check_networks(context, admission.effective(cluster_template, cluster), values)
 
 
 def _decide(
     context: Any, cluster_template: Mapping[str, Any], cluster: Mapping[str, Any] | None
-) -> Any:
-    cloud = admission.Cloud(CONF.swarm_mode.tenant_networks_reachable, CONF.swarm_mode)
+) -> labels.Labels | None:
+    settings = admission.Cloud(CONF.swarm_mode.tenant_networks_reachable, CONF.swarm_mode)
     if cluster is None:
-        admission.check_cluster_template(cluster_template, cloud)
+        admission.check_cluster_template(cluster_template, settings)
         return None
     if means := admission.check_credential(context.auth_token_info):
         _check_delegation(context, means)
     admission.check_given(admission.CLUSTER_FIELDS, _given_fields())
-    return admission.check_cluster(cluster_template, cluster, cloud)
+    return admission.check_cluster(cluster_template, cluster, settings)
 
 
 # Seconds that Keystone's answer may take.
@@ -211,19 +226,29 @@ def _property(image: Any, name: str) -> Any:
     return value
 
 
-def _check_networks(context: Any, wanted: Mapping[str, Any], values: Any) -> None:
-    """Refuse a network that nodes cannot be put on, and an address pool that would hide it."""
+def _check_networks(context: Any, wanted: Mapping[str, Any], values: labels.Labels) -> None:
+    """Refuse a network that nodes cannot be put on, and an address pool that would hide one.
+
+    The conductor decides by the same facts; here they are looked at before there is a cluster.
+
+    :raises Refused: naming the field or label.
+    :raises Unavailable: when Neutron or Keystone does not answer.
+    """
+    session = cloud.user_session(context)
     fixed = networks.resolve(
-        clients.OpenStackClients(context).keystone().session,
-        CONF.neutron_client.region_name,
-        CONF.neutron_client.endpoint_type,
+        session,
+        cloud.region_name(),
+        cloud.interface(),
         wanted.get("fixed_network"),
         wanted.get("fixed_subnet"),
     )
-    taken = list(address_pools.DOCKER_BRIDGES)
-    if fixed is not None:
-        taken.append(fixed.cidr)
-    taken.extend(filter(None, str(wanted.get("dns_nameserver") or "").split(",")))
+    endpoints = cloud.node_endpoints(session)
+    taken = [
+        fixed.cidr if fixed else stack_parameters.MADE_SUBNET_CIDR,
+        *str(wanted.get("dns_nameserver") or "").replace(",", " ").split(),
+        *cloud.addresses_of((endpoints.auth_url, endpoints.magnum_url)),
+        *address_pools.DOCKER_BRIDGES,
+    ]
     if values.swarm_address_pool:
         address_pools.refuse_overlap(values.swarm_address_pool, taken)
     else:

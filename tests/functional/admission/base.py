@@ -121,9 +121,11 @@ class MagnumService(fixtures.Fixture):
     def _write_configuration(self) -> None:
         import magnum
 
-        paste = Path(magnum.__file__).parents[4] / "etc/magnum/api-paste.ini"
-        candidates = [paste, *Path(sys.prefix).glob("**/api-paste.ini")]
-        text = next(p for p in candidates if p.exists() and "magnum" in p.read_text())
+        # Where pip puts a wheel's data files, and where an unpacked wheel has them.
+        candidates = [
+            *Path(magnum.__file__).parents[1].glob("magnum-*.data/data/etc/magnum/api-paste.ini"),
+            Path(sys.prefix, "etc/magnum/api-paste.ini"),
+        ]
         self._config.write_text(
             _MAGNUM_CONF.format(
                 source="config_source = swarm_mode" if self.registered else "",
@@ -131,7 +133,7 @@ class MagnumService(fixtures.Fixture):
                 options=self.options,
                 directory=self.directory,
                 port=self.port,
-                paste=text,
+                paste=candidates[0],
                 auth=_AUTH.format(url=self.cloud.url),
                 extra=self.extra,
             )
@@ -201,7 +203,9 @@ class MagnumService(fixtures.Fixture):
     def environment(self) -> dict[str, str]:
         """The environment of processes that belong to this installation."""
         return os.environ | {
-            "PYTHONPATH": f"{self.site}:{ROOT}",
+            "PYTHONPATH": ":".join(
+                filter(None, (str(self.site), str(ROOT), os.environ.get("PYTHONPATH")))
+            ),
             # stevedore's cache of entry points knows nothing of PYTHONPATH's content.
             "XDG_CACHE_HOME": str(self.directory / "cache"),
             "OS_STDOUT_CAPTURE": "0",

@@ -193,6 +193,11 @@ class FakeCloud(fixtures.Fixture):
             (r"/v3/OS-TRUST/trusts", lambda: {"trusts": []}),
             (r"/v3", lambda: {"version": version(self.url + "/v3/", "v3.14")}),
             (r"/image", lambda: {"versions": [version(self.url + "/image/v2/", "v2.9")]}),
+            # glanceclient, which Magnum used up to 22, asks for it.
+            (
+                r"/image/v2/schemas/image",
+                lambda: {"name": "image", "properties": {}, "additionalProperties": True},
+            ),
             (r"/image/v2/images", lambda: {"images": only(self.images, "name")}),
             (r"/image/v2/images/([^/]+)", lambda ident: one(self.images, ident)),
             (

@@ -63,6 +63,7 @@ class TemplateTest(base.MagnumTestCase):
             ("master_lb_enabled", True),
             ("apiserver_port", 6443),
             ("docker_storage_driver", "btrfs"),
+            ("docker_storage_driver", "devicemapper"),
             ("driver", "k8s_other"),
             ("cluster_distro", "debian"),
             ("http_proxy", "proxy"),

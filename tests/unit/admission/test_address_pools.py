@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 import ipaddress
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oslotest import base
 
 from magnum_swarm_mode import address_pools, exceptions
+from tests.unit.admission.properties import PROPERTY
 
 NETWORKS = st.builds(
     lambda address, prefix: str(ipaddress.IPv4Network((address, prefix), strict=False)),
@@ -42,7 +43,7 @@ class ChooseTest(base.BaseTestCase):
         self.assertIn("swarm_address_pool", refusal.user_message)
         self.assertIn("[swarm_mode] address_pools", refusal.operator_message)
 
-    @settings(deadline=None)
+    @PROPERTY
     @given(st.lists(NETWORKS), st.lists(NETWORKS))
     def test_choice_is_free_and_first(self, pools, taken):
         """The choice overlaps nothing, and every pool before it does."""

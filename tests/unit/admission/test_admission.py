@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from magnum.api.controllers.v1 import cluster, cluster_template, nodegroup
 from magnum.common import exception
 from oslotest import base
 
 from magnum_swarm_mode import admission, exceptions
+from tests.unit.admission.properties import PROPERTY
 
 TEMPLATE = {
     "name": "template",
@@ -155,7 +156,7 @@ class TemplateTest(base.BaseTestCase):
             ),
         )
 
-    @settings(deadline=None)
+    @PROPERTY
     @given(
         st.sampled_from(sorted(admission.CLUSTER_TEMPLATE_FIELDS)),
         st.one_of(st.text(), st.integers(), st.booleans(), st.none()),
@@ -243,7 +244,7 @@ class ClusterTest(base.BaseTestCase):
             self.assertIn(name, str(refusal))
         admission.check_given(admission.CLUSTER_FIELDS, set(CLUSTER))
 
-    @settings(deadline=None)
+    @PROPERTY
     @given(st.integers(-(2**31), 2**31))
     def test_manager_counts(self, count):
         """Exactly the positive odd numbers of managers are accepted."""

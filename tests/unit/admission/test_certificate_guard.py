@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oslotest import base
 
 from magnum_swarm_mode import certificate_guard
+from tests.unit.admission.properties import PROPERTY
 
 OWN = "0b4c5d2e-8d5c-4f43-9a3e-7a5b6c7d8e9f"
 OTHER = "0b4c5d2e-8d5c-4f43-9a3e-7a5b6c7d8e90"
@@ -99,7 +100,7 @@ class GuardTest(base.BaseTestCase):
         for name in ("", "x", OWN + "x", OWN + "\n", OWN.upper(), f"x-{OWN}"):
             self.assertIsNotNone(self.refusal(call(), f"magnum-swarm-mode-node-{name}"), name)
 
-    @settings(deadline=None)
+    @PROPERTY
     @given(
         st.sampled_from(["GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "get"]),
         st.one_of(

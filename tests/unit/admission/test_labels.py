@@ -2,16 +2,14 @@
 import dataclasses
 import ipaddress
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oslo_config import cfg
 from oslo_config import fixture as config_fixture
 from oslotest import base
 
 from magnum_swarm_mode import conf, exceptions, labels
-
-# What makes the shared two-core machines of a test run slow says nothing of the code.
-PROPERTY = settings(deadline=None, max_examples=100)
+from tests.unit.admission.properties import PROPERTY
 
 NAMES = st.sampled_from(list(labels.DECLARATIONS))
 ANYTHING = st.one_of(st.text(), st.integers(), st.booleans(), st.floats())
