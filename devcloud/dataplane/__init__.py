@@ -26,6 +26,9 @@ module                    duty                                                  
 ``cinder``                Cinder volume driver                                        cinder
 ========================  ==========================================================  ===========
 
+A machine is no security boundary against the host: its root could leave it. It is one against
+other machines on the network, as filters and addresses are enforced outside of it.
+
 Everything runs as root. What is only standard library runs under the system's bare Python, so
 that ``down`` works without the virtual environment.
 """

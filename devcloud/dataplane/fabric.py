@@ -57,7 +57,7 @@ def up(host_address: str = settings.HOST_ADDRESS, prefix_length: int = 24) -> No
     commands.run("ip", "-n", NAMESPACE, "link", "set", HOST_PORT, "master", bridge, "up")
     commands.run("ip", "address", "replace", f"{host_address}/{prefix_length}", "dev", HOST_LINK)
     commands.run("ip", "link", "set", HOST_LINK, "up")
-    if filter_rules.TABLE not in in_namespace("nft", "list", "tables"):
+    if not has_filter():
         apply_filter(filter_rules.compile_filter(filter_rules.Filter()))
 
 
@@ -86,6 +86,11 @@ def apply_filter(text: str) -> None:
     :raises commands.CommandError: nft refused the text; the old filter is still in force.
     """
     in_namespace("nft", "-f", "-", standard_input=text)
+
+
+def has_filter() -> bool:
+    """Tell whether a filter is in force, be it the one that lets nothing through."""
+    return f"inet {filter_rules.TABLE}" in in_namespace("nft", "list", "tables")
 
 
 def namespace_exists(name: str) -> bool:

@@ -8,6 +8,7 @@ started at any time. Each line on standard output is a change.
 Run as ``python -m devcloud.dataplane.network_daemon`` with an administrator's ``OS_*`` variables.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -112,6 +113,13 @@ class DataPlane:
         self._filter_text = ""
         self._routers: dict[str, network_model.Router] = {}
         self._bridges: set[str] = set()
+        self._trusted = False  # whether routers and bridges are taken to be as we left them
+
+    def distrust(self) -> None:
+        """Look at the namespaces themselves next time: somebody may have changed them."""
+        self._trusted = False
+        if not fabric.has_filter():
+            self._filter_text = ""
 
     def would_lose(self, wanted: network_model.Network) -> bool:
         """Tell whether something is to go that exists; at the first look, perhaps all."""
@@ -131,11 +139,12 @@ class DataPlane:
         self._apply_filter(wanted)
         failure: commands.CommandError | None = None
         for router in wanted.routers:
-            if self._routers.get(router.id) == router:
+            known = self._routers.get(router.id) == router
+            if known and self._trusted:
                 continue
             try:
-                router_namespaces.apply(router, log)
-                router_namespaces.apply_nat(router)
+                if router_namespaces.apply(router, log) or not known:
+                    router_namespaces.apply_nat(router)
             except commands.CommandError as error:
                 failure = error
                 continue
@@ -143,6 +152,7 @@ class DataPlane:
         self._remove_strangers(wanted)
         if failure:
             raise failure
+        self._trusted = True
 
     def _apply_filter(self, wanted: network_model.Network) -> None:
         new = filter_rules.Filter(wanted.ports, wanted.rules, wanted.bridges)
@@ -170,7 +180,7 @@ class DataPlane:
             if routers.namespace_name(router_id) in names
         }
         bridges = set(wanted.bridges.values())
-        if bridges == self._bridges:
+        if bridges == self._bridges and self._trusted:
             return
         for link in fabric.links():
             if link.startswith(settings.NETWORK_BRIDGE_PREFIX) and link not in bridges:
@@ -226,17 +236,22 @@ def listen() -> socket.socket:
     return receiver
 
 
-def wait(receiver: socket.socket, seconds: float) -> None:
-    """Wait for a wake-up, and for the burst that it belongs to; at most ``seconds``."""
+def wait(receiver: socket.socket, seconds: float) -> bool:
+    """Wait for a wake-up, and for the burst that it belongs to; tell whether there was one.
+
+    :param seconds: how long at most.
+    """
     receiver.settimeout(seconds)
     try:
         receiver.recv(64)
-        time.sleep(SETTLE_SECONDS)
-        receiver.setblocking(False)
+    except TimeoutError:
+        return False
+    time.sleep(SETTLE_SECONDS)
+    receiver.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
         while True:
             receiver.recv(64)
-    except (TimeoutError, BlockingIOError):
-        return
+    return True
 
 
 def main() -> int:
@@ -264,7 +279,8 @@ def main() -> int:
             if str(error) != last_error:
                 log(f"error, trying again: {error}")
             last_error, pause = str(error), RETRY_SECONDS
-        wait(receiver, pause)
+        if not wait(receiver, pause):
+            data_plane.distrust()
 
 
 if __name__ == "__main__":

@@ -206,7 +206,8 @@ def _router(
         addresses = tuple(
             f"{fixed['ip_address']}/{subnets[fixed['subnet_id']]['cidr'].split('/')[1]}"
             for fixed in port["fixed_ips"]
-            if fixed["subnet_id"] in subnets
+            # Routers are IPv4 only, as nothing outside the host could answer anything else.
+            if fixed["subnet_id"] in subnets and ":" not in fixed["ip_address"]
         )
         made.append(
             RouterPort(

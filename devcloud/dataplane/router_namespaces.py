@@ -49,13 +49,15 @@ def observe(namespace: str) -> Observed:
     return Observed(devices, routes)
 
 
-def apply(router: Router, log: Log) -> None:
+def apply(router: Router, log: Log) -> bool:
     """Bring one router's namespace to what Neutron wants; do nothing where it is so already.
 
+    :return: whether the namespace is a new one, which has no address translation yet.
     :raises commands.CommandError: the kernel refused a step; a later call goes on from there.
     """
     namespace = routers.namespace_name(router.id)
-    if not fabric.namespace_exists(namespace):
+    made = not fabric.namespace_exists(namespace)
+    if made:
         fabric.remove_namespace(namespace)
         _make(namespace)
         log(f"router {router.id}: namespace {namespace} made")
@@ -75,6 +77,7 @@ def apply(router: Router, log: Log) -> None:
         log(f"router {router.id}: {', '.join(changes)}")
     if plan.new_addresses:
         _forget_neighbours(plan.new_addresses)
+    return made
 
 
 def apply_nat(router: Router) -> None:
