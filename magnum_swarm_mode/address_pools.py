@@ -50,21 +50,38 @@ def refuse_overlap(pool: str, taken_networks: Iterable[str]) -> None:
         )
 
 
-def choose_address_pool(pools: Sequence[str], taken_networks: Iterable[str]) -> str:
+def choose_address_pool(
+    pools: Sequence[str], taken_networks: Iterable[str], mask: int | None = None
+) -> str:
     """Return the first of ``pools`` that overlaps none of ``taken_networks``.
 
     :param pools: CIDRs in order of preference (``[swarm_mode] address_pools``).
     :param taken_networks: CIDRs or single addresses that the nodes must be able to reach.
-    :raises Refused: when none is free.
+    :param mask: prefix length, in bits, of the networks that are cut from the pool; pools that
+        cannot hold several of them are passed over. None passes over none.
+    :raises Refused: when none is left.
     """
     taken = list(taken_networks)
-    for pool in pools:
+    large_enough = [pool for pool in pools if mask is None or holds_several(pool, mask)]
+    for pool in large_enough:
         if not overlapping(pool, taken):
             return pool
+    if not large_enough:
+        raise exceptions.Refused(
+            "No address pool that the operator configured for overlay networks holds several "
+            f"networks of /{mask} (label swarm_address_pool_mask); choose a larger mask, or set "
+            "the label swarm_address_pool to a larger range.",
+            f"[swarm_mode] address_pools ({', '.join(pools)}) are all too small for /{mask}.",
+        )
     raise exceptions.Refused(
         "Every address pool that the operator configured for overlay networks overlaps a network "
         f"that the nodes need ({', '.join(taken)}); set the label swarm_address_pool to a free "
         "IPv4 range.",
-        f"None of [swarm_mode] address_pools ({', '.join(pools)}) is free of {', '.join(taken)}; "
-        "add a range.",
+        f"None of [swarm_mode] address_pools ({', '.join(large_enough)}) is free of "
+        f"{', '.join(taken)}; add a range.",
     )
+
+
+def holds_several(pool: str, mask: int) -> bool:
+    """Tell whether a pool holds more than one network of a prefix length (in bits)."""
+    return _network(pool).prefixlen < mask

@@ -252,7 +252,9 @@ def _check_networks(context: Any, wanted: Mapping[str, Any], values: labels.Labe
     if values.swarm_address_pool:
         address_pools.refuse_overlap(values.swarm_address_pool, taken)
     else:
-        address_pools.choose_address_pool(CONF.swarm_mode.address_pools, taken)
+        address_pools.choose_address_pool(
+            CONF.swarm_mode.address_pools, taken, values.swarm_address_pool_mask
+        )
 
 
 def validate_master_count(

@@ -93,4 +93,15 @@ def list_opts() -> list[tuple[cfg.OptGroup, list[cfg.Opt]]]:
     return [(GROUP, [_SOURCE_OPTION, *_OPTIONS, *_LABEL_OPTIONS])]
 
 
+def check(conf: cfg.ConfigOpts) -> None:
+    """Read all options, as labels and address pools are read when a cluster is created.
+
+    :raises ValueError: naming the option whose value is not valid.
+    :raises Refused: when values of several options do not go together.
+    """
+    for option in _OPTIONS + _LABEL_OPTIONS:
+        getattr(conf.swarm_mode, option.dest)
+    labels.parse({}, conf.swarm_mode)
+
+
 register_opts(CONF)

@@ -17,7 +17,7 @@ from typing import Any
 
 from oslo_config import types
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import address_pools, exceptions
 
 # Bounds that the engine itself checks: libnetwork refuses a data path port outside this range, and
 # swarmkit a subnet smaller than /29 (docs.docker.com, "docker swarm init").
@@ -269,11 +269,9 @@ def _check_together(labels: Labels) -> None:
             f"Label data_path_port={_GOSSIP_PORT} is not valid: the nodes' gossip uses that UDP "
             "port; choose another, 4789 is the usual one."
         )
-    if labels.swarm_address_pool:
-        prefix = ipaddress.IPv4Network(labels.swarm_address_pool).prefixlen
-        if prefix >= labels.swarm_address_pool_mask:
-            raise exceptions.Refused(
-                f"Label swarm_address_pool={labels.swarm_address_pool} is too small: it must hold "
-                f"several networks of /{labels.swarm_address_pool_mask} (label "
-                "swarm_address_pool_mask); choose a larger pool or a larger mask."
-            )
+    pool, mask = labels.swarm_address_pool, labels.swarm_address_pool_mask
+    if pool and not address_pools.holds_several(pool, mask):
+        raise exceptions.Refused(
+            f"Label swarm_address_pool={pool} is too small: it must hold several networks of "
+            f"/{mask} (label swarm_address_pool_mask); choose a larger pool or a larger mask."
+        )

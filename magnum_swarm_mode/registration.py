@@ -259,6 +259,19 @@ def register(api: bool | None = None) -> None:
             ) from error
 
 
+def _check_options(parsed: Any) -> None:
+    """End the service when an option has a value that no cluster could be created with.
+
+    oslo.config checks values when they are read, which would be at the first request.
+    """
+    try:
+        conf.register_opts(parsed)
+        conf.check(parsed)
+    except (cfg.Error, ValueError, exceptions.Refused) as error:
+        reason = getattr(error, "operator_message", str(error))
+        raise SystemExit(f"[swarm_mode] in magnum.conf is not valid: {reason}") from error
+
+
 class _NoValues(sources.ConfigurationSource):
     """A configuration source that knows no option."""
 
@@ -277,13 +290,14 @@ class ConfigurationSourceDriver(sources.ConfigurationSourceDriver):
 
     def open_source_from_opt_group(
         self,
-        conf: Any,  # noqa: ARG002 (oslo.config's signature)
-        group_name: str,  # noqa: ARG002
+        conf: Any,
+        group_name: str,  # noqa: ARG002 (oslo.config's signature)
     ) -> _NoValues:
         """Register swarm-mode and return a source without values.
 
         oslo.config swallows exceptions raised here; SystemExit ends the service.
         """
+        _check_options(conf)
         register()
         return _NoValues()
 

@@ -43,6 +43,26 @@ class ConductorTest(test_base.BaseTestCase):
                 self.assertEqual('["swarm-mode"]\n', service.journal.read_text())
 
 
+class BadOptionsTest(test_base.BaseTestCase):
+    def test_stopped(self):
+        """An option that no cluster could be created with stops the service, and is named."""
+        for options, words in (
+            ("join_timeout = 5", ["join_timeout", "5"]),
+            ("address_pools = 10.0.0.1/8", ["address_pools"]),
+            ("swarm_address_pool = 10.9.0.0/24", ["swarm_address_pool=10.9.0.0/24"]),
+            ("docker_api_timeout = soon", ["docker_api_timeout"]),
+        ):
+            with (
+                self.subTest(options=options),
+                base.MagnumService(None, options=options) as service,
+            ):
+                result = service.run_magnum("api", check=False)
+                self.assertEqual(1, result.returncode)
+                last = result.stderr.strip().splitlines()[-1]
+                for word in ["[swarm_mode] in magnum.conf is not valid", *words]:
+                    self.assertIn(word, last)
+
+
 class CommandsTest(test_base.BaseTestCase):
     def setUp(self):
         super().setUp()

@@ -43,6 +43,15 @@ class ChooseTest(base.BaseTestCase):
         self.assertIn("swarm_address_pool", refusal.user_message)
         self.assertIn("[swarm_mode] address_pools", refusal.operator_message)
 
+    def test_too_small(self):
+        """A pool that could not hold several overlay networks is passed over."""
+        pools = ["10.1.0.0/24", "10.2.0.0/16"]
+        self.assertEqual("10.2.0.0/16", address_pools.choose_address_pool(pools, [], 24))
+        refusal = self.assertRaises(
+            exceptions.Refused, address_pools.choose_address_pool, pools, [], 16
+        )
+        self.assertIn("swarm_address_pool_mask", str(refusal))
+
     @PROPERTY
     @given(st.lists(NETWORKS), st.lists(NETWORKS))
     def test_choice_is_free_and_first(self, pools, taken):
