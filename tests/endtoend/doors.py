@@ -11,7 +11,13 @@ from devcloud.demo import rest
 from tests.endtoend.loot import Loot
 
 WIDTH = 6  # attempts at once
-USERS = ("admin", "demo", "magnum", "heat", "nova", "heat_domain_admin", "magnum_domain_admin")
+USERS = {  # name: domain
+    "admin": "Default",
+    "demo": "Default",
+    "magnum": "Default",
+    "heat_domain_admin": "heat",
+    "magnum_domain_admin": "magnum",
+}
 TOKENS = f"{settings.AUTH_URL}/auth/tokens"
 
 
@@ -63,10 +69,9 @@ def _attempts(loot: Loot) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
                 yield "password", ident, secret, password({"id": ident}, secret)
                 identity = application_credential(ident, secret)
                 yield "application credential", ident, secret, identity
-        for name in USERS:
-            for domain in ("Default", "heat", "magnum"):
-                user = {"name": name, "domain": {"name": domain}}
-                yield "password", name, secret, password(user, secret)
+        for name, domain in USERS.items():
+            user = {"name": name, "domain": {"name": domain}}
+            yield "password", name, secret, password(user, secret)
 
 
 def try_keystone(loot: Loot) -> list[Opened]:

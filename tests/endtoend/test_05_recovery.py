@@ -48,9 +48,7 @@ class TestManagerReplaced(RecoveryTestCase):
 
         self.demo.run("openstack", "server", "delete", "--wait", manager.ident)
         resource = next(
-            one
-            for one in swarm.cluster.resources()
-            if one["physical_resource_id"] == manager.ident
+            one for one in swarm.cluster.resources() if one["physical_resource_id"] == manager.ident
         )
         links = {one["rel"]: one["href"] for one in resource["links"]}
         nested = links["stack"].rpartition("/")[2]
