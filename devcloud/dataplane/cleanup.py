@@ -159,7 +159,7 @@ def remove_loop_devices(log: Log) -> list[str]:
 
 def remove_stale_files(log: Log) -> list[str]:
     """Remove sockets of the daemon and directories that systemd-nspawn left in /run."""
-    for path in (fabric.CHANGED_SOCKET, fabric.STATUS_SOCKET):
+    for path in (fabric.CHANGES, fabric.STATUS_SOCKET):
         if path.exists():
             path.unlink()
             log(f"removed {path}")

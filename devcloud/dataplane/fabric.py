@@ -23,7 +23,7 @@ NAMESPACE = "dc-net"
 HOST_LINK = settings.EXTERNAL_BRIDGE  # the host's end, which carries the host's address
 HOST_PORT = "dc-host"  # the other end, a port of the external bridge
 NETNS_DIRECTORY = Path("/run/netns")
-CHANGED_SOCKET = settings.RUN / "dataplane.sock"  # a datagram to it: Neutron changed something
+CHANGES = settings.RUN / "dataplane-changes"  # a FIFO: what Neutron changed, one kind per line
 STATUS_SOCKET = settings.RUN / "neutron-status.sock"  # the daemon's reports to Neutron
 
 

@@ -2,10 +2,10 @@
 """ML2 mechanism driver: binds every port to this host and tells the daemon that something changed.
 
 No agent reports to this Neutron; :mod:`.network_daemon` reads what is wanted from the API. So that
-it need not ask all the time, it is woken by a datagram after each change.
+it need not ask all the time, it is woken by a line in a FIFO after each change.
 """
 
-import socket
+import os
 from typing import Any
 
 from neutron_lib import constants
@@ -31,14 +31,22 @@ WATCHED = (
 WAKING_EVENTS = (events.AFTER_CREATE, events.AFTER_UPDATE, events.AFTER_DELETE)
 
 
-def wake(*_event: object, **_arguments: object) -> None:
-    """Wake the daemon; without one there is nobody to tell, and it reads all when it starts."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        sender.setblocking(False)
-        try:
-            sender.sendto(b"changed", str(fabric.CHANGED_SOCKET))
-        except OSError:
-            return
+def wake(resource: str, *_event: object, **_arguments: object) -> None:
+    """Tell the daemon which kind of resource changed.
+
+    A FIFO holds thousands of lines without waiting. Without a daemon there is nobody to tell, and
+    it reads everything when it starts.
+    """
+    try:
+        changes = os.open(fabric.CHANGES, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return
+    try:
+        os.write(changes, f"{resource}\n".encode())
+    except BlockingIOError:
+        return  # it is full: the daemon has enough to do, and reads everything now and then
+    finally:
+        os.close(changes)
 
 
 class NspawnMechanismDriver(api.MechanismDriver):

@@ -8,9 +8,9 @@ started at any time. Each line on standard output is a change.
 Run as ``python -m devcloud.dataplane.network_daemon`` with an administrator's ``OS_*`` variables.
 """
 
-import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -67,40 +67,41 @@ class Neutron:
             region_name=environment.get("OS_REGION_NAME"),
             interface="public",
         )
+        self._lists: dict[str, list[dict[str, Any]]] = {}
 
     def read_twice(self) -> network_model.Network:
-        """Read until two answers say the same.
+        """Read everything until two answers say the same.
 
         Machines lose their network by what this says, so one answer that lacks something (of a
         Neutron that has just started, or between two changes) must not be enough.
 
         :raises keystoneauth1.exceptions.ClientException: Neutron or Keystone did not answer.
         """
-        last = self.read()
+        last = self.read(network_model.LISTS)
         while True:
             time.sleep(CONFIRM_SECONDS)
-            again = self.read()
+            again = self.read(network_model.LISTS)
             if again == last:
                 return again
             last = again
 
-    def read(self) -> network_model.Network:
+    def read(self, lists: Iterable[str]) -> network_model.Network:
         """Read what is wanted now.
 
+        :param lists: those to read anew, see :data:`.network_model.LISTS`; the others are taken
+            as they were, unless what is new speaks of things that they do not have.
         :raises keystoneauth1.exceptions.ClientException: Neutron or Keystone did not answer.
         """
-        # Ports first: a router read later than its ports is complete, not the other way round.
-        return network_model.read(
-            ports=self._list("ports"),
-            networks=self._list("networks"),
-            subnets=self._list("subnets"),
-            groups=self._list("security-groups", "security_groups"),
-            routers=self._list("routers"),
-            floating_ips=self._list("floatingips"),
-        )
+        for path in network_model.LISTS:  # ports first: a router that is read later has them all
+            if path in lists or path not in self._lists:
+                self._lists[path] = self._list(path)
+        if network_model.incomplete(self._lists):
+            for path in ("networks", "subnets"):
+                self._lists[path] = self._list(path)
+        return network_model.read(self._lists)
 
-    def _list(self, path: str, key: str | None = None) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = self._api.get(f"/v2.0/{path}").json()[key or path]
+    def _list(self, path: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = self._api.get(f"/v2.0/{path}").json()[path.replace("-", "_")]
         return items
 
 
@@ -209,49 +210,46 @@ def _describe(old: filter_rules.Filter, new: filter_rules.Filter) -> str:
     )
 
 
-def report(wanted: network_model.Network) -> None:
-    """Tell Neutron the status of what it does not know to be so."""
+def report(wanted: network_model.Network) -> frozenset[str]:
+    """Tell Neutron the status of what it does not know to be so.
+
+    :return: the lists that show another status from now on.
+    """
     changes: dict[str, dict[str, str]] = {}
     for (kind, item), status in wanted.wanted_statuses.items():
         if wanted.statuses.get((kind, item)) != status:
             changes.setdefault(kind, {})[item] = status
     if not changes:
-        return
+        return frozenset()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         try:
             sender.sendto(json.dumps(changes).encode(), str(fabric.STATUS_SOCKET))
         except OSError as error:
             log(f"Neutron takes no report: {error}")
-            return
+            return frozenset()
     for kind, items in changes.items():
         log(f"{kind}: " + ", ".join(f"{item} {status}" for item, status in items.items()))
+    return network_model.lists_of(changes)
 
 
-def listen() -> socket.socket:
-    """Open the socket that wake-ups arrive on."""
-    fabric.CHANGED_SOCKET.parent.mkdir(parents=True, exist_ok=True)
-    fabric.CHANGED_SOCKET.unlink(missing_ok=True)
-    receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    receiver.bind(str(fabric.CHANGED_SOCKET))
-    return receiver
+def listen() -> int:
+    """Open the FIFO that changes are told through, and return its file descriptor."""
+    fabric.CHANGES.parent.mkdir(parents=True, exist_ok=True)
+    fabric.CHANGES.unlink(missing_ok=True)
+    os.mkfifo(fabric.CHANGES, 0o600)
+    # For writing as well: otherwise it is at its end whenever no writer has it open.
+    return os.open(fabric.CHANGES, os.O_RDWR | os.O_NONBLOCK)
 
 
-def wait(receiver: socket.socket, seconds: float) -> bool:
-    """Wait for a wake-up, and for the burst that it belongs to; tell whether there was one.
+def wait(changes: int, seconds: float) -> set[str]:
+    """Wait for changes, and for the burst that they belong to; return their kinds.
 
-    :param seconds: how long at most.
+    :param seconds: how long at most; nothing is returned when nothing changed.
     """
-    receiver.settimeout(seconds)
-    try:
-        receiver.recv(64)
-    except TimeoutError:
-        return False
+    if not select.select([changes], [], [], seconds)[0]:
+        return set()
     time.sleep(SETTLE_SECONDS)
-    receiver.setblocking(False)
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            receiver.recv(64)
-    return True
+    return set(os.read(changes, 65536).decode().split())
 
 
 def main() -> int:
@@ -261,25 +259,30 @@ def main() -> int:
         sys.exit(0)
 
     signal.signal(signal.SIGTERM, leave)
-    receiver = listen()
+    changes = listen()
     fabric.up()
     neutron = Neutron(dict(os.environ))
     data_plane = DataPlane()
     last_error = ""
+    lists: Iterable[str] = network_model.LISTS
+    reported: frozenset[str] = frozenset()
     while True:
         pause = REREAD_SECONDS
         try:
-            wanted = neutron.read()
+            wanted = neutron.read(lists)
             if data_plane.would_lose(wanted):
                 wanted = neutron.read_twice()
             data_plane.apply(wanted)
-            report(wanted)
+            reported = report(wanted)
             last_error = ""
         except (exceptions.ClientException, commands.CommandError, OSError) as error:
             if str(error) != last_error:
                 log(f"error, trying again: {error}")
             last_error, pause = str(error), RETRY_SECONDS
-        if not wait(receiver, pause):
+        kinds = wait(changes, pause)
+        lists = network_model.lists_of(kinds) | reported
+        if last_error or not kinds:
+            lists = network_model.LISTS
             data_plane.distrust()
 
 

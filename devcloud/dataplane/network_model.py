@@ -4,7 +4,7 @@
 The field names of the answers are those of the Networking API v2.0 reference.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,19 +94,47 @@ class Network:
     """(kind, id) -> what is true once all of this is applied."""
 
 
-def read(
-    networks: Iterable[Answer],
-    subnets: Iterable[Answer],
-    ports: Iterable[Answer],
-    groups: Iterable[Answer],
-    routers: Iterable[Answer],
-    floating_ips: Iterable[Answer],
-) -> Network:
-    """Make the model of the lists that the Networking API answers an administrator with."""
-    network_of = {item["id"]: item for item in networks}
-    subnet_of = {item["id"]: item for item in subnets}
-    all_ports = list(ports)
-    floating = list(floating_ips)
+# The lists that the model is made of, in the order in which they are read.
+LISTS = ("ports", "networks", "subnets", "security-groups", "routers", "floatingips")
+# Which of them tell about a change, by the kind of resource that Neutron names.
+_LISTS_OF_KIND = {
+    "floatingip": ("floatingips",),
+    "network": ("networks",),
+    "port": ("ports",),
+    "router": ("ports", "routers"),
+    "router_gateway": ("ports", "routers"),
+    "router_interface": ("ports", "routers"),
+    "security_group": ("security-groups",),
+    "security_group_rule": ("security-groups",),
+    "subnet": ("subnets",),
+}
+
+
+def lists_of(kinds: Iterable[str]) -> frozenset[str]:
+    """Return the lists that must be read after changes of these kinds; all for an unknown kind."""
+    return frozenset(path for kind in kinds for path in _LISTS_OF_KIND.get(kind, LISTS))
+
+
+def incomplete(lists: Mapping[str, list[dict[str, Any]]]) -> bool:
+    """Tell whether ports are on networks or subnets that the lists do not have."""
+    networks = {item["id"] for item in lists["networks"]}
+    subnets = {item["id"] for item in lists["subnets"]}
+    return any(
+        port["network_id"] not in networks
+        or any(fixed["subnet_id"] not in subnets for fixed in port["fixed_ips"])
+        for port in lists["ports"]
+    )
+
+
+def read(lists: Mapping[str, list[dict[str, Any]]]) -> Network:
+    """Make the model of the lists that the Networking API answers an administrator with.
+
+    :param lists: the answers by name, see :data:`LISTS`.
+    """
+    all_ports, floating = lists["ports"], lists["floatingips"]
+    groups, routers = lists["security-groups"], lists["routers"]
+    network_of = {item["id"]: item for item in lists["networks"]}
+    subnet_of = {item["id"]: item for item in lists["subnets"]}
     bridges = {
         item["id"]: (
             settings.EXTERNAL_BRIDGE
@@ -191,18 +219,19 @@ def _rule(item: Answer) -> Rule:
 
 def _router(
     router: Answer,
-    ports: list[Answer],
+    ports: Sequence[Answer],
     networks: Mapping[str, Answer],
     subnets: Mapping[str, Answer],
     bridges: Mapping[str, str],
-    floating_ips: list[Answer],
+    floating_ips: Sequence[Answer],
 ) -> Router:
     made = []
     for port in ports:
-        if port["device_id"] != router["id"] or not str(port["device_owner"]).startswith(
-            "network:router"
-        ):
+        owner = str(port["device_owner"])
+        if port["device_id"] != router["id"] or not owner.startswith("network:router"):
             continue
+        if port["network_id"] not in networks:
+            continue  # made between two reads; the next one has it
         addresses = tuple(
             f"{fixed['ip_address']}/{subnets[fixed['subnet_id']]['cidr'].split('/')[1]}"
             for fixed in port["fixed_ips"]
@@ -236,7 +265,7 @@ def _router(
 
 
 def _routes(
-    router: Answer, ports: list[Answer], subnets: Mapping[str, Answer]
+    router: Answer, ports: Sequence[Answer], subnets: Mapping[str, Answer]
 ) -> Iterable[tuple[str, str]]:
     """Return the static routes, and the default route that the external subnet gives."""
     for route in router.get("routes") or ():

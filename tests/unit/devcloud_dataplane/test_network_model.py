@@ -42,18 +42,20 @@ MACHINE = port("vm", "compute:nova", "server", "sub-private", "10.0.0.5")
 FLOATING_PORT = port("fip", "network:floatingip", "", "sub-public", "172.24.4.30")
 
 
+def lists(**values: Any) -> dict[str, Any]:
+    return {
+        "networks": [PUBLIC, PRIVATE],
+        "subnets": SUBNETS,
+        "ports": [GATEWAY, INNER, MACHINE, FLOATING_PORT],
+        "security-groups": values.pop("groups", []),
+        "routers": [ROUTER],
+        "floatingips": values.pop("floating_ips", []),
+        **values,
+    }
+
+
 def read(**values: Any) -> network_model.Network:
-    return network_model.read(
-        **{
-            "networks": [PUBLIC, PRIVATE],
-            "subnets": SUBNETS,
-            "ports": [GATEWAY, INNER, MACHINE, FLOATING_PORT],
-            "groups": [],
-            "routers": [ROUTER],
-            "floating_ips": [],
-            **values,
-        }
-    )
+    return network_model.read(lists(**values))
 
 
 class ReadTest(base.BaseTestCase):
@@ -152,6 +154,32 @@ class ReadTest(base.BaseTestCase):
         }
         network = read(groups=[{"id": "g", "security_group_rules": [rule]}])
         self.assertTrue(network.rules["g"][0].remote_unknown)
+
+
+class ListsTest(base.BaseTestCase):
+    """What is read again after a change."""
+
+    def test_a_port_needs_ports_only(self) -> None:
+        """After the commonest change one list is read, not six."""
+        self.assertEqual({"ports"}, network_model.lists_of(["port", "port"]))
+
+    def test_unknown_kind_needs_everything(self) -> None:
+        """What we do not know may have changed anything."""
+        self.assertEqual(set(network_model.LISTS), network_model.lists_of(["port", "trunk"]))
+
+    def test_lists_that_fit_together(self) -> None:
+        """Ports on known networks and subnets are all there is to know."""
+        self.assertFalse(network_model.incomplete(lists()))
+
+    def test_port_of_an_unknown_network_or_subnet(self) -> None:
+        """A port that was read later than its network was made shows it."""
+        self.assertTrue(network_model.incomplete(lists(networks=[PUBLIC])))
+        self.assertTrue(network_model.incomplete(lists(subnets=SUBNETS[:1])))
+
+    def test_router_port_on_an_unknown_network_waits(self) -> None:
+        """A router's port is left out while its network is unknown."""
+        router = read(networks=[PUBLIC], subnets=SUBNETS[:1]).routers[0]
+        self.assertEqual(["gw"], [port.id for port in router.ports])
 
 
 class NamesTest(base.BaseTestCase):
