@@ -100,7 +100,12 @@ def check(conf: cfg.ConfigOpts) -> None:
     :raises Refused: when values of several options do not go together.
     """
     for option in _OPTIONS + _LABEL_OPTIONS:
-        getattr(conf.swarm_mode, option.dest)
+        try:
+            getattr(conf.swarm_mode, option.dest)
+        except cfg.ConfigSourceValueError as error:
+            # oslo.config puts an object that describes the place before the reason.
+            reason = str(error).rpartition("is not valid: ")[2]
+            raise ValueError(f"{option.name}: {reason}") from error
     labels.parse({}, conf.swarm_mode)
 
 

@@ -47,10 +47,10 @@ class BadOptionsTest(test_base.BaseTestCase):
     def test_stopped(self):
         """An option that no cluster could be created with stops the service, and is named."""
         for options, words in (
-            ("join_timeout = 5", ["join_timeout", "5"]),
-            ("address_pools = 10.0.0.1/8", ["address_pools"]),
+            ("join_timeout = 5", ["join_timeout: Should be greater than or equal to 60"]),
+            ("address_pools = 10.0.0.1/8", ["address_pools: '10.0.0.1/8' is not an IPv4"]),
             ("swarm_address_pool = 10.9.0.0/24", ["swarm_address_pool=10.9.0.0/24"]),
-            ("docker_api_timeout = soon", ["docker_api_timeout"]),
+            ("docker_api_timeout = soon", ["docker_api_timeout: "]),
         ):
             with (
                 self.subTest(options=options),
