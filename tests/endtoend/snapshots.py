@@ -70,7 +70,7 @@ QUERIES = {
     "role assignment": "select type, actor_id, target_id, role_id from keystone.assignment",
     "allocation": "select consumer_id, resource_class_id from placement.allocations",
     "stack in Heat's database": "select id, name from heat.stack where deleted_at is null",
-    "certificate or key": "select uuid, name from magnum.x509keypair",
+    "certificate or key": "select uuid from magnum.x509keypair",
 }
 
 
