@@ -13,6 +13,7 @@ from .errors import NodeError, Temporary, redact
 from .paths import Paths
 
 SIGNAL_TIMEOUT = 600  # seconds
+LONGEST_CAUSE = 500  # characters, for Heat
 
 
 def identity(data: Any) -> Dict[str, str]:
@@ -124,9 +125,9 @@ class Node:
         """Say everywhere, Heat included, why this node does not work."""
         self.say(f"FAILED: {cause}")
         if hasattr(self, "config") and self.uuid:
-            where = f"(log on that server: {self.paths.log})"
+            log = f"(log on that server: {self.paths.log})"
             try:
-                self.signal("FAILURE", f"{self.name}: {self._step}: {cause} {where}")
+                self.signal("FAILURE", f"{self.name}: {self._step}: {cause[:LONGEST_CAUSE]} {log}")
             except NodeError as error:
                 self.say(f"Heat was not told: {error}")
 

@@ -27,17 +27,18 @@ def ensure(config: Config) -> str:
     """
     names = missing(config.is_manager)
     if names:
-        env = {
-            "DEBIAN_FRONTEND": "noninteractive",
-            "http_proxy": config.engine_http_proxy,
-            "https_proxy": config.engine_https_proxy,
-        }
-        apt = ("apt-get", "-qy", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3")
+        apt = (
+            "env",
+            "DEBIAN_FRONTEND=noninteractive",
+            f"http_proxy={config.engine_http_proxy}",
+            f"https_proxy={config.engine_https_proxy}",
+            *("apt-get", "-qy", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"),
+        )
         # The engine must not start before its volume is mounted and it is configured.
         guard = system.write(_POLICY, "#!/bin/sh\nexit 101\n", 0o755)
         try:
-            system.run(*apt, "update", timeout=600, env=env)
-            system.run(*apt, "install", *names, timeout=1200, env=env)
+            system.run(*apt, "update", timeout=600)
+            system.run(*apt, "install", *names, timeout=1200)
         finally:
             if guard:
                 _POLICY.unlink()

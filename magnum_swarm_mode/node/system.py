@@ -4,7 +4,6 @@
 import os
 import subprocess
 from pathlib import Path
-from typing import Mapping, Optional
 
 from .errors import NodeError
 
@@ -13,14 +12,12 @@ def run(
     *command: str,
     timeout: float = 120,
     check: bool = True,
-    env: Optional[Mapping[str, str]] = None,
     stdin: str = "",
 ) -> str:
     """Run a command and return its standard output.
 
     :param timeout: seconds after which the command is killed
     :param check: whether another exit code than 0 is an error
-    :param env: variables to add to the environment
     :raises NodeError: with command, exit code and the end of stderr
     """
     name = " ".join(command)
@@ -33,7 +30,7 @@ def run(
             errors="replace",
             timeout=timeout,
             check=False,
-            env={**os.environ, "LC_ALL": "C", **(env or {})},
+            env={**os.environ, "LC_ALL": "C"},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NodeError(f"{name}: {error}") from error

@@ -153,6 +153,13 @@ class SignalTest(fakes.NodeTest):
         self.assertEqual("FAILURE", self.cloud.signals[0]["status"])
         self.assertIn("FAILED: *** refused", self.log())
 
+    def test_long_cause(self):
+        """However long the cause, the end of the reason says where the log is."""
+        self.node.fail("x" * 2000)
+        reason = self.cloud.signals[0]["reason"]
+        self.assertLess(len(reason), 700)
+        self.assertIn("magnum-swarm-mode.log)", reason)
+
     def test_success_after_failure(self):
         """A later success takes the failure's place: the id is the same."""
         self.node.fail("x")
