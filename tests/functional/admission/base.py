@@ -269,7 +269,7 @@ class MagnumService(fixtures.Fixture):
     def _answers(self) -> bool:
         if self.kind == "conductor":
             return self.journal.exists() and self.journal.read_text().endswith("\n")
-        with contextlib.suppress(requests.ConnectionError):
+        with contextlib.suppress(requests.RequestException):
             return requests.get(self.url, timeout=10).status_code == 200
         return False
 
