@@ -71,11 +71,12 @@ class Node:
         self.begin("configuration")
         sources = self.paths.seeds if fresh else (self.paths.identity, *self.paths.seeds)
         for source in sources:
-            with contextlib.suppress(OSError, ValueError, AttributeError):
+            with contextlib.suppress(OSError, ValueError, LookupError, AttributeError):
                 data = json.loads(source.read_text())
                 known = data if source == self.paths.identity else identity(data)
                 if known:
-                    vars(self).update(known)
+                    self.uuid, self.name = known["uuid"], known["name"]
+                    self.docker_volume = known["docker_volume"]
                     system.write(self.paths.identity, json.dumps(known), 0o600)
                     break
         self.config = config.parse(system.read(self.paths.config))
