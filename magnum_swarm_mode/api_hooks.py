@@ -304,8 +304,12 @@ def before_request(original: Callable[..., Any], self: Any, state: Any) -> None:
     :raises webob.exc.HTTPForbidden: when the call is not one of those that they are for.
     """
     request = state.request
+    token_info = request.environ.get("keystone.token_info")
+    if not certificate_guard.concerns(token_info):
+        original(self, state)
+        return
     sentence = certificate_guard.refusal(
-        request.environ.get("keystone.token_info"),
+        token_info,
         certificate_guard.Call(
             method=request.method,
             path=request.path_info,

@@ -46,31 +46,37 @@ class Call:
     body: bytes
 
 
-def credential_name(token_info: Mapping[str, Any] | None) -> str | None:
-    """Return the name of the application credential that a token came from, if it came from one.
+def concerns(token_info: object) -> bool:
+    """Tell whether a token came from the application credential of some cluster's nodes.
 
-    :param token_info: ``keystone.token_info`` of the request's environment, which
-        keystonemiddleware puts there.
+    :param token_info: ``keystone.token_info`` of the request's environment, where
+        keystonemiddleware puts Keystone's answer to the validation.
     """
-    credential = ((token_info or {}).get("token") or {}).get("application_credential")
-    return str(credential.get("name") or "") if credential else None
+    return _credential_name(token_info).startswith(NAME_PREFIX)
 
 
-def refusal(token_info: Mapping[str, Any] | None, call: Call) -> str | None:
+def refusal(token_info: object, call: Call) -> str | None:
     """Return why a call is forbidden to the token that it was made with, or None.
 
-    :param token_info: as for :func:`credential_name`.
+    :param token_info: as for :func:`concerns`.
     """
-    name = credential_name(token_info)
-    if name is None or not name.startswith(NAME_PREFIX):
+    if not concerns(token_info):
         return None
-    match = _NAME.fullmatch(name)
+    match = _NAME.fullmatch(_credential_name(token_info))
     if match and _is_allowed(match["uuid"], call):
         return None
     return (
         "The credential of a swarm-mode cluster's nodes may only sign certificates for, and read, "
         "its own cluster by its uuid."
     )
+
+
+def _credential_name(token_info: object) -> str:
+    """Return the name of the application credential that a token came from; empty if from none."""
+    found = token_info
+    for key in ("token", "application_credential", "name"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return str(found or "")
 
 
 def _is_allowed(uuid: str, call: Call) -> bool:

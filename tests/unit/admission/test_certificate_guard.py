@@ -89,7 +89,7 @@ class GuardTest(base.BaseTestCase):
 
     def test_other_tokens_are_left_alone(self):
         """Users, and their application credentials of other names, are not the guard's business."""
-        others = [None, {}, {"token": {}}, token("ci"), token("my-magnum-swarm-mode-node-")]
+        others = [None, "", {}, {"token": {}}, token("ci"), token("my-magnum-swarm-mode-node-")]
         for other in others:
             self.assertIsNone(
                 certificate_guard.refusal(other, call("DELETE", f"/v1/clusters/{OTHER}"))
