@@ -17,6 +17,7 @@ module                    duty                                                  
 ``router_namespaces``     applies ``routers`` to network namespaces                   stdlib
 ``connections``           pure: which tracked connections are no longer allowed       stdlib
 ``tracking``              reads the tracked connections, removes some                 pyroute2
+``nova_values``           pure: Nova's descriptions of ports and volumes              stdlib
 ``cleanup``               removes everything of ours that is still there              stdlib
 ``network_daemon``        watches Neutron, applies filters and routers                keystoneauth
 ``neutron_wsgi``          Neutron's API application, status reports from the daemon   neutron

@@ -28,7 +28,8 @@ from oslo_log import log as logging
 from devcloud import settings
 from devcloud.dataplane import commands
 from devcloud.dataplane.machine import Machine, MachineError, all_machines
-from devcloud.dataplane.machine_files import Interface, MachineSpec, Volume
+from devcloud.dataplane.machine_files import MachineSpec
+from devcloud.dataplane.nova_values import interface, nameservers, volume
 
 CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
@@ -39,48 +40,6 @@ MEMORY_MB = 262144
 DISK_GB = 4000
 SOFT_REBOOT_SECONDS = 40.0
 SEED_DIRECTORIES = ("openstack/latest/", "openstack/content/", "ec2/latest/")
-
-
-def interface(vif: Any) -> Interface:
-    """Return one interface of a machine, from Nova's description of its port."""
-    subnets = vif["network"]["subnets"]
-    addresses, routes, gateway = [], [], ""
-    for subnet in subnets:
-        length = str(subnet["cidr"]).split("/")[1]
-        addresses += [f"{item['address']}/{length}" for item in subnet["ips"]]
-        for route in subnet.get("routes") or ():
-            routes.append((str(route["cidr"]), str(route["gateway"]["address"])))
-        if not gateway and (subnet.get("gateway") or {}).get("address"):
-            gateway = str(subnet["gateway"]["address"])
-    return Interface(
-        id=vif["id"],
-        mac=vif["address"],
-        bridge=vif["details"]["bridge_name"],
-        addresses=tuple(addresses),
-        gateway=gateway,
-        routes=tuple(routes),
-        mtu=(vif["network"].get("meta") or {}).get("mtu") or settings.MTU,
-    )
-
-
-def nameservers(vifs: list[Any]) -> tuple[str, ...]:
-    """Return the name servers of all subnets, each once."""
-    found: dict[str, None] = {}
-    for vif in vifs:
-        for subnet in vif["network"]["subnets"]:
-            for server in subnet.get("dns") or ():
-                found[str(server["address"])] = None
-    return tuple(found)
-
-
-def volume(connection_info: Any, mountpoint: str) -> Volume:
-    """Return one block device of a machine, from Cinder's description of the connection."""
-    data = connection_info["data"]
-    return Volume(
-        id=data.get("volume_id") or connection_info["serial"],
-        file=data["device_path"],
-        device=mountpoint.split("/")[-1],
-    )
 
 
 class NspawnDriver(driver.ComputeDriver):
