@@ -156,9 +156,15 @@ class TestManagerLostWhileCreating(RecoveryTestCase):
         self.demo.cloud.call("POST", "compute", f"/servers/{found.ident}/action", {"os-stop": None})
         return found
 
-    def test_quorum_stands(self) -> None:
-        """With the two others in a swarm it joins them, and the cluster is completed."""
-        shared.plain()
+    def test_both(self) -> None:
+        """With the two others in a swarm it joins them; with one other, which alone has no
+        quorum, creation fails and says so."""
+        shared.plain()  # makes the template
+        with ThreadPoolExecutor(2) as pool:
+            for case in [pool.submit(self._quorum_stands), pool.submit(self._no_quorum)]:
+                case.result()
+
+    def _quorum_stands(self) -> None:
         cluster = self._create("lost-with-quorum")
         worker = self._stop(cluster, "worker-0")
         self._wait_signals(cluster, 3)
@@ -178,9 +184,7 @@ class TestManagerLostWhileCreating(RecoveryTestCase):
         self.assertEqual(swarm_id, docker.at(manager.floating).swarm_id())
         shared.wait_until_whole(docker, 3, 1)
 
-    def test_no_quorum(self) -> None:
-        """With one other in the swarm, which alone has no quorum, creation fails and says so."""
-        shared.plain()
+    def _no_quorum(self) -> None:
         cluster = self._create("lost-without-quorum", "--labels", "join_timeout=90")
         self._stop(cluster, "worker-0")
         self._stop(cluster, "manager-2")
