@@ -113,8 +113,16 @@ def remove_namespace(name: str) -> bool:
 
 def links() -> set[str]:
     """Return the names of all interfaces in the bridges' namespace."""
-    text = commands.run("ip", "-n", NAMESPACE, "-oneline", "link")
-    return set(re.findall(r"^\d+: ([^:@]+)[:@]", text, re.MULTILINE))
+    return _link_names(commands.run("ip", "-n", NAMESPACE, "-oneline", "link"))
+
+
+def ports_of(bridge: str) -> set[str]:
+    """Return the names of a bridge's ports; none for a bridge that is not there."""
+    try:
+        text = commands.run("ip", "-n", NAMESPACE, "-oneline", "link", "show", "master", bridge)
+    except commands.CommandError:
+        return set()
+    return _link_names(text)
 
 
 def link_exists(name: str) -> bool:
@@ -138,6 +146,10 @@ def ensure_bridge(name: str) -> None:
 def remove_link(name: str) -> None:
     """Remove an interface of the bridges' namespace, if it is there."""
     commands.succeeds("ip", "-n", NAMESPACE, "link", "delete", name)
+
+
+def _link_names(text: str) -> set[str]:
+    return set(re.findall(r"^\d+: ([^:@]+)[:@]", text, re.MULTILINE))
 
 
 def _filter_bridged_packets() -> None:

@@ -114,7 +114,13 @@ class DataPlane:
         self._filter_text = ""
         self._routers: dict[str, network_model.Router] = {}
         self._bridges: set[str] = set()
+        self._idle_bridges: set[str] = set()  # of no network that we know, when last looked at
         self._trusted = False  # whether routers and bridges are taken to be as we left them
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether something is to be removed once it was looked at again."""
+        return bool(self._idle_bridges)
 
     def distrust(self) -> None:
         """Look at the namespaces themselves next time: somebody may have changed them."""
@@ -181,12 +187,20 @@ class DataPlane:
             if routers.namespace_name(router_id) in names
         }
         bridges = set(wanted.bridges.values())
-        if bridges == self._bridges and self._trusted:
+        if bridges == self._bridges and self._trusted and not self._idle_bridges:
             return
-        for link in fabric.links():
-            if link.startswith(settings.NETWORK_BRIDGE_PREFIX) and link not in bridges:
-                fabric.remove_link(link)
-                log(f"bridge {link} removed")
+        # A network may be younger than what was read: its bridge must be unused, and twice so.
+        idle = {
+            link
+            for link in fabric.links()
+            if link.startswith(settings.NETWORK_BRIDGE_PREFIX)
+            and link not in bridges
+            and not fabric.ports_of(link)
+        }
+        for bridge in sorted(idle & self._idle_bridges):
+            fabric.remove_link(bridge)
+            log(f"bridge {bridge} removed")
+        self._idle_bridges = idle - self._idle_bridges
         self._bridges = bridges
 
 
@@ -279,6 +293,8 @@ def main() -> int:
             if str(error) != last_error:
                 log(f"error, trying again: {error}")
             last_error, pause = str(error), RETRY_SECONDS
+        if data_plane.unfinished:
+            pause = RETRY_SECONDS
         kinds = wait(changes, pause)
         lists = network_model.lists_of(kinds) | reported
         if last_error or not kinds:
