@@ -17,6 +17,7 @@ LOCK = "magnum-swarm-mode.manager-join"
 _HOLDER = "magnum-swarm-mode.holder"
 LOCK_LIFETIME = 180  # seconds; longer than a holder needs for everything it does
 CONFIRM_TIMEOUT = 60  # seconds for a new manager to be seen by the others
+PENDING_PATIENCE = 120  # seconds that an engine may go on joining by itself
 CERTIFICATE_TIMEOUT = 300  # seconds for Magnum to sign
 
 
@@ -81,7 +82,7 @@ class Formation:
         self._docker = node.docker
         self._connect = connect
         self._clock = clock
-        self._leaderless_since = clock()
+        self._started = self._leaderless_since = clock()
         self._lock_seen = ("", 0.0)
 
     def attempt(self) -> Info:
@@ -224,7 +225,8 @@ class Formation:
         """
         seen = f"the engine is {info.state} in the swarm: {info.error}"
         inside = [index for index, peer in peers.items() if peer is Peer.INSIDE]
-        if info.state == "error" and inside:
+        # A volume may hold the state of a node that was removed: that one stays pending for ever.
+        if inside and (info.state == "error" or self._clock() > self._started + PENDING_PATIENCE):
             nodes = self._connect(inside[0]).nodes()
             if formation.may_leave(nodes, self._address, info.node_id):
                 self._docker.leave()

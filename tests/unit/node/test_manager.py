@@ -265,6 +265,25 @@ class FormationTest(fakes.NodeTest):
         self.assertIn("the engine is pending", self._waits())
         self.assertEqual([], self._changes(self.engine))
 
+    def test_pending_for_ever(self):
+        """The state of a removed node, found on an old volume, is given up after two minutes."""
+        self._swarm_of_others()
+        self.engine.state, self.engine.node_id = "pending", "removed"
+        self._waits()
+        self.now += 121
+        self._waits()
+        self.assertEqual(["POST /v1.41/swarm/leave?force=true"], self._changes(self.engine))
+        self.assertEqual("m0", self.formation.attempt().node_id)
+
+    def test_pending_but_listed(self):
+        """However long it is pending, a manager that the others list is not given up."""
+        self._swarm_of_others()
+        self.engine.state, self.engine.node_id = "pending", "m9"
+        self.others[1].add_node("m9", "127.0.0.19", reachability="unreachable")
+        self.now += 500
+        self._waits()
+        self.assertEqual([], self._changes(self.engine))
+
     def test_worker_by_mistake(self):
         """A manager that is a worker in the swarm is an error."""
         self.engine.state = "active"
