@@ -16,7 +16,7 @@ from tests.endtoend.waiting import wait_for
 
 CREATE_TIMEOUT = 420.0  # seconds
 DELETE_TIMEOUT = 180.0
-SSH_LABEL = "ssh_allowed_cidrs=0.0.0.0/0"
+SSH = {"ssh_allowed_cidrs": "0.0.0.0/0"}  # label
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Cluster:
 
     def delete(self, user: User | None = None) -> None:
         """Ask for its removal."""
-        (user or self.user).run("openstack", "coe", "cluster", "delete", self.uuid)
+        (user or self.user).cloud.call("DELETE", "container-infra", f"/clusters/{self.uuid}")
 
     def wait_gone(self, timeout: float = DELETE_TIMEOUT) -> None:
         """Wait until Magnum knows it no more."""
@@ -171,21 +171,36 @@ class Cluster:
         return Machine(one.fixed, jump)
 
 
-def make_template(user: User, name: str, *options: str) -> None:
-    """Make a cluster template; ``options`` follow the ones that every test needs."""
-    user.run(
-        *("openstack", "coe", "cluster", "template", "create", name, "--coe", "swarm-mode"),
-        *("--external-network", settings.EXTERNAL_NETWORK, "--keypair", settings.KEYPAIR),
-        *options,
-    )
+def make_template(user: User, name: str, **fields: object) -> None:
+    """Make a cluster template; ``fields`` beside those that every test needs."""
+    always = {
+        "name": name,
+        "coe": "swarm-mode",
+        "image_id": "ubuntu_xenial",
+        "flavor_id": "m1.small",
+        "keypair_id": settings.KEYPAIR,
+        "external_network_id": settings.EXTERNAL_NETWORK,
+        "fixed_network": settings.PRIVATE_NETWORK,
+    }
+    user.cloud.call("POST", "container-infra", "/clustertemplates", {**always, **fields})
+
+
+def remove_template(user: User, name: str) -> None:
+    """Remove a cluster template."""
+    user.cloud.call("DELETE", "container-infra", f"/clustertemplates/{name}")
 
 
 def ask_for(
-    user: User, name: str, template: str, managers: int, workers: int, *options: str
+    user: User, name: str, template: str, managers: int, workers: int, **fields: object
 ) -> Cluster:
     """Ask for a cluster, and do not wait for it."""
-    user.run(
-        *("openstack", "coe", "cluster", "create", name, "--cluster-template", template),
-        *("--master-count", str(managers), "--node-count", str(workers), *options),
-    )
+    path = f"/clustertemplates/{template}"
+    body = {
+        "name": name,
+        "cluster_template_id": user.cloud.get("container-infra", path)["uuid"],
+        "master_count": managers,
+        "node_count": workers,
+        **fields,
+    }
+    user.cloud.call("POST", "container-infra", "/clusters", body)
     return Cluster(user, name)

@@ -36,6 +36,9 @@ NOISE = ("INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_", "WATCHDOG_", "SSH_", "XD
 DEPTH = 4  # archives and encodings within each other
 LARGEST_SECRET = 255  # characters
 _BASE64 = re.compile(rb"[A-Za-z0-9+/\n ]{120,}={0,2}")
+LEAST_CHANGES = 4  # between letters and digits: words of programs have fewer
+_CHANGE = re.compile(r"(?<=[a-zA-Z])(?=[0-9])|(?<=[0-9])(?=[a-zA-Z])")
+_VARIABLE = re.compile(r"[A-Za-z_]\w*=")
 _BLOB = re.compile(r"\S{300,}")  # packed data, which is looked into where it lies unpacked
 _URL = re.compile(r"https?://[A-Za-z0-9\[][!#-&*-;=?-\[\]^-z~]*")
 _WORD = re.compile(r"[A-Za-z0-9_\-.=+/~]{16,}")
@@ -93,7 +96,7 @@ def take_apart(files: dict[str, bytes]) -> Loot:
     everything = "\n".join(texts)
     idents = frozenset(_IDENT.findall(everything))
     unpacked = _BLOB.sub(" ", _CERTIFICATE.sub(" ", _KEY.sub(" ", everything)))
-    words = set(_WORD.findall(unpacked)) | set(_leaves(texts))
+    words = {word.strip(".=") for word in _WORD.findall(unpacked)} | set(_leaves(texts))
     return Loot(
         files=files,
         texts=texts,
@@ -106,14 +109,14 @@ def take_apart(files: dict[str, bytes]) -> Loot:
 
 
 def _could_be_secret(word: str) -> bool:
-    """Long enough, short enough, of letters and digits mixed, and no path or URL."""
+    """Long enough, short enough, letters and digits well mixed, and no path, URL or variable."""
     return (
         16 <= len(word) <= LARGEST_SECRET
         and not any(character.isspace() for character in word)
-        and any(character.isdigit() for character in word)
-        and any(character.isalpha() for character in word)
+        and len(_CHANGE.findall(word)) >= LEAST_CHANGES
         and not word.startswith(("/", "http:", "https:"))
         and word.count("/") < 3
+        and not _VARIABLE.match(word)
     )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from devcloud import settings
 from devcloud.demo import rest, shell, steps
-from tests.endtoend import clusters, snapshots, users
+from tests.endtoend import snapshots, users
 from tests.endtoend.clusters import Cluster
 from tests.endtoend.docker import Docker, roles, whole
 from tests.endtoend.waiting import wait_for
@@ -130,14 +130,19 @@ def plain() -> Shared:
         cluster = None
     if cluster is None:
         if user.cloud.find("container-infra", f"/clustertemplates/{PLAIN}") is None:
-            clusters.make_template(
-                user,
-                PLAIN,
-                *("--image", "debian-docker-26.1", "--flavor", "m1.small"),
+            user.run(
+                *("openstack", "coe", "cluster", "template", "create", PLAIN),
+                *("--coe", "swarm-mode", "--image", "debian-docker-26.1"),
+                *("--flavor", "m1.small", "--keypair", settings.KEYPAIR),
+                *("--external-network", settings.EXTERNAL_NETWORK),
                 *("--fixed-network", settings.PRIVATE_NETWORK),
-                *("--labels", clusters.SSH_LABEL),
+                *("--labels", "ssh_allowed_cidrs=0.0.0.0/0"),
             )
-        cluster = clusters.ask_for(user, PLAIN, PLAIN, PLAIN_MANAGERS, PLAIN_WORKERS)
+        user.run(
+            *("openstack", "coe", "cluster", "create", PLAIN, "--cluster-template", PLAIN),
+            *("--master-count", str(PLAIN_MANAGERS), "--node-count", str(PLAIN_WORKERS)),
+        )
+        cluster = Cluster(user, PLAIN)
     cluster.wait("CREATE_COMPLETE")
     made = Shared(cluster, client(cluster))
     wait_until_whole(made.docker, PLAIN_MANAGERS, PLAIN_WORKERS)

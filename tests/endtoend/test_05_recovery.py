@@ -34,6 +34,12 @@ class RecoveryTestCase(base.EndToEndTestCase):
             timeout=timeout,
         )
 
+    def rebuild(self, server: Server) -> None:
+        """Have Nova build it anew, with its old user-data."""
+        image = self.demo.cloud.get("compute", f"/servers/{server.ident}")["server"]["image"]["id"]
+        self.demo.act(server.ident, "rebuild", imageRef=image)
+        self.wait_server(server, "ACTIVE")
+
 
 class TestManagerReplaced(RecoveryTestCase):
     """Manager 0 of a running cluster is destroyed."""
@@ -91,14 +97,12 @@ class TestNoSecondSwarm(RecoveryTestCase):
         first, *others = swarm.cluster.managers()
         swarm_id = swarm.docker.at(first.floating).swarm_id()
         self.assertTrue(swarm_id)
-        self.demo.run("openstack", "server", "stop", *(one.ident for one in others))
         self.addCleanup(self._start, others)
         for one in others:
+            self.demo.act(one.ident, "os-stop")
+        for one in others:
             self.wait_server(one, "SHUTOFF")
-        self.demo.run(
-            *("openstack", "server", "rebuild", "--image", "debian-docker-26.1", first.ident)
-        )
-        self.wait_server(first, "ACTIVE")
+        self.rebuild(first)
         machine = swarm.cluster.machine(first)
         wait_for(
             "the engine of the rebuilt manager",
@@ -123,9 +127,9 @@ class TestNoSecondSwarm(RecoveryTestCase):
         self.assertEqual(swarm_id, swarm.docker.at(first.floating).swarm_id())
 
     def _start(self, servers: list[Server]) -> None:
-        down = [one.ident for one in servers if server_status(self.demo, one.ident) == "SHUTOFF"]
-        if down:
-            self.demo.run("openstack", "server", "start", *down)
+        for one in servers:
+            if server_status(self.demo, one.ident) == "SHUTOFF":
+                self.demo.act(one.ident, "os-start")
         for one in servers:
             self.wait_server(one, "ACTIVE")
 
@@ -133,10 +137,10 @@ class TestNoSecondSwarm(RecoveryTestCase):
 class TestManagerLostWhileCreating(RecoveryTestCase):
     """Manager 0 is rebuilt while Magnum still says CREATE_IN_PROGRESS."""
 
-    def _create(self, name: str, *options: str) -> Cluster:
+    def _create(self, name: str, **labels: str) -> Cluster:
         """A cluster of 3 managers whose only worker is stopped, so that it is not completed."""
         cluster = clusters.ask_for(
-            self.demo, name, shared.PLAIN, 3, 1, "--timeout", "8", "--merge-labels", *options
+            self.demo, name, shared.PLAIN, 3, 1, create_timeout=8, labels={**clusters.SSH, **labels}
         )
         self.addCleanup(cluster.remove)
         return cluster
@@ -153,7 +157,7 @@ class TestManagerLostWhileCreating(RecoveryTestCase):
             timeout=120,
             interval=1,
         )[0]
-        self.demo.cloud.call("POST", "compute", f"/servers/{found.ident}/action", {"os-stop": None})
+        self.demo.act(found.ident, "os-stop")
         return found
 
     def test_both(self) -> None:
@@ -169,7 +173,7 @@ class TestManagerLostWhileCreating(RecoveryTestCase):
         worker = self._stop(cluster, "worker-0")
         self._wait_signals(cluster, 3)
         manager = cluster.managers()[0]
-        self._rebuild(manager)
+        self.rebuild(manager)
         docker = cluster.client(self.temporary_directory()).at(cluster.managers()[1].floating)
         swarm_id = docker.swarm_id()
         wait_for(
@@ -179,19 +183,19 @@ class TestManagerLostWhileCreating(RecoveryTestCase):
             timeout=180,
         )
         self.wait_server(worker, "SHUTOFF")
-        self.demo.run("openstack", "server", "start", worker.ident)
+        self.demo.act(worker.ident, "os-start")
         cluster.wait("CREATE_COMPLETE")
         self.assertEqual(swarm_id, docker.at(manager.floating).swarm_id())
         shared.wait_until_whole(docker, 3, 1)
 
     def _no_quorum(self) -> None:
-        cluster = self._create("lost-without-quorum", "--labels", "join_timeout=90")
+        cluster = self._create("lost-without-quorum", join_timeout="90")
         self._stop(cluster, "worker-0")
         self._stop(cluster, "manager-2")
         self._wait_signals(cluster, 2)
         first, second, *_ = cluster.managers()
         swarm_id = cluster.client(self.temporary_directory()).at(second.floating).swarm_id()
-        self._rebuild(first)
+        self.rebuild(first)
         _, reason = cluster.wait("CREATE_FAILED", timeout=420)
         self.assertRegex(reason, r"manager")
         state = cluster.machine(first).try_text(SWARM_STATE)
@@ -208,12 +212,6 @@ class TestManagerLostWhileCreating(RecoveryTestCase):
             lambda seen: seen is not None and seen.managers_joined >= managers,
             timeout=180,
         )
-
-    def _rebuild(self, server: Server) -> None:
-        self.demo.run(
-            *("openstack", "server", "rebuild", "--image", "debian-docker-26.1", server.ident)
-        )
-        self.wait_server(server, "ACTIVE")
 
 
 class TestAllRebooted(RecoveryTestCase):
@@ -244,10 +242,9 @@ class TestAllRebooted(RecoveryTestCase):
 
     def _reboot(self, servers: list[Server]) -> None:
         began = time.monotonic()
-        body = {"reboot": {"type": "HARD"}}
 
         def reboot(server: Server) -> None:
-            self.demo.cloud.call("POST", "compute", f"/servers/{server.ident}/action", body)
+            self.demo.act(server.ident, "reboot", type="HARD")
 
         with ThreadPoolExecutor(len(servers)) as pool:
             list(pool.map(reboot, servers))

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import secrets
 
-from devcloud import settings
 from devcloud.demo import steps
 from tests.endtoend import base, clusters, shared, snapshots, users
 from tests.endtoend.clusters import Cluster
@@ -17,15 +16,10 @@ class DeleteTestCase(base.EndToEndTestCase):
         left = snapshots.leftovers(before)
         self.assertEqual({}, left, snapshots.describe(left))
 
-    def template(self, name: str, *options: str) -> str:
+    def template(self, name: str, **fields: object) -> str:
         """A cluster template of the test's own; its name."""
-        clusters.make_template(
-            self.demo,
-            name,
-            *("--image", "ubuntu_xenial", "--fixed-network", settings.PRIVATE_NETWORK),
-            *options,
-        )
-        self.addCleanup(self.demo.run, "openstack", "coe", "cluster", "template", "delete", name)
+        clusters.make_template(self.demo, name, **fields)
+        self.addCleanup(clusters.remove_template, self.demo, name)
         return name
 
     def ask(self, name: str, template: str, managers: int = 1, workers: int = 1) -> Cluster:
@@ -43,7 +37,7 @@ class TestA0Demonstration(DeleteTestCase):
         before = shared.before_everything()
         both = [shared.demonstration().cluster, shared.plain().cluster]
         self.demo.run("magnum", "cluster-delete", steps.CLUSTER)
-        both[1].delete()
+        self.demo.run("openstack", "coe", "cluster", "delete", shared.PLAIN)
         for cluster in both:
             cluster.wait_gone()
         self.demo.run("magnum", "cluster-template-delete", steps.TEMPLATE)
@@ -59,7 +53,7 @@ class TestDelete(DeleteTestCase):
         """Another member of the project and the administrator can delete a cluster, twice and
         with its stack already gone."""
         other = self._member()
-        template = self.template("delete-1", "--flavor", "m1.small", "--docker-volume-size", "1")
+        template = self.template("delete-1", docker_volume_size=1)
         before = snapshots.settled()
         by_member = self.ask("by-member", template)
         by_admin = self.ask("by-admin", template)
@@ -89,7 +83,7 @@ class TestDelete(DeleteTestCase):
 
     def test_while_creating(self) -> None:
         """A cluster can be deleted at any moment of its creation."""
-        template = self.template("delete-2", "--flavor", "m1.small", "--docker-volume-size", "1")
+        template = self.template("delete-2", docker_volume_size=1)
         before = snapshots.settled()
         at_once = self.ask("at-once", template)
         at_once.delete()
@@ -103,12 +97,10 @@ class TestDelete(DeleteTestCase):
     def test_failed(self) -> None:
         """A cluster for which Nova has no host fails with that reason and can be deleted."""
         flavor = f"huge-{secrets.token_hex(4)}"
-        self.admin.run(
-            *("openstack", "flavor", "create", flavor, "--ram", "99999999", "--vcpus", "1"),
-            *("--disk", "1"),
-        )
-        self.addCleanup(self.admin.run, "openstack", "flavor", "delete", flavor)
-        template = self.template("delete-3", "--flavor", flavor)
+        body = {"flavor": {"name": flavor, "ram": 99999999, "vcpus": 1, "disk": 1}}
+        ident = self.admin.cloud.call("POST", "compute", "/flavors", body)["flavor"]["id"]
+        self.addCleanup(self.admin.cloud.call, "DELETE", "compute", f"/flavors/{ident}")
+        template = self.template("delete-3", flavor_id=flavor)
         before = snapshots.settled()
         cluster = self.ask("too-large", template)
         status, reason = cluster.wait("CREATE_FAILED", timeout=180)
@@ -120,8 +112,13 @@ class TestDelete(DeleteTestCase):
 
     def _member(self) -> users.User:
         name, password = f"member-{secrets.token_hex(4)}", secrets.token_hex(16)
-        self.admin.run("openstack", "user", "create", "--password", password, name)
-        self.addCleanup(self.admin.run, "openstack", "user", "delete", name)
-        for role in ("member", "heat_stack_owner"):
-            self.admin.run(*("openstack", "role", "add", "--user", name, "--project", "demo", role))
+        cloud = self.admin.cloud
+        user = {"name": name, "password": password, "domain_id": "default"}
+        ident = cloud.call("POST", "identity", "/users", {"user": user})["user"]["id"]
+        self.addCleanup(cloud.call, "DELETE", "identity", f"/users/{ident}")
+        project = cloud.get("identity", "/projects?name=demo")["projects"][0]["id"]
+        for wanted in ("member", "heat_stack_owner"):
+            role = cloud.get("identity", f"/roles?name={wanted}")["roles"][0]["id"]
+            path = f"/projects/{project}/users/{ident}/roles/{role}"
+            cloud.call("PUT", "identity", path)
         return users.same_project(name, password)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
+import base64
 import os
 import signal
 import socket
 import subprocess
+from typing import Any
 
 from devcloud import settings
 from devcloud.demo import rest, shell
@@ -36,27 +38,65 @@ class TestServers(base.EndToEndTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.group = self.demo.json("security", "group", "create", "life-of-a-server")["id"]
-        self.addCleanup(self.demo.run, "openstack", "security", "group", "delete", self.group)
-        self.ident = self.demo.json(
-            *("server", "create", "--image", "ubuntu_xenial", "--flavor", "m1.small"),
-            *("--network", settings.PRIVATE_NETWORK, "--key-name", settings.KEYPAIR),
-            *("--security-group", self.group, "--user-data", self._user_data()),
-            "life-of-a-server",
-        )["id"]
-        self.addCleanup(self.demo.run, "openstack", "server", "delete", "--wait", self.ident)
+        name = "life-of-a-server"
+        body: dict[str, Any] = {"security_group": {"name": name}}
+        self.group = self._make("network", "/v2.0/security-groups", body)["id"]
+        network = self._named("networks", settings.PRIVATE_NETWORK)
+        user_data = b"#!/bin/sh\necho the user-data ran | tee /var/tmp/ran >/dev/console\n"
+        server = {
+            "name": name,
+            "imageRef": self._image("ubuntu_xenial"),
+            "flavorRef": self._flavor("m1.small"),
+            "networks": [{"uuid": network}],
+            "key_name": settings.KEYPAIR,
+            "security_groups": [{"name": self.group}],
+            "user_data": base64.b64encode(user_data).decode(),
+        }
+        self.ident = self._make("compute", "/servers", {"server": server})["id"]
+        self.addCleanup(self._wait_deleted)
         self._wait("ACTIVE")
-        self.floating = self.demo.json("floating", "ip", "create", settings.EXTERNAL_NETWORK)[
-            "floating_ip_address"
-        ]
-        self.addCleanup(self.demo.run, "openstack", "floating", "ip", "delete", self.floating)
-        self.demo.run("openstack", "server", "add", "floating", "ip", self.ident, self.floating)
+        path = f"/v2.0/ports?device_id={self.ident}"
+        port = self.demo.cloud.get("network", path)["ports"][0]["id"]
+        public = self._named("networks", settings.EXTERNAL_NETWORK)
+        body = {"floatingip": {"floating_network_id": public, "port_id": port}}
+        floating = self._make("network", "/v2.0/floatingips", body)
+        self.floating = floating["floating_ip_address"]
         self.machine = Machine(self.floating)
 
-    def _user_data(self) -> str:
-        file = self.temporary_directory() / "user-data"
-        file.write_text("#!/bin/sh\necho the user-data ran | tee /var/tmp/ran >/dev/console\n")
-        return str(file)
+    def _make(self, service: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Make something that is removed at the end; it."""
+        made: dict[str, Any] = next(
+            iter(self.demo.cloud.call("POST", service, path, body).values())
+        )
+        self.addCleanup(self._forget, service, f"{path}/{made['id']}")
+        return made
+
+    def _forget(self, service: str, path: str) -> None:
+        try:
+            self.demo.cloud.call("DELETE", service, path)
+        except rest.RestError as error:
+            if error.status != 404:
+                raise
+
+    def _wait_deleted(self) -> None:
+        path = f"/servers/{self.ident}"
+        self._forget("compute", path)
+        wait_for(
+            "the server to be deleted",
+            lambda: self.demo.cloud.find("compute", path),
+            lambda seen: seen is None,
+            timeout=60,
+        )
+
+    def _named(self, kind: str, name: str) -> str:
+        return str(self.demo.cloud.get("network", f"/v2.0/{kind}?name={name}")[kind][0]["id"])
+
+    def _image(self, name: str) -> str:
+        return str(self.demo.cloud.get("image", f"/v2/images?name={name}")["images"][0]["id"])
+
+    def _flavor(self, name: str) -> str:
+        flavors = self.demo.cloud.get("compute", "/flavors")["flavors"]
+        return str(next(one["id"] for one in flavors if one["name"] == name))
 
     def _wait(self, status: str) -> None:
         wait_for(
@@ -66,24 +106,28 @@ class TestServers(base.EndToEndTestCase):
             timeout=90,
         )
 
-    def _boots(self) -> str:
-        """An identity of the present boot, as soon as ssh answers."""
-        command = "cat /var/tmp/ran; stat -c %Y /proc/1; cat /proc/1/stat | cut -d' ' -f22"
+    def _boots(self, before: str = "") -> str:
+        """An identity of the present boot, another one than ``before``, as soon as ssh answers."""
+        command = "cat /var/tmp/ran; cut -d' ' -f22 /proc/1/stat"
         return wait_for(
             "ssh to answer",
             lambda: self.machine.try_text(command),
-            lambda seen: "user-data ran" in seen,
+            lambda seen: "user-data ran" in seen and seen != before,
             timeout=60,
         )
 
     def test_life(self) -> None:
         """Security groups, console, stop, start, reboots and volumes work as in a real cloud."""
         self.assertFalse(reachable(self.floating, 22), "a group without rules lets ssh in")
-        rule = self.demo.json(
-            *("security", "group", "rule", "create", "--protocol", "tcp", "--dst-port", "22"),
-            self.group,
-        )["id"]
-        self.addCleanup(self._forget_rule, rule)
+        rule = {
+            "security_group_id": self.group,
+            "direction": "ingress",
+            "protocol": "tcp",
+            "port_range_min": 22,
+            "port_range_max": 22,
+        }
+        path = "/v2.0/security-group-rules"
+        made = self._make("network", path, {"security_group_rule": rule})
         first = self._boots()
         self.assertIn(
             "the user-data ran",
@@ -91,19 +135,20 @@ class TestServers(base.EndToEndTestCase):
         )
         self._volume()
 
-        self.demo.run("openstack", "server", "stop", self.ident)
+        self.demo.act(self.ident, "os-stop")
         self._wait("SHUTOFF")
         self.assertFalse(reachable(self.floating, 22))
-        self.demo.run("openstack", "server", "start", self.ident)
+        self.demo.act(self.ident, "os-start")
         self._wait("ACTIVE")
         second = self._boots()
-        self.demo.run("openstack", "server", "reboot", "--hard", "--wait", self.ident)
-        third = self._boots()
-        self.demo.run("openstack", "server", "reboot", "--soft", "--wait", self.ident)
-        fourth = self._boots()
+        self.demo.act(self.ident, "reboot", type="HARD")
+        third = self._boots(second)
+        self._wait("ACTIVE")
+        self.demo.act(self.ident, "reboot", type="SOFT")
+        fourth = self._boots(third)
         self.assertEqual(4, len({first, second, third, fourth}))
 
-        self._forget_rule(rule)
+        self._forget("network", f"{path}/{made['id']}")
         wait_for(
             "the removed rule to close ssh",
             lambda: reachable(self.floating, 22),
@@ -111,22 +156,17 @@ class TestServers(base.EndToEndTestCase):
             timeout=20,
         )
 
-    def _forget_rule(self, rule: str) -> None:
-        try:
-            self.demo.cloud.call("DELETE", "network", f"/v2.0/security-group-rules/{rule}")
-        except rest.RestError as error:
-            if error.status != 404:
-                raise
-
     def _volume(self) -> None:
-        ident = self.demo.json("volume", "create", "--size", "1", "life-of-a-volume")["id"]
-        self.addCleanup(self.demo.run, "openstack", "volume", "delete", ident)
+        body: dict[str, Any] = {"volume": {"size": 1, "name": "life-of-a-volume"}}
+        ident = self._make("block-storage", "/volumes", body)["id"]
         self._wait_volume(ident, "available")
-        self.demo.run("openstack", "server", "add", "volume", self.ident, ident)
+        attachments = f"/servers/{self.ident}/os-volume_attachments"
+        body = {"volumeAttachment": {"volumeId": ident}}
+        self.demo.cloud.call("POST", "compute", attachments, body)
         self._wait_volume(ident, "in-use")
         path = f"/dev/disk/by-id/virtio-{ident[:20]}"
         self.assertEqual("1073741824", self.machine.text(f"blockdev --getsize64 {path}"))
-        self.demo.run("openstack", "server", "remove", "volume", self.ident, ident)
+        self.demo.cloud.call("DELETE", "compute", f"{attachments}/{ident}")
         self._wait_volume(ident, "available")
         self.assertIn("gone", self.machine.text(f"test -e {path} || echo gone"))
 
@@ -145,15 +185,8 @@ class TestZKilled(base.EndToEndTestCase):
     def setUp(self) -> None:
         super().setUp()
         # Servers with overlays, volumes and floating IPs are among the victims.
-        clusters.make_template(
-            self.demo,
-            "killed",
-            *("--image", "ubuntu_xenial", "--flavor", "m1.small", "--docker-volume-size", "1"),
-            *("--fixed-network", settings.PRIVATE_NETWORK),
-        )
-        self.addCleanup(
-            self.demo.run, "openstack", "coe", "cluster", "template", "delete", "killed"
-        )
+        clusters.make_template(self.demo, "killed", docker_volume_size=1)
+        self.addCleanup(clusters.remove_template, self.demo, "killed")
         cluster = clusters.ask_for(self.demo, "killed", "killed", 1, 1)
         self.addCleanup(cluster.remove)
         cluster.wait("CREATE_COMPLETE")

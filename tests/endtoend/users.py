@@ -54,6 +54,11 @@ class User:
         """
         return shell.capture(words, self.environment, timeout)
 
+    def act(self, server: str, action: str, **details: object) -> None:
+        """Have Nova do something to a server, such as ``os-stop``."""
+        body = {action: details or None}
+        self.cloud.call("POST", "compute", f"/servers/{server}/action", body)
+
     def json(self, *words: str, timeout: float = 180.0) -> Any:
         """What an ``openstack`` command prints with ``-f json``."""
         return json.loads(self.run("openstack", *words, "-f", "json", timeout=timeout))
