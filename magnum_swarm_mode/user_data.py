@@ -105,4 +105,3 @@ def render(role: str) -> str:
             f"{_TEMPLATE} must hold {CONFIGURATION} exactly once.",
         )
     return text
-

@@ -111,12 +111,23 @@ def _fake_cloud() -> Any:
         names = request.qs.get("id") or request.qs.get("name") or ["f"]
         return {kind: [known(name) for name in names]}
 
+    volume = {
+        "id": "v3.0",
+        "status": "CURRENT",
+        "version": "3.70",
+        "min_version": "3.0",
+        "links": [{"rel": "self", "href": f"{_CLOUD}/volumev3/v3/"}],
+    }
     nothing = {"name": "image", "properties": {}}
     extensions = {"extensions": [{"alias": name} for name in ("security-group", "router")]}
     for pattern, body in (
         (r"compute/v2.1/(flavors|os-keypairs)/[^/]+$", one),
         (r"compute/v2.1/flavors/detail", lambda *_: {"flavors": [known("f")]}),
-        (r"compute/v2.1/limits", {"limits": {"absolute": {"maxPersonality": 5, "maxServerMeta": 128}, "rate": []}}),
+        (r"volumev3/?", {"versions": [volume]}),
+        (
+            r"compute/v2.1/limits",
+            {"limits": {"absolute": {"maxPersonality": 5, "maxServerMeta": 128}, "rate": []}},
+        ),
         (r"image/v2/images/[^/]+$", one),
         (r"image/v2/images(\?|$)", listed),
         (r"image/v2/schemas/", nothing),
@@ -160,10 +171,12 @@ def _validate(job_: Mapping[str, Any]) -> Any:
 
 
 def _members(job_: Mapping[str, Any]) -> Any:
-    """Return the template that Heat stores for a resource group of a stack."""
-    group = _stack(job_)[job_["group"]]
-    group.validate()
-    return group.child_template().t
+    """Return the template that Heat stores for the workers of a stack."""
+    # A resource keeps no stack alive.
+    root = _stack(job_)
+    outer = root["workers"]
+    inner = outer._parse_nested_stack("workers", outer.child_template(), outer.child_params())
+    return inner["workers"].child_template().t
 
 
 def _replace(job_: Mapping[str, Any]) -> Any:

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Templates and user-data, judged by Heat's own code and by cloud-init's own schema."""
+
+import itertools
+import json
+import pathlib
+from typing import Any
+
+import jsonschema
+import yaml
+from oslotest import base
+
+from magnum_swarm_mode import stack_parameters, user_data
+from tests.functional.heat import engine
+from tests.unit.heat import samples
+
+# cloud-init comes with the node images of the one-machine cloud.
+IMAGES = pathlib.Path("/var/lib/devcloud/images")
+SCHEMA = "usr/lib/python3/dist-packages/cloudinit/config/schemas/schema-cloud-config-v1.json"
+HOSTILE = (
+    "a_b.c-",
+    "x" * 242,
+    "集群",
+    '"; reboot #',
+    "$(reboot)`reboot`",
+    "{get_param: node_credential_secret}",
+    '"}\\n',  # what JSON and YAML escape
+    "- !!python/object/apply:os.system [reboot]",
+    "{{ program }}",
+    "@CONFIGURATION@",
+    "%index%",
+    "\u2028\u00a0\ufeff line",
+    "'\\'\"\\\"",
+)
+
+
+def build(**changes: Any) -> stack_parameters.StackRequest:
+    """Return the request of a usual cluster with changes."""
+    return stack_parameters.build(samples.inputs(**changes))
+
+
+class TestHeat(base.BaseTestCase):
+    def test_heat_takes_every_combination_of_variants(self):
+        """All templates together are valid, whichever variants a cluster needs."""
+        jobs = [
+            engine.job(
+                "validate",
+                build(
+                    fixed_network=network,
+                    docker_volume_size=volume,
+                    floating_ip_enabled=managers,
+                    worker_floating_ip_enabled=workers,
+                ),
+            )
+            for network, volume, managers, workers in itertools.product(
+                (None, samples.EXISTING), (0, 5), (False, True), (False, True)
+            )
+        ]
+        for result in engine.run(*jobs):
+            self.assertIn("manager_ready", result)
+
+    def test_heat_takes_what_is_optional(self):
+        """Values that may be empty may be given as well."""
+        for result in engine.run(
+            engine.job("validate", build(keypair="", dns_nameservers=())),
+            engine.job(
+                "validate",
+                build(
+                    availability_zone="zone",
+                    ssh_allowed_cidrs=("192.0.2.0/24", "198.51.100.0/24"),
+                    insecure_registries=("registry:5000",),
+                    http_proxy="http://proxy:3128",
+                    openstack_ca=samples.CERTIFICATE,
+                ),
+            ),
+            engine.job("validate", build(worker_count=0)),
+        ):
+            self.assertIn("manager_ready", result)
+
+    def test_heat_takes_hostile_names(self):
+        """A name is only ever data."""
+        jobs = [engine.job("validate", build(cluster_name=name)) for name in HOSTILE]
+        for name, result in zip(HOSTILE, engine.run(*jobs), strict=True):
+            self.assertIn("manager_ready", result, name)
+
+    def test_a_thousand_workers_are_small(self):
+        """What Heat stores of a group of a thousand is below its own limit for templates."""
+        (result,) = engine.run(
+            engine.job("members", build(worker_count=1000, keypair="k" * 64), trace=1)
+        )
+        members = result["resources"]
+        self.assertEqual(1000, len(members))
+        self.assertEqual({"Magnum::SwarmMode::Worker"}, {m["type"] for m in members.values()})
+        self.assertLess(len(json.dumps(members["999"])), 1024)
+
+    def test_heat_puts_the_configuration_into_user_data_unharmed(self):
+        """Whatever a cluster is called, its nodes read what was meant and nothing else changes."""
+        jobs, expected = [], []
+        for role, name in itertools.product(("manager", "worker"), HOSTILE):
+            told = samples.configuration(role, name)
+            expected.append(told)
+            jobs.append(
+                {
+                    "action": "replace",
+                    "text": user_data.render(role),
+                    "params": {user_data.CONFIGURATION: told},
+                }
+            )
+        for told, text in zip(expected, engine.run(*jobs), strict=True):
+            plain = yaml.safe_load(user_data.render(told["role"]))
+            filled = yaml.safe_load(text)
+            self.assertEqual(told, json.loads(filled["write_files"][0].pop("content")))
+            plain["write_files"][0].pop("content")
+            self.assertEqual(plain, filled)
+
+
+class TestCloudInit(base.BaseTestCase):
+    def test_user_data_is_valid_by_cloud_inits_schema(self):
+        """cloud-init of every node image knows every key, and each has the right type."""
+        schemas = sorted(IMAGES.glob(f"docker-*/{SCHEMA}"))
+        self.assertNotEqual([], schemas, f"no node image below {IMAGES}")
+        for path, role in itertools.product(schemas, ("manager", "worker")):
+            schema = json.loads(path.read_text())
+            config = yaml.safe_load(user_data.render(role))
+            jsonschema.Draft4Validator(schema).validate(config)
+            known = set()
+            for part in schema["allOf"]:
+                known |= set(schema["$defs"][part["$ref"].rsplit("/", 1)[1]].get("properties", ()))
+            self.assertEqual(set(), set(config) - known)
