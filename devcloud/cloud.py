@@ -44,12 +44,11 @@ def make_directories() -> None:
     """Make the directories of the cloud. Only root reads configuration, data and logs."""
     for path in (settings.HOME, settings.IMAGES, settings.RUN, settings.BIN):
         path.mkdir(parents=True, exist_ok=True)
-    for path in (settings.DATA, settings.LOG):
+    settings.LOG.mkdir(parents=True, exist_ok=True)
+    settings.LOG.chmod(0o700)
+    for path in (settings.DATA, settings.ETC, settings.STATE, settings.LIB):
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o711)  # the private users of database and broker pass through
-    for path in (settings.ETC, settings.STATE, settings.LIB):
-        path.mkdir(parents=True, exist_ok=True)
-        path.chmod(0o711)
 
 
 def install(progress: Progress, *, with_images: bool = True) -> None:

@@ -181,9 +181,7 @@ def _nova(passwords: Mapping[str, str]) -> Sections:
         "service_user": _user("nova", passwords, send_service_user_token="true"),
         "keystone": _user("nova", passwords),
         "placement": _user("placement", passwords),
-        "glance": _user(
-            "nova", passwords, api_servers=f"http://{settings.HOST_ADDRESS}:{settings.GLANCE_PORT}"
-        ),
+        "glance": _user("nova", passwords),
         "neutron": _user("neutron", passwords, **neutron),
         "cinder": _user("nova", passwords, os_region_name=settings.REGION),
         "scheduler": {"discover_hosts_in_cells_interval": "30", "workers": "1"},
@@ -313,6 +311,7 @@ def _cinder(passwords: Mapping[str, str]) -> Sections:
             "rootwrap_config": f"{_VENV_ETC}/cinder/rootwrap.conf",
             "image_conversion_dir": f"{settings.STATE}/cinder/conversion",
             "osapi_volume_workers": "1",
+            "resource_query_filters_file": f"{_VENV_ETC}/cinder/resource_filters.json",
             "quota_volumes": "200",
             "quota_gigabytes": "5000",
             "per_volume_gigabytes_limit": "-1",

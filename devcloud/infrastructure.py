@@ -127,7 +127,7 @@ def epmd() -> Service:
 def prepare_rabbit(passwords: Mapping[str, str]) -> None:
     """Write RabbitMQ's configuration, with a user of our own instead of `guest`."""
     _own(RABBIT_DIRECTORY, RABBIT_UID)
-    _own(settings.LOG / "rabbit", RABBIT_UID, 0o755)
+    _own(RABBIT_DIRECTORY / "log", RABBIT_UID)
     _own(_RABBIT_CONFIGURATION, RABBIT_UID)
     text = "\n".join(
         (
@@ -176,7 +176,7 @@ def rabbit() -> Service:
             "RABBITMQ_NODE_PORT": str(settings.RABBIT_PORT),
             "RABBITMQ_DIST_PORT": str(settings.RABBIT_DIST_PORT),
             "RABBITMQ_MNESIA_BASE": str(RABBIT_DIRECTORY),
-            "RABBITMQ_LOG_BASE": str(settings.LOG / "rabbit"),
+            "RABBITMQ_LOG_BASE": str(RABBIT_DIRECTORY / "log"),
             "RABBITMQ_PID_FILE": str(RABBIT_DIRECTORY / "pid"),
             "RABBITMQ_CONFIG_FILE": str(_RABBIT_CONFIGURATION / "rabbitmq.conf"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(_RABBIT_CONFIGURATION / "enabled_plugins"),

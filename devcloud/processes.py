@@ -111,7 +111,11 @@ def is_same(record: Record, process: ProcessFacts | None, boot: str) -> bool:
 
 def record_path(name: str) -> Path:
     """Where the record of the service is."""
-    return settings.RUN / f"{name}.json"
+    return _records() / f"{name}.json"
+
+
+def _records() -> Path:
+    return settings.RUN / "services"
 
 
 def log_path(name: str) -> Path:
@@ -137,7 +141,7 @@ def running(name: str) -> Record | None:
 
 def recorded_names() -> list[str]:
     """Names of all services that have a record, alive or not."""
-    return sorted(path.stem for path in settings.RUN.glob("*.json"))
+    return sorted(path.stem for path in _records().glob("*.json"))
 
 
 def start(service: Service) -> subprocess.Popen[bytes]:

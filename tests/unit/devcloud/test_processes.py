@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from devcloud import commands, processes
+from devcloud import commands, files, processes
 from devcloud.processes import ProcessFacts, Record, Service
 from tests.unit.devcloud import base
 
@@ -135,7 +135,7 @@ class LifeTest(base.TestCase):
         self.addCleanup(stranger.wait)
         self.addCleanup(stranger.kill)
         record = {"pid": stranger.pid, "start": 1, "boot": processes.boot_id(), "fingerprint": ""}
-        processes.record_path("old").write_text(json.dumps(record), encoding="utf-8")
+        files.write(processes.record_path("old"), json.dumps(record))
         self.assertIsNone(processes.running("old"))
         self.assertEqual([], processes.stop(["old"], seconds=0))
         self.assertIsNone(stranger.poll())
@@ -167,7 +167,7 @@ class LifeTest(base.TestCase):
 
     def test_broken_record(self) -> None:
         """Half a record, left by a full disk, is none."""
-        processes.record_path("half").write_text('{"pid": 1', encoding="utf-8")
+        files.write(processes.record_path("half"), '{"pid": 1')
         self.assertIsNone(processes.running("half"))
 
     def test_memory(self) -> None:
