@@ -2,6 +2,7 @@
 """From what a user asked of Magnum to what is asked of Heat. Pure but for reading templates."""
 
 import dataclasses
+import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -223,13 +224,16 @@ def build(inputs: StackInputs) -> StackRequest:
         for name in {"node_group.yaml", *environment["resource_registry"].values()}
         if name.endswith(".yaml")
     }
+    parameters = _parameters(inputs)
     for role in ("manager", "worker"):
-        files[f"user_data/{role}.yaml"] = user_data.render(role)
+        text = user_data.render(role)
+        _check_size(text, parameters)
+        files[f"user_data/{role}.yaml"] = text
     return StackRequest(
         template=resources.read("cluster.yaml"),
         files=files,
         environment=environment,
-        parameters=_parameters(inputs),
+        parameters=parameters,
         tags=(_TAG, inputs.cluster_uuid),
     )
 
@@ -268,6 +272,8 @@ def _parameters(inputs: StackInputs) -> dict[str, Any]:
         "fixed_network_mtu": fixed.mtu if fixed else 0,
         "fixed_subnet_cidr": fixed.cidr if fixed else MADE_SUBNET_CIDR,
         "dns_nameservers": list(inputs.dns_nameservers),
+        # Nobody but its owner may change an existing subnet: there, containers are told.
+        "engine_dns": list(inputs.dns_nameservers) if fixed else [],
         "api_allowed_cidrs": list(inputs.api_allowed_cidrs),
         "ssh_allowed_cidrs": list(inputs.ssh_allowed_cidrs),
         "data_path_port": inputs.data_path_port,
@@ -299,6 +305,21 @@ def _parameters(inputs: StackInputs) -> dict[str, Any]:
         "node_credential_id": inputs.node_credential.id,
         "node_credential_secret": inputs.node_credential.secret,
     }
+
+
+def _check_size(text: str, parameters: Mapping[str, Any]) -> None:
+    """Refuse what Nova would refuse, before anything is made.
+
+    Nearly all that a node is told is among the parameters; what is not is made up for by those of
+    which a node is not told.
+    """
+    if user_data.share(text + json.dumps(parameters)) > 1:
+        raise exceptions.Refused(
+            "What the nodes must be told is more than Nova takes as user-data; ask the operator "
+            "for fewer certificates of authorities (openstack_ca_file).",
+            f"User-data above {user_data.NOVA_LIMIT} bytes of base64; openstack_ca_file has "
+            f"{len(parameters['openstack_ca_certificate'])} bytes.",
+        )
 
 
 def _check(inputs: StackInputs) -> None:

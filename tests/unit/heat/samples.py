@@ -71,6 +71,7 @@ def configuration(role: str, name: str = "swarm-mode-cluster", managers: int = 3
         "engine": {
             "mtu": 1450,
             "storage_driver": "overlay2",
+            "dns": ["8.8.8.8"],
             "insecure_registries": [],
             "http_proxy": "",
             "https_proxy": "",

@@ -104,6 +104,12 @@ class TestBuild(base.BaseTestCase):
             ],
         )
 
+    def test_name_servers_reach_the_subnet_or_the_engines(self):
+        """A made subnet gets them; where it is another's, the engines do."""
+        self.assertEqual([], build().parameters["engine_dns"])
+        parameters = build(fixed_network=samples.EXISTING).parameters
+        self.assertEqual(["8.8.8.8"], parameters["engine_dns"])
+
     def test_signals_are_the_counts_at_creation(self):
         """As many nodes must report as are made."""
         parameters = build(manager_count=5, worker_count=0).parameters
@@ -138,10 +144,16 @@ class TestBuild(base.BaseTestCase):
             self.assertIn(name, str(error))
 
     def test_the_index_of_groups_is_refused(self):
-        """What Heat would replace in members' properties is refused; the cluster's name has none."""
+        """What Heat would replace in members is refused; the name of a cluster is not in them."""
         error = self.assertRaises(exceptions.Refused, build, keypair="my%index%key")
         self.assertIn("keypair", str(error))
         build(cluster_name="my%index%cluster")
+
+    def test_more_than_nova_takes_is_refused(self):
+        """A bundle of all the world's authorities is refused here, not by every server."""
+        build(openstack_ca=samples.CERTIFICATE * 3)
+        error = self.assertRaises(exceptions.Refused, build, openstack_ca=samples.CERTIFICATE * 100)
+        self.assertIn("openstack_ca_file", str(error))
 
     def test_secrets_are_not_shown(self):
         """Neither inputs nor request print a secret."""
