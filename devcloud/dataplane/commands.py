@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run a command of the host and fail with everything that is needed to understand why."""
 
+import os
 import subprocess
+
+_SYSTEM_DIRECTORIES = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
 
 
 class CommandError(RuntimeError):
@@ -14,6 +17,19 @@ class CommandError(RuntimeError):
         self.output = output.strip()
         ending = "did not end in time" if status is None else f"ended with status {status}"
         super().__init__(f"`{' '.join(command)}` {ending}: {self.output or 'no output'}")
+
+
+def environment() -> dict[str, str]:
+    """Return an environment in which the host's tools are found and speak plain English.
+
+    Root's search path has no ``sbin`` after a plain ``su``, for example.
+    """
+    path = os.environ.get("PATH", "")
+    return {
+        **os.environ,
+        "PATH": f"{path}:{_SYSTEM_DIRECTORIES}" if path else _SYSTEM_DIRECTORIES,
+        "LC_ALL": "C",
+    }
 
 
 def run(*command: str, standard_input: str | None = None, timeout: float = 60.0) -> str:
@@ -31,6 +47,7 @@ def run(*command: str, standard_input: str | None = None, timeout: float = 60.0)
             stderr=subprocess.STDOUT,
             timeout=timeout,
             check=False,
+            env=environment(),
         )
     except subprocess.TimeoutExpired as late:
         output = (late.stdout or b"").decode(errors="replace")

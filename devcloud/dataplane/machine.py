@@ -132,6 +132,7 @@ class Machine:
                 stdout=console,
                 stderr=console,
                 cwd="/",
+                env=commands.environment(),
                 check=True,
             )
         deadline = time.monotonic() + START_SECONDS
