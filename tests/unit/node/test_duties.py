@@ -94,10 +94,10 @@ class VolumeTest(fakes.NodeTest):
         self.programs = self.useFixture(fakes.Programs())
         for name in ("mkfs.ext4", "mount", "blkid"):
             self.programs.add(name)
-        # A block device that every machine has; nothing is done to it.
-        self.device = next(
-            path for path in pathlib.Path("/dev").iterdir() if stat.S_ISBLK(path.lstat().st_mode)
-        )
+        # A file stands for the block device, which not every machine lends to a test.
+        self.useFixture(fixtures.MonkeyPatch("stat.S_ISBLK", stat.S_ISREG))
+        self.device = self.paths.root / "dev/vdb"
+        self.device.touch()
 
     def _link(self, name):
         (self.paths.disks / name).symlink_to(self.device)
