@@ -142,7 +142,7 @@ class MainTest(fakes.NodeTest):
         main.CLOCK_TIMEOUT = 0
         self.assertEqual(1, self._main("run"))
         self.assertIn("m0: clock: ", self.cloud.signals[0]["reason"])
-        self.assertIn("clock is +864", self.cloud.signals[0]["reason"])
+        self.assertIn("clock is +86", self.cloud.signals[0]["reason"])
 
     def test_prepare_fails(self):
         """What fails before the engine starts reaches Heat as well."""
