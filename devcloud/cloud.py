@@ -151,15 +151,15 @@ def _make_state(
     secrets: dict[str, str], version: str, progress: Progress, keystone: Service
 ) -> None:
     """Keystone, its contents and all tables, as far as they are missing or of another version."""
-    if not state.is_done("keystone", version):
-        with progress.step("keystone tables and keys"):
-            openstack_services.bootstrap_keystone(secrets["admin"])
-        state.mark_done("keystone", version)
-    _bring_up([keystone])
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    with ThreadPoolExecutor(max_workers=1) as pool:
         tables = None
         if not state.is_done("tables", version):
             tables = pool.submit(openstack_services.sync_databases, secrets["database"], progress)
+        if not state.is_done("keystone", version):
+            with progress.step("keystone tables and keys"):
+                openstack_services.bootstrap_keystone(secrets["admin"])
+            state.mark_done("keystone", version)
+        _bring_up([keystone])
         if not state.is_done("identity", version):
             with progress.step("keystone"):
                 readiness.wait(keystone, _START_SECONDS)

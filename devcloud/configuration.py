@@ -15,6 +15,7 @@ Sections = dict[str, Section]
 
 _VENV_ETC = f"{settings.VENV}/etc"
 _KEYSTONE = f"http://{settings.HOST_ADDRESS}:{settings.KEYSTONE_PORT}"
+_MEMCACHED = f"{settings.LOOPBACK}:{settings.MEMCACHED_PORT}"
 DATABASES = (
     "keystone",
     "glance",
@@ -86,6 +87,8 @@ def _token(name: str, passwords: Mapping[str, str], **more: str) -> Section:
         name,
         passwords,
         www_authenticate_uri=_KEYSTONE,
+        # One service's answer of Keystone about a token serves all.
+        memcached_servers=_MEMCACHED,
         service_token_roles="service",
         service_token_roles_required="true",
         **more,
@@ -115,7 +118,7 @@ def _keystone(passwords: Mapping[str, str]) -> Sections:
         "cache": {
             "enabled": "true",
             "backend": "dogpile.cache.pymemcache",
-            "memcache_servers": f"{settings.LOOPBACK}:{settings.MEMCACHED_PORT}",
+            "memcache_servers": _MEMCACHED,
         },
     }
 
@@ -166,7 +169,12 @@ def _nova(passwords: Mapping[str, str]) -> Sections:
             "vif_plugging_is_fatal": "false",
             "vif_plugging_timeout": "0",
             "resume_guests_state_on_host_boot": "true",
-            "running_deleted_instance_action": "log",
+            # A server deleted while nova-compute was away is gone from the database only.
+            "running_deleted_instance_action": "reap",
+            "running_deleted_instance_poll_interval": "60",
+            "running_deleted_instance_timeout": "0",
+            "report_interval": "5",
+            "service_down_time": "20",
             "cpu_allocation_ratio": "16",
             "ram_allocation_ratio": "4",
             "disk_allocation_ratio": "4",

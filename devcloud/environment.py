@@ -45,6 +45,7 @@ REQUIREMENTS = (
     "python-magnumclient",
     "PyMySQL",
     "pymemcache",
+    "python-memcached",
     "pyuwsgi",
     "docker",
     "pbr",

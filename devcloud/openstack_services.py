@@ -349,6 +349,6 @@ def sync_databases(database_password: str, progress: Progress) -> None:
             "sync",
         ),
     }
-    with progress.step("database tables"), ThreadPoolExecutor(max_workers=3) as pool:
+    with progress.step("database tables"), ThreadPoolExecutor(max_workers=2) as pool:
         for future in [pool.submit(job) for job in jobs.values()]:
             future.result()
