@@ -50,6 +50,7 @@ class State:
     :ivar submitted_at: seconds since 1970 at which Heat was asked for the stack; 0 before.
     :ivar complete_since: seconds since 1970 at which Heat was first seen to be done; 0 before.
     :ivar watched_by_service: whether Magnum's own user was seen to see the stack.
+    :ivar node_credential_revoked: whether the managers' credential is known to be gone.
     :ivar unknown: what a newer release wrote and this one does not understand.
     """
 
@@ -63,6 +64,7 @@ class State:
     submitted_at: int = 0
     complete_since: int = 0
     watched_by_service: bool = False
+    node_credential_revoked: bool = False
     unknown: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def entering(self, phase: Phase, **changes: Any) -> "State":

@@ -72,6 +72,9 @@ class Lifecycle:
         :raises SwarmModeError: with a sentence for the user; what was made is undone by then, or
             remembered and undone when the cluster is deleted.
         """
+        # Magnum has made the cluster's certificates, and saves where they are only when this
+        # returns; a conductor that dies before would leave a cluster without them.
+        cluster.save()
         session = cloud.user_session(context)
         plan = _plan(context, session, cluster)
         # Whatever is refused shall be so before a credential is made.
@@ -163,7 +166,7 @@ class Lifecycle:
                     ),
                 )
             if not stack_is_there:
-                self._revoke(cluster, _owner(record, cluster), [lambda: session])
+                self._revoke(cluster, record.state if record else None, [lambda: session])
         except Exception as error:
             LOG.warning(
                 "Undoing the creation of cluster %s is left to its deletion: %s",
@@ -195,8 +198,19 @@ class Lifecycle:
             # The owner's own token may do what Magnum's user perhaps may not.
             try:
                 self._revoke_node(cluster, owner_id, [lambda: cloud.user_session(context)])
+                self._amend(cluster, node_credential_revoked=True)
             except exceptions.SwarmModeError as error:
                 LOG.info("Cluster %s: %s", cluster.uuid, error.operator_message)
+
+    def _amend(self, cluster: Any, **changes: Any) -> None:
+        """Change some of a record that others may be changing; one that is gone is left alone."""
+        for _ in range(_MARK_ATTEMPTS):
+            record = self._store.get(cluster.uuid)
+            if record is None:
+                return
+            with contextlib.suppress(Conflict):
+                self._store.write(record, dataclasses.replace(record.state, **changes))
+                return
 
     def _mark_deleting(self, cluster: Any) -> Record:
         for _ in range(_MARK_ATTEMPTS):
@@ -241,7 +255,7 @@ class Lifecycle:
                     continue
                 if stack is not None and stack.status != "DELETE_COMPLETE":
                     heat_api.delete(target)
-                self._note_who_watches(record, who)
+                self._note_who_watches(cluster, state, who)
                 return
             except heat.NotAllowed as error:
                 problems.append(f"{who}: {error.operator_message}")
@@ -254,18 +268,16 @@ class Lifecycle:
             f"stack {state.stack_name} of project {cluster.project_id}: {'; '.join(problems)}",
         )
 
-    def _note_who_watches(self, record: Record, who: str) -> None:
+    def _note_who_watches(self, cluster: Any, state: State, who: str) -> None:
         """Learn whether Magnum's own user can watch a stack that the trust cannot."""
-        if who == _TRUST or not record.state.stack_id:
+        if who == _TRUST or not state.stack_id:
             return
         sees = who == _SERVICE
         if not sees:
             unseen = (exceptions.SwarmModeError, keystone_exceptions.ClientException)
             with contextlib.suppress(*unseen):
-                sees = _heat(cloud.service_session()).get(record.state.stack_id) is not None
-        with contextlib.suppress(Conflict):
-            state = dataclasses.replace(record.state, watched_by_service=sees)
-            self._store.write(record, state)
+                sees = _heat(cloud.service_session()).get(state.stack_id) is not None
+        self._amend(cluster, watched_by_service=sees)
 
     # Watching
 
@@ -333,6 +345,24 @@ class Lifecycle:
             return seen, None, None
         if state.phase is Phase.DELETING and not (state.stack_id or state.submitted_at):
             return seen, None, None
+        try:
+            found = self._first_sight(context, cluster, seen)
+        except exceptions.Unavailable as error:
+            LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
+            return dataclasses.replace(seen, blind=error.user_message), None, None
+        if found is not None:
+            return found
+        blind = (
+            "Heat does not show the cluster's stack to Magnum any more: the rights of the "
+            "cluster's creator are gone. A member of the project can delete the cluster."
+        )
+        return dataclasses.replace(seen, blind=blind), None, None
+
+    def _first_sight(
+        self, context: Any, cluster: Any, seen: Seen
+    ) -> tuple[Seen, heat.Stack | None, heat.Heat] | None:
+        """Look with each session until one may; None when none may."""
+        state = seen.state
         problems = []
         for who, session in _heat_sessions(context, cluster, state):
             foreign = who == _SERVICE
@@ -347,15 +377,8 @@ class Lifecycle:
                 return self._described(seen, cluster, stack, heat_api), stack, heat_api
             except heat.NotAllowed as error:
                 problems.append(f"{who}: {error.operator_message}")
-            except exceptions.Unavailable as error:
-                LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
-                return dataclasses.replace(seen, blind=error.user_message), None, None
         LOG.warning("Cluster %s cannot be watched: %s", cluster.uuid, "; ".join(problems))
-        blind = (
-            "Heat does not show the cluster's stack to Magnum any more: the rights of the "
-            "cluster's creator are gone. A member of the project can delete the cluster."
-        )
-        return dataclasses.replace(seen, blind=blind), None, None
+        return None
 
     def _described(
         self, seen: Seen, cluster: Any, stack: heat.Stack | None, heat_api: heat.Heat
@@ -377,7 +400,7 @@ class Lifecycle:
 
     def _ask_docker(self, cluster: Any, stack: heat.Stack) -> tuple[str, dict[str, Any]]:
         """Return why the Docker API gives no answer, and else what the cluster's row shall say."""
-        addresses = [str(address) for address in stack.outputs.get("manager_addresses") or ()]
+        addresses = _output(stack, "manager_addresses")
         try:
             engine = swarm_of(cluster, addresses).engine()
         except exceptions.SwarmModeError as error:
@@ -398,7 +421,7 @@ class Lifecycle:
         if cloud.has_token(context):
             sessions.append(functools.partial(cloud.user_session, context))
         try:
-            self._revoke(cluster, record.state.owner_id, sessions, record.state.trust_id)
+            self._revoke(cluster, record.state, sessions)
             _delete_certificates(cluster)
         except exceptions.Unavailable as error:
             self._change(cluster, Decision("DELETE_IN_PROGRESS", error.user_message))
@@ -420,20 +443,17 @@ class Lifecycle:
         rule_sessions = [*sessions, cloud.system_session]
         credentials.remove_access_rules(rule_sessions, owner_id, _magnum_prefix(), living)
 
-    def _revoke(
-        self,
-        cluster: Any,
-        owner_id: str,
-        sessions: list[Callable[[], Any]],
-        trust_id: str = "",
-    ) -> None:
+    def _revoke(self, cluster: Any, state: State | None, sessions: list[Callable[[], Any]]) -> None:
+        """Revoke both rights, with the given sessions before those of Magnum's own."""
+        owner_id = state.owner_id if state else cluster.user_id
         if not owner_id:
             return
-        trust = [functools.partial(cloud.trust_session, trust_id)] if trust_id else []
-        self._revoke_node(cluster, owner_id, [*sessions, cloud.service_session, *trust])
-        credentials.revoke_trust(
-            [*sessions, cloud.service_session, *trust], owner_id, cluster.uuid, _trustee_id()
-        )
+        sessions = [*sessions, cloud.service_session]
+        if state is not None and state.trust_id:
+            sessions.append(functools.partial(cloud.trust_session, state.trust_id))
+        if state is None or not state.node_credential_revoked:
+            self._revoke_node(cluster, owner_id, sessions)
+        credentials.revoke_trust(sessions, owner_id, cluster.uuid, _trustee_id())
 
     # Writing Magnum's rows
 
@@ -512,7 +532,9 @@ def _plan(context: Any, session: Any, cluster: Any) -> _Plan:
     if pool:
         address_pools.refuse_overlap(pool, taken)
     else:
-        pool = address_pools.choose_address_pool(CONF.swarm_mode.address_pools, taken)
+        pool = address_pools.choose_address_pool(
+            CONF.swarm_mode.address_pools, taken, parsed.swarm_address_pool_mask
+        )
     certificate = cert_manager.get_cluster_ca_certificate(cluster, context=context)
     return _Plan(
         endpoints=endpoints,
@@ -600,10 +622,6 @@ def _delete_certificates(cluster: Any) -> None:
             LOG.info("Certificate %s of cluster %s: %s", reference, cluster.uuid, error)
 
 
-def _owner(record: Record | None, cluster: Any) -> str:
-    return record.state.owner_id if record else cluster.user_id or ""
-
-
 def _remember(cluster: Any, changes: Mapping[str, Any]) -> None:
     for name, value in changes.items():
         setattr(cluster, name, value)
@@ -611,8 +629,12 @@ def _remember(cluster: Any, changes: Mapping[str, Any]) -> None:
 
 
 def _addresses(group: Any, stack: heat.Stack) -> list[str]:
-    output = "manager_addresses" if group.role == "master" else "worker_addresses"
-    return [str(address) for address in stack.outputs.get(output) or ()]
+    return _output(stack, "manager_addresses" if group.role == "master" else "worker_addresses")
+
+
+def _output(stack: heat.Stack, name: str) -> list[str]:
+    """Return an output that is a list, without what Heat does not know."""
+    return [str(value) for value in stack.outputs.get(name) or () if value]
 
 
 def _text(value: str | bytes) -> str:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The part of the Docker API that the conductor asks for, over TLS on a loopback address."""
 
+import contextlib
 import http.server
 import json
 import pathlib
@@ -58,6 +59,8 @@ class FakeDocker(fixtures.Fixture):
         self.connections = 0
         self.delay = self.drip = 0.0
         self.chunked = self.cut = False
+        self._ends = contextlib.ExitStack()
+        self._stopped = False
         self.answers = {
             "/version": (200, {"Version": "20.10.24+dfsg1", "ApiVersion": "1.41"}),
             "/nodes": (200, [node("manager-0", manager="reachable", leader=True)]),
@@ -65,9 +68,9 @@ class FakeDocker(fixtures.Fixture):
             "/tasks": (200, []),
         }
 
-    def _setUp(self):
+    def _setUp(self):  # noqa: N802 (fixtures)
         directory = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        (directory / "pair.pem").write_text(self._pair.certificate + self._pair.key)
+        (directory / "pair.pem").write_text(f"{self._pair.certificate}\n{self._pair.key}")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(directory / "pair.pem")
         context.load_verify_locations(cadata=self._authority_pem)
@@ -86,7 +89,10 @@ class FakeDocker(fixtures.Fixture):
             def log_message(self, *args):
                 pass
 
-            def do_GET(self):  # noqa: N802
+            def do_GET(self):
+                if fake._stopped:
+                    self.close_connection = True
+                    return
                 path = urllib.parse.urlsplit(self.path).path
                 fake.requests.append(path)
                 if path.startswith("/v1."):
@@ -126,13 +132,19 @@ class FakeDocker(fixtures.Fixture):
                 pass  # clients that give up are what some tests are about
 
         server = Server((self.address, self.port), Handler)
-        self.addCleanup(server.server_close)
+        self.addCleanup(self.stop)
+        self._ends.callback(server.server_close)
         self.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
-        self.addCleanup(thread.join)
-        self.addCleanup(server.shutdown)
-        self.addCleanup(stopping.set)
+        self._ends.callback(thread.join)
+        self._ends.callback(server.shutdown)
+        self._ends.callback(stopping.set)
+
+    def stop(self):
+        """End the manager with all its connections; a second time changes nothing."""
+        self._stopped = True
+        self._ends.close()
 
 
 def wait_for(condition, seconds=10.0):

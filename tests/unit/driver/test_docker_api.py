@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-import os
+import pathlib
 import socket
 import tempfile
 import time
 
 import fixtures
-
 from oslotest import base
 
 from magnum_swarm_mode import docker_api, exceptions
@@ -219,11 +218,10 @@ class DockerAPITest(base.BaseTestCase):
     def test_restarted_manager(self):
         """A kept connection that the other side ended meanwhile is made anew."""
         pair = self.authority.server("127.0.0.1")
-        first = fake_docker.FakeDocker(self.authority.pem, pair)
-        first.setUp()
+        first = self.useFixture(fake_docker.FakeDocker(self.authority.pem, pair))
         swarm = self.swarm("127.0.0.1", port=first.port)
         swarm.nodes()
-        first.cleanUp()
+        first.stop()
         self.manager(port=first.port)
 
         self.assertEqual(1, len(swarm.nodes()))
@@ -252,7 +250,7 @@ class DockerAPITest(base.BaseTestCase):
 
         docker_api.context_of(self.identity)
 
-        self.assertEqual([], os.listdir(directory))
+        self.assertEqual([], list(pathlib.Path(directory).iterdir()))
 
     def test_no_file_stays_without_memory_files(self):
         """Where the system has no files in memory, the one in a private directory is gone too."""
@@ -262,7 +260,7 @@ class DockerAPITest(base.BaseTestCase):
 
         docker_api.context_of(self.identity)
 
-        self.assertEqual([], os.listdir(directory))
+        self.assertEqual([], list(pathlib.Path(directory).iterdir()))
 
 
 class PoolTest(base.BaseTestCase):

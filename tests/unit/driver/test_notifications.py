@@ -33,12 +33,30 @@ class Notifier:
 class HealthChangedTest(base.BaseTestCase):
     def setUp(self):
         super().setUp()
-        names = (
-            "uuid name status status_reason project_id created_at updated_at cluster_template_id "
-            "keypair docker_volume_size labels master_flavor_id flavor_id stack_id health_status "
-            "create_timeout api_address discovery_url node_addresses master_addresses node_count "
-            "master_count"
-        ).split()
+        names = [
+            "uuid",
+            "name",
+            "status",
+            "status_reason",
+            "project_id",
+            "created_at",
+            "updated_at",
+            "cluster_template_id",
+            "keypair",
+            "docker_volume_size",
+            "labels",
+            "master_flavor_id",
+            "flavor_id",
+            "stack_id",
+            "health_status",
+            "create_timeout",
+            "api_address",
+            "discovery_url",
+            "node_addresses",
+            "master_addresses",
+            "node_count",
+            "master_count",
+        ]
         self.cluster = types.SimpleNamespace(**dict.fromkeys(names))
         self.cluster.uuid, self.cluster.name = "067d30c0-abc7-46d2-8709-c616e77742a4", "swarm"
 

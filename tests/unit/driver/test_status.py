@@ -131,7 +131,18 @@ class CreateTest(base.BaseTestCase):
 
     def test_every_stack_status(self):
         """No status of Heat's is taken for success but those that end in COMPLETE."""
-        actions = "CREATE UPDATE ROLLBACK SUSPEND RESUME ADOPT SNAPSHOT CHECK RESTORE INIT".split()
+        actions = [
+            "CREATE",
+            "UPDATE",
+            "ROLLBACK",
+            "SUSPEND",
+            "RESUME",
+            "ADOPT",
+            "SNAPSHOT",
+            "CHECK",
+            "RESTORE",
+            "INIT",
+        ]
         for action in actions:
             for outcome, expected in (
                 ("IN_PROGRESS", "CREATE_IN_PROGRESS"),

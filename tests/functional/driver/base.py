@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Magnum's own conductor code on sqlite, this driver in it, and fake services at the wire."""
+
+import atexit
+import contextlib
+import functools
+import importlib.metadata
+import ipaddress
+import itertools
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import fixtures
+import magnum.conf
+import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+from keystoneauth1 import loading
+from magnum import objects
+from magnum.common import context as magnum_context
+from magnum.common import rpc
+from magnum.conductor.handlers import cluster_conductor
+from magnum.conductor.handlers.common import cert_manager
+from magnum.db.sqlalchemy import models
+from magnum.service import periodic
+from oslo_db.sqlalchemy import enginefacade
+from oslo_service import loopingcall
+from oslotest import base
+
+from magnum_swarm_mode import cloud, driver, lifecycle
+from magnum_swarm_mode.cluster_record import Store
+from magnum_swarm_mode.db import migration, schema
+from tests.functional.driver import fake_cloud
+from tests.unit.driver import certificates, fake_docker
+
+CONF = magnum.conf.CONF
+DRIVER = driver.Driver  # its import makes swarm-mode known to Magnum
+
+_ENTRY_POINTS = """[magnum.drivers]
+swarm_mode = magnum_swarm_mode.driver:Driver
+[magnum.cert_manager.backend]
+x509keypair = magnum.common.cert_manager.x509keypair_cert_manager:CertManager
+"""
+_SPACE = pathlib.Path(tempfile.mkdtemp(prefix="swarm-mode-tests-"))
+atexit.register(shutil.rmtree, _SPACE, ignore_errors=True)
+# A loopback address of this process alone, for the Docker API has one port on every manager.
+MANAGER = f"127.95.{os.getpid() // 256 % 256}.{os.getpid() % 256}"
+
+
+def _prepare() -> None:
+    """Set up what Magnum has once per process."""
+    CONF([], project="magnum", default_config_files=[])
+    CONF.set_override("connection", f"sqlite:///{_SPACE}/magnum.sqlite", group="database")
+    CONF.set_override("cert_manager_type", "x509keypair", group="certificates")
+    loading.load_auth_from_conf_options(CONF, "keystone_auth", auth_url="x", username="x")
+    # An installation would make the entry point known.
+    info = _SPACE / "site" / "swarm_mode_under_test-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: swarm-mode-under-test\nVersion: 1\n"
+    )
+    (info / "entry_points.txt").write_text(_ENTRY_POINTS)
+    if not importlib.metadata.entry_points(group="magnum.drivers", name="swarm_mode"):
+        sys.path.insert(0, str(info.parent))
+    models.Base.metadata.create_all(enginefacade.writer.get_engine())
+    migration.ensure(enginefacade.writer.get_engine())
+
+
+@functools.cache
+def _keys() -> Iterator[Any]:
+    """Return RSA keys in turn; making one takes longer than a whole test otherwise does."""
+    make = rsa.generate_private_key
+    return itertools.cycle([make(public_exponent=65537, key_size=2048) for _ in range(6)])
+
+
+class Died(BaseException):
+    """The conductor's process ends here; no code of it runs any more."""
+
+
+class Killer(fixtures.Fixture):
+    """Ends the conductor at a chosen request.
+
+    :ivar sent: how many requests were sent so far.
+    :ivar deadly: the number of the request at which it dies; None for none.
+    :ivar after: whether it dies after the service has answered, rather than before it is asked.
+    """
+
+    def _setUp(self) -> None:  # noqa: N802 (fixtures)
+        self.sent, self.deadly, self.after = 0, None, False
+        original = requests.adapters.HTTPAdapter.send
+        killer = self
+
+        def send(adapter: Any, request: Any, **kwargs: Any) -> Any:
+            killer.sent += 1
+            dies = killer.sent == killer.deadly
+            if dies and not killer.after:
+                raise Died
+            answer = original(adapter, request, **kwargs)
+            if dies:
+                raise Died
+            return answer
+
+        self.useFixture(fixtures.MonkeyPatch("requests.adapters.HTTPAdapter.send", send))
+
+
+class DriverTest(base.BaseTestCase):
+    """One project with one template, and a conductor to ask."""
+
+    _prepared = False
+
+    def setUp(self) -> None:
+        super().setUp()
+        if not DriverTest._prepared:
+            _prepare()
+            DriverTest._prepared = True
+        self.addCleanup(self._empty)
+        self.cloud = self.useFixture(fake_cloud.FakeCloud())
+        for name, value in {
+            "auth_type": "password",
+            "auth_url": f"{self.cloud.url}/v3",
+            "username": "magnum",
+            "password": "magnum",
+            "project_name": "service",
+            "user_domain_name": "Default",
+            "project_domain_name": "Default",
+        }.items():
+            CONF.set_override(name, value, group="keystone_auth")
+            self.addCleanup(CONF.clear_override, name, group="keystone_auth")
+        CONF.set_override("docker_api_timeout", 1.0, group="swarm_mode")
+        self.addCleanup(CONF.clear_override, "docker_api_timeout", group="swarm_mode")
+        self.addCleanup(lifecycle.SWARMS.__init__)
+        keys = _keys()
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "cryptography.hazmat.primitives.asymmetric.rsa.generate_private_key",
+                lambda **_: next(keys),
+            )
+        )
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.useFixture(fixtures.MonkeyPatch("magnum.common.rpc.NOTIFIER", self))
+        self.assertIs(self, rpc.NOTIFIER)
+        self.store = Store()
+        self.template = self._template()
+
+    def _empty(self) -> None:
+        with enginefacade.writer.get_engine().begin() as connection:
+            for metadata in (models.Base.metadata, schema.METADATA):
+                for table in metadata.tables.values():
+                    connection.execute(table.delete())
+
+    # Magnum's notifier, as far as it is used
+
+    def prepare(self, publisher_id: str) -> "DriverTest":
+        return self
+
+    def info(self, context: Any, event_type: str, payload: dict[str, Any]) -> None:
+        self.events.append((event_type, payload))
+
+    error = info
+
+    # Users and rows
+
+    def context(
+        self, user: str = fake_cloud.OWNER, project: str = fake_cloud.PROJECT, **token: Any
+    ) -> Any:
+        """Return the context of a request, as magnum-api hands it to the conductor."""
+        roles = token.pop("roles", ("member", "reader"))
+        identifier, body = self.cloud.issue(fake_cloud.Token(user, project, roles, **token))
+        return magnum_context.make_context(
+            auth_token=identifier,
+            auth_token_info=body,
+            user_id=user,
+            project_id=project,
+            roles=list(roles),
+            is_admin="admin" in roles,
+            all_tenants="admin" in roles,
+        )
+
+    def _template(self) -> Any:
+        template = objects.ClusterTemplate(
+            self.context(),
+            name="template",
+            project_id=fake_cloud.PROJECT,
+            user_id=fake_cloud.OWNER,
+            image_id="ubuntu_xenial",
+            flavor_id="m1.small",
+            master_flavor_id="m1.small",
+            keypair_id="fuel",
+            external_network_id="public",
+            coe="swarm-mode",
+            cluster_distro="debian",
+            server_type="vm",
+            network_driver="overlay",
+            dns_nameserver="8.8.8.8",
+            labels={},
+            floating_ip_enabled=True,
+            master_lb_enabled=False,
+            tls_disabled=False,
+            registry_enabled=False,
+            public=False,
+            hidden=False,
+        )
+        if "driver" in template.fields:
+            template.driver = "swarm_mode"
+        template.create()
+        return template
+
+    def new_cluster(self, context: Any | None = None, **fields: Any) -> Any:
+        """Return a cluster as magnum-api hands it over, not saved."""
+        return objects.Cluster(
+            context or self.context(),
+            uuid=fields.pop("uuid", None) or str(uuid.uuid4()),
+            name="swarm",
+            project_id=fake_cloud.PROJECT,
+            user_id=fake_cloud.OWNER,
+            cluster_template_id=self.template.uuid,
+            labels=fields.pop("labels", {}),
+            keypair="fuel",
+            floating_ip_enabled=True,
+            master_lb_enabled=False,
+            create_timeout=60,
+            **fields,
+        )
+
+    def create(
+        self, context: Any | None = None, managers: int = 1, workers: int = 2, **fields: Any
+    ):
+        """Create a cluster as the conductor does when magnum-api asks; return its uuid."""
+        context = context or self.context()
+        cluster = self.new_cluster(context, **fields)
+        cluster_conductor.Handler().cluster_create(context, cluster, managers, workers, 60)
+        return cluster.uuid
+
+    def delete(self, uuid: str, context: Any | None = None) -> None:
+        """Delete a cluster as the conductor does when magnum-api asks."""
+        cluster_conductor.Handler().cluster_delete(context or self.context(), uuid)
+
+    def poll(self, times: int = 1) -> None:
+        """Let the conductor's periodic task look at all clusters in progress."""
+        for _ in range(times):
+            admin = cloud.admin_context()
+            for cluster in objects.Cluster.list(admin):
+                if not cluster.status.endswith("_IN_PROGRESS"):
+                    continue
+                job = periodic.ClusterUpdateJob(admin, cluster)
+                with contextlib.suppress(loopingcall.LoopingCallDone):
+                    job.update_status()
+
+    def cluster(self, uuid: str) -> Any:
+        """Read a cluster's row."""
+        return objects.Cluster.get_by_uuid(cloud.admin_context(), uuid)
+
+    def clusters(self) -> list[Any]:
+        """Read all clusters' rows."""
+        return list(objects.Cluster.list(cloud.admin_context()))
+
+    def certificates(self) -> list[Any]:
+        """Return what is left in Magnum's certificate store."""
+        with enginefacade.writer.get_engine().begin() as connection:
+            return list(connection.execute(models.X509KeyPair.__table__.select()))
+
+    def records(self) -> list[Any]:
+        """Return what is left in our own table."""
+        with enginefacade.writer.get_engine().begin() as connection:
+            return list(connection.execute(schema.CLUSTER.select()))
+
+    def pass_time(self, seconds: float) -> None:
+        """Let everything believe that so much time has passed."""
+        real = time.time
+        self.useFixture(fixtures.MonkeyPatch("time.time", lambda: real() + seconds))
+
+    def serve_docker(self, uuid: str, address: str = MANAGER) -> fake_docker.FakeDocker:
+        """Serve the Docker API of a manager whose certificate Magnum signs."""
+        cluster = self.cluster(uuid)
+        admin = cloud.admin_context()
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        names = [x509.IPAddress(ipaddress.ip_address(address))]
+        request = (
+            x509.CertificateSigningRequestBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "manager")]))
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        signed = cert_manager.sign_node_certificate(
+            cluster, request.public_bytes(serialization.Encoding.PEM).decode(), context=admin
+        )
+        pair = certificates.Pair(
+            lifecycle._text(signed),
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            ).decode(),
+        )
+        ca = cert_manager.get_cluster_ca_certificate(cluster, context=admin).get_certificate()
+        return self.useFixture(fake_docker.FakeDocker(lifecycle._text(ca), pair, address, 2376))
+
+    def finish_stack(self) -> None:
+        """Let Heat finish the only stack."""
+        stack = self.cloud.stack()
+        stack.status = "CREATE_COMPLETE"
+        stack.outputs = {
+            "api_address": MANAGER,
+            "manager_addresses": [MANAGER],
+            "manager_fixed_addresses": ["10.0.0.11"],
+            "worker_addresses": ["10.0.0.21", "10.0.0.22"],
+        }

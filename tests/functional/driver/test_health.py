@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+import contextlib
+
+from magnum.conductor import monitors
+from magnum.service import periodic
+from oslo_service import loopingcall
+
+from magnum_swarm_mode import cloud
+from tests.functional.driver import base
+from tests.unit.driver.fake_docker import NO_LEADER, node
+
+
+class HealthTest(base.DriverTest):
+    def setUp(self):
+        super().setUp()
+        self.uuid = self.create(managers=1, workers=1)
+        self.docker = self.serve_docker(self.uuid)
+        self.docker.answers["/nodes"] = (
+            200,
+            [node("manager-0", manager="reachable", leader=True), node("worker-0")],
+        )
+        self.finish_stack()
+        self.poll()
+        self.events.clear()
+
+    def poll_health(self):
+        """Let Magnum's periodic task look at the cluster; return its row."""
+        job = periodic.ClusterHealthUpdateJob(cloud.admin_context(), self.cluster(self.uuid))
+        with contextlib.suppress(loopingcall.LoopingCallDone):
+            job.update_health_status()
+        return self.cluster(self.uuid)
+
+    def test_healthy(self):
+        """A swarm that is well is HEALTHY, with a line for each node."""
+        cluster = self.poll_health()
+
+        self.assertEqual("HEALTHY", cluster.health_status)
+        self.assertEqual(
+            {
+                "api": "ok",
+                "managers": "1 of 1 reachable; quorum holds, 0 more may fail",
+                "workers": "1 of 1 ready",
+                "manager-0": "ready, active, leader, engine 20.10.24",
+                "worker-0": "ready, active, engine 20.10.24",
+            },
+            cluster.health_status_reason,
+        )
+
+    def test_cost(self):
+        """Polls after the first cost one request each on a kept connection."""
+        self.poll_health()
+        before, connections = len(self.docker.requests), self.docker.connections
+
+        for _ in range(3):
+            self.poll_health()
+
+        self.assertEqual(["/v1.41/nodes"] * 3, self.docker.requests[before:])
+        self.assertEqual(connections, self.docker.connections)
+
+    def test_events(self):
+        """Each change of health is told once."""
+        self.poll_health()
+        self.poll_health()
+        self.docker.answers["/nodes"][1][1]["Status"]["State"] = "down"
+        self.poll_health()
+        self.poll_health()
+
+        changes = [
+            (event_type, payload["target"]["attachments"][-1]["content"])
+            for event_type, payload in self.events
+        ]
+        self.assertEqual(
+            [
+                ("magnum.cluster.health", None, "HEALTHY"),
+                ("magnum.cluster.health", "HEALTHY", "UNHEALTHY"),
+            ],
+            [
+                (event_type, content["health_status_before"], content["health_status"])
+                for event_type, content in changes
+            ],
+        )
+
+    def test_unreachable(self):
+        """What cannot be asked is UNKNOWN, with the cause."""
+        self.docker.stop()
+
+        cluster = self.poll_health()
+
+        self.assertEqual("UNKNOWN", cluster.health_status)
+        self.assertEqual(
+            f"The Docker API answers on no manager ({base.MANAGER}: connection refused).",
+            cluster.health_status_reason["api"],
+        )
+
+    def test_quorum_lost(self):
+        """A manager that answers without a leader makes the cluster UNHEALTHY."""
+        self.docker.answers["/nodes"] = (503, {"message": NO_LEADER})
+
+        cluster = self.poll_health()
+
+        self.assertEqual("UNHEALTHY", cluster.health_status)
+        self.assertIn("no quorum", cluster.health_status_reason["managers"])
+
+    def test_deleting(self):
+        """A cluster that is being deleted keeps the health it had."""
+        self.poll_health()
+        self.delete(self.uuid)
+        self.docker.stop()
+
+        self.assertEqual("HEALTHY", self.poll_health().health_status)
+
+    def test_not_made_yet(self):
+        """A cluster in creation has no health."""
+        other = self.create()
+        self.uuid = other
+
+        self.assertIsNone(self.poll_health().health_status)
+
+    def test_metrics(self):
+        """Magnum computes each metric by its name."""
+        self.docker.answers["/services"] = (
+            200,
+            [{"ID": "a", "Spec": {"Mode": {"Replicated": {"Replicas": 2}}}}],
+        )
+        task = {
+            "ServiceID": "a",
+            "Status": {"State": "running"},
+            "Spec": {"Resources": {"Reservations": {"NanoCPUs": 10**9, "MemoryBytes": 2**30}}},
+        }
+        self.docker.answers["/tasks"] = (200, [task])
+        monitor = monitors.create_monitor(cloud.admin_context(), self.cluster(self.uuid))
+
+        monitor.pull_data()
+
+        self.assertEqual(
+            {
+                "cpu_util": (25.0, "%"),
+                "memory_util": (12.5, "%"),
+                "nodes_ready": (2, "node"),
+                "tasks_wanted": (2, "task"),
+                "tasks_running": (1, "task"),
+            },
+            {
+                name: (monitor.compute_metric_value(name), monitor.get_metric_unit(name))
+                for name in monitor.get_metric_names()
+            },
+        )

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+import concurrent.futures
+import dataclasses
+import json
+import pathlib
+
+import fixtures
+import sqlalchemy as sa
+from oslotest import base
+
+from magnum_swarm_mode import cluster_record
+from magnum_swarm_mode.cluster_record import Conflict, Phase, State, Store
+from magnum_swarm_mode.db import migration, schema
+
+UUID = "067d30c0-abc7-46d2-8709-c616e77742a4"
+STATE = State(phase=Phase.PREPARING, owner_id="owner", stack_name="swarm-mode-1")
+
+
+class StateTest(base.BaseTestCase):
+    def test_round_trip(self):
+        """What is written is read back."""
+        state = dataclasses.replace(STATE, stack_id="stack", phase=Phase.CREATED)
+
+        self.assertEqual(state, State.from_json(state.to_json()))
+
+    def test_newer_release(self):
+        """What a newer release wrote beside survives an older one's write."""
+        text = json.dumps({**json.loads(STATE.to_json()), "wanted_workers": 5})
+
+        state = State.from_json(text).entering(Phase.CREATED)
+
+        self.assertEqual(5, json.loads(state.to_json())["wanted_workers"])
+
+    def test_entering(self):
+        """Entering a phase notes when."""
+        self.useFixture(fixtures.MonkeyPatch("time.time", lambda: 1234.5))
+
+        state = STATE.entering(Phase.CREATED, stack_id="stack")
+
+        self.assertEqual((Phase.CREATED, 1234, "stack"), (state.phase, state.phase_since, "stack"))
+
+
+class StoreTest(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.path = pathlib.Path(self.useFixture(fixtures.TempDir()).path) / "magnum.sqlite"
+        self.engine = self.new_engine()
+        self.store = Store(self.engine)
+        self.now = 1_000_000.0
+        self.useFixture(fixtures.MonkeyPatch("time.time", lambda: self.now))
+
+    def new_engine(self):
+        engine = sa.create_engine(f"sqlite:///{self.path}", connect_args={"timeout": 30})
+        self.addCleanup(engine.dispose)
+        return engine
+
+    def insert(self, lease=0):
+        return self.store.insert(UUID, "project", STATE, lease)
+
+    def test_absent(self):
+        """A cluster that is not known has no record."""
+        self.assertIsNone(self.store.get(UUID))
+
+    def test_insert(self):
+        """A record is read as it was inserted."""
+        record = self.insert()
+
+        self.assertEqual(record, self.store.get(UUID))
+        self.assertEqual((STATE, 1), (record.state, record.generation))
+
+    def test_insert_twice(self):
+        """Of two conductors that begin with a cluster one is told so."""
+        self.insert()
+
+        self.assertRaises(Conflict, self.insert)
+
+    def test_write(self):
+        """A write raises the generation."""
+        written = self.store.write(self.insert(), STATE.entering(Phase.CREATED))
+
+        self.assertEqual(written, self.store.get(UUID))
+        self.assertEqual((Phase.CREATED, 2), (written.state.phase, written.generation))
+
+    def test_outdated_write(self):
+        """Who read the record before another wrote it changes nothing."""
+        record = self.insert()
+        current = self.store.write(record, STATE.entering(Phase.DELETING))
+
+        self.assertRaises(Conflict, self.store.write, record, STATE.entering(Phase.CREATED))
+
+        self.assertEqual(current, self.store.get(UUID))
+
+    def test_delete(self):
+        """A deleted record is gone, and cannot be written or deleted again."""
+        record = self.insert()
+
+        self.store.delete(record)
+
+        self.assertIsNone(self.store.get(UUID))
+        self.assertRaises(Conflict, self.store.write, record, STATE)
+        self.assertRaises(Conflict, self.store.delete, record)
+
+    def test_outdated_delete(self):
+        """Who read the record before another wrote it does not delete it."""
+        record = self.insert()
+        self.store.write(record, STATE)
+
+        self.assertRaises(Conflict, self.store.delete, record)
+
+    def test_lease(self):
+        """While one has the lease, nobody gets it; after its end or release somebody does."""
+        self.insert()
+        first = self.store.lease(UUID, 60)
+
+        self.assertIsNone(self.store.lease(UUID, 60))
+        self.now += 60
+        second = self.store.lease(UUID, 60)
+        self.assertIsNotNone(second)
+        self.store.release(second)
+        self.assertIsNotNone(self.store.lease(UUID, 60))
+        self.assertNotEqual(first.lease_owner, second.lease_owner)
+
+    def test_lost_lease(self):
+        """Who lost the lease to another changes nothing any more."""
+        self.insert()
+        lost = self.store.lease(UUID, 60)
+        self.now += 61
+        current = self.store.lease(UUID, 60)
+
+        self.assertRaises(Conflict, self.store.write, lost, STATE)
+        self.assertRaises(Conflict, self.store.delete, lost)
+        self.store.release(lost)
+
+        self.assertEqual(current, self.store.get(UUID))
+
+    def test_insert_with_lease(self):
+        """Who creates a record has it to himself from the start."""
+        self.insert(lease=60)
+
+        self.assertIsNone(self.store.lease(UUID, 60))
+
+    def test_lease_without_record(self):
+        """There is no lease on what is not there."""
+        self.assertIsNone(self.store.lease(UUID, 60))
+
+    def test_known(self):
+        """Of some uuids those are returned that have a record."""
+        self.insert()
+
+        self.assertEqual({UUID}, self.store.known([UUID, "other"]))
+        self.assertEqual(set(), self.store.known([]))
+
+    def test_one_of_many(self):
+        """Of ten that take the lease at once one gets it."""
+        self.insert()
+        stores = [Store(self.new_engine()) for _ in range(10)]
+
+        with concurrent.futures.ThreadPoolExecutor(10) as pool:
+            leases = list(pool.map(lambda store: store.lease(UUID, 60), stores))
+
+        self.assertEqual(1, sum(lease is not None for lease in leases))
+
+    def test_no_secret(self):
+        """Nothing in a record is a secret."""
+        fields = {field.name for field in dataclasses.fields(State)}
+
+        self.assertFalse([name for name in fields if "secret" in name or "password" in name])
+
+
+class MigrationTest(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.path = pathlib.Path(self.useFixture(fixtures.TempDir()).path) / "magnum.sqlite"
+
+    def new_engine(self):
+        engine = sa.create_engine(f"sqlite:///{self.path}", connect_args={"timeout": 30})
+        self.addCleanup(engine.dispose)
+        return engine
+
+    def test_tables(self):
+        """The migrations make what the code expects, and touch no other table."""
+        engine = self.new_engine()
+        with engine.begin() as connection:
+            connection.execute(sa.text("CREATE TABLE alembic_version (version_num TEXT)"))
+            connection.execute(sa.text("INSERT INTO alembic_version VALUES ('magnum')"))
+
+        migration.ensure(engine)
+
+        inspector = sa.inspect(engine)
+        self.assertEqual(
+            {"alembic_version", "swarm_mode_alembic_version", "swarm_mode_cluster"},
+            set(inspector.get_table_names()),
+        )
+        made = {(c["name"], str(c["type"])) for c in inspector.get_columns("swarm_mode_cluster")}
+        declared = {
+            (column.name, str(column.type.compile(engine.dialect)))
+            for column in schema.CLUSTER.columns
+        }
+        self.assertEqual(declared, made)
+        with engine.connect() as connection:
+            version = connection.execute(sa.text("SELECT * FROM alembic_version")).scalar()
+        self.assertEqual("magnum", version)
+
+    def test_twice(self):
+        """Doing it again changes nothing."""
+        engine = self.new_engine()
+        migration.ensure(engine)
+        record = Store(engine).insert(UUID, "project", STATE)
+        migration._current.clear()
+
+        migration.ensure(engine)
+
+        self.assertEqual(record, Store(engine).get(UUID))
+
+    def test_at_once(self):
+        """Conductors that start at the same time do not trip over each other."""
+        engines = [self.new_engine() for _ in range(8)]
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(migration.ensure, engines))
+
+        self.assertIsNone(Store(engines[0]).get(UUID))
+
+    def test_half_done(self):
+        """A table that a conductor made before it died, without a version, is kept."""
+        engine = self.new_engine()
+        schema.METADATA.create_all(engine)
+
+        migration.ensure(engine)
+
+        self.assertIsNone(Store(engine).get(UUID))
+
+    def test_newer_schema(self):
+        """A schema of a newer release is left alone."""
+        engine = self.new_engine()
+        migration.ensure(engine)
+        with engine.begin() as connection:
+            connection.execute(sa.text("UPDATE swarm_mode_alembic_version SET version_num='9999'"))
+        migration._current.clear()
+
+        migration.ensure(engine)
+
+        with engine.connect() as connection:
+            statement = sa.text("SELECT version_num FROM swarm_mode_alembic_version")
+            self.assertEqual("9999", connection.execute(statement).scalar())
+
+    def test_conflict_is_temporary(self):
+        """A conflict says that trying again may help."""
+        self.assertIn("try again in a minute", str(cluster_record.Conflict(UUID)))
