@@ -13,6 +13,7 @@ whose packets the kernel shows to the IP filter (``bridge-nf-call-iptables``) wo
 every firewall rule of the host as well. In a namespace of their own they meet our rules only.
 """
 
+import os
 import re
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def up(host_address: str = settings.HOST_ADDRESS, prefix_length: int = 24) -> No
     if not link_exists(HOST_PORT):
         commands.run(
             *("ip", "-n", NAMESPACE, "link", "add", HOST_PORT, "type", "veth"),
-            *("peer", "name", HOST_LINK, "netns", "1"),
+            *("peer", "name", HOST_LINK, "netns", str(os.getpid())),
         )
     bridge = settings.EXTERNAL_BRIDGE
     commands.run("ip", "-n", NAMESPACE, "link", "set", HOST_PORT, "master", bridge, "up")
