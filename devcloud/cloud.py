@@ -244,15 +244,16 @@ def up(progress: Progress) -> None:
     _start_infrastructure(secrets, progress)
     _make_state(secrets, versions.environment, progress, catalogue.keystone())
     apis, workers = catalogue.apis(), catalogue.workers()
-    started = _bring_up(apis)
+    _bring_up(apis)
     with progress.step("message queue"):
         readiness.wait(infrastructure.rabbit(), _START_SECONDS)
     _bring_up(workers)
-    errors = _wait([catalogue.keystone(), *started], progress)
-    if started and not errors:
-        with progress.step("first requests"):
+    # Also what an interrupted `up` started: nobody has seen it answer yet.
+    errors = _wait([catalogue.keystone(), *apis], progress)
+    if not errors:
+        with progress.step("a request to each API"):
             login = probe.log_in(secrets["admin"])
-            errors = probe.ask([service.name for service in started], login)
+            errors = probe.ask([service.name for service in apis], login)
     _wait_for_compute(versions.environment, progress)
     _make_resources(versions.environment, progress)
     errors += [
