@@ -32,7 +32,7 @@ from devcloud import (
 )
 from devcloud.dataplane import fabric
 from devcloud.errors import DevcloudError
-from devcloud.openstack_services import Catalogue, Versions
+from devcloud.openstack_services import Catalogue, Tables, Versions
 from devcloud.processes import Service
 from devcloud.progress import Progress
 
@@ -147,28 +147,45 @@ def _stop_obsolete(catalogue: Catalogue) -> None:
     processes.stop(set(processes.recorded_names()) - known)
 
 
+def _make_tables(tables: Tables, version: str) -> None:
+    """Make or upgrade the tables of a service, unless this version's are there."""
+    stage = f"tables of {tables.service}"
+    done = state.read().get(stage)
+    if done == version:
+        return
+    if done is None:
+        # A migration that was interrupted cannot go on: MariaDB keeps half of it.
+        infrastructure.recreate_databases(tables.databases)
+    tables.make()
+    state.mark_done(stage, version)
+
+
 def _make_state(
     secrets: dict[str, str], version: str, progress: Progress, keystone: Service
 ) -> None:
-    """Keystone, its contents and all tables, as far as they are missing or of another version."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        tables = None
-        if not state.is_done("tables", version):
-            tables = pool.submit(openstack_services.sync_databases, secrets["database"], progress)
-        if not state.is_done("keystone", version):
-            with progress.step("keystone tables and keys"):
-                openstack_services.bootstrap_keystone(secrets["admin"])
-            state.mark_done("keystone", version)
+    """All tables, Keystone and its contents, as far as they are missing or of another version."""
+    first, *others = openstack_services.all_tables(secrets)
+    if state.is_done("identity", version) and all(
+        state.is_done(f"tables of {tables.service}", version) for tables in others
+    ):
         _bring_up([keystone])
-        if not state.is_done("identity", version):
+        return
+    with ThreadPoolExecutor(max_workers=2) as pool, progress.step("database tables"):
+        futures = [pool.submit(_make_tables, tables, version) for tables in others]
+        try:
+            with progress.step("keystone tables and keys"):
+                _make_tables(first, version)
             with progress.step("keystone"):
-                readiness.wait(keystone, _START_SECONDS)
+                _start_and_wait([keystone])
             with progress.step("users and catalog"):
                 _run_module("devcloud.services.identity")
             state.mark_done("identity", version)
-        if tables is not None:
-            tables.result()
-            state.mark_done("tables", version)
+            for future in futures:
+                future.result()
+        finally:
+            # After a failure or an interrupt the rest need not begin.
+            for future in futures:
+                future.cancel()
 
 
 def _run_module(module: str) -> None:

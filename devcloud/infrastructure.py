@@ -7,7 +7,7 @@ this machine; instances that the machine runs for itself are not touched.
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from devcloud import commands, configuration, files, settings
@@ -91,6 +91,15 @@ def create_databases(passwords: Mapping[str, str]) -> None:
         statements.append(f"CREATE DATABASE IF NOT EXISTS {name} CHARACTER SET utf8mb3;")
         statements.append(f"GRANT ALL ON {name}.* TO {user};")
     # Nobody but who can read the socket's directory gets in without a password.
+    query("\n".join(statements))
+
+
+def recreate_databases(names: Iterable[str]) -> None:
+    """Make the named databases anew and empty."""
+    statements = [
+        f"DROP DATABASE IF EXISTS {name}; CREATE DATABASE {name} CHARACTER SET utf8mb3;"
+        for name in names
+    ]
     query("\n".join(statements))
 
 

@@ -6,12 +6,11 @@ without ``Connection: close`` clients see resets on POST, without chunked input 
 fail, and it opens its port before the application is loaded, so only an HTTP answer says "ready".
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from devcloud import commands, configuration, settings
 from devcloud.processes import Service
-from devcloud.progress import Progress
 
 _BIN = settings.VENV / "bin"
 _THREADS = 8
@@ -241,16 +240,9 @@ def bootstrap_keystone(admin_password: str) -> None:
         (settings.DATA / "keystone" / keys).mkdir(parents=True, exist_ok=True, mode=0o700)
     manage = ("keystone-manage", "--config-file", str(settings.ETC / "keystone/keystone.conf"))
     _manage(*manage, "db_sync", log="db-keystone")
+    owner = ("--keystone-user", "root", "--keystone-group", "root")
     for verb in ("fernet_setup", "credential_setup"):
-        _manage(
-            *manage,
-            verb,
-            "--keystone-user",
-            "root",
-            "--keystone-group",
-            "root",
-            log="db-keystone",
-        )
+        _manage(*manage, verb, *owner, log="db-keystone")
     urls = [f"--bootstrap-{kind}-url" for kind in ("admin", "internal", "public")]
     arguments = [word for url in urls for word in (url, settings.AUTH_URL)]
     # Not logged: the password is an argument.
@@ -273,14 +265,12 @@ def _sync_nova(database_password: str) -> None:
     manage = ("nova-manage", "--config-file", str(settings.ETC / "nova/nova.conf"))
     cell0 = configuration.database_url("nova_cell0", database_password)
     _manage(*manage, "api_db", "sync", log="db-nova")
+    # Not logged: the password is in the URL.
     commands.run(
         [
             str(_BIN / manage[0]),
             *manage[1:],
-            "cell_v2",
-            "map_cell0",
-            "--database_connection",
-            cell0,
+            *("cell_v2", "map_cell0", "--database_connection", cell0),
         ],
         environment=_python_environment(),
     )
@@ -295,60 +285,38 @@ def discover_compute_host() -> None:
     _manage(*manage, "cell_v2", "discover_hosts", log="db-nova")
 
 
-def sync_databases(database_password: str, progress: Progress) -> None:
-    """Make or upgrade the tables of all services but Keystone, two at a time."""
-    etc = settings.ETC
+@dataclass(frozen=True)
+class Tables:
+    """The tables of one service: in which databases they are, and what makes or upgrades them."""
 
-    def nova() -> None:
-        _sync_nova(database_password)
+    service: str
+    databases: tuple[str, ...]
+    make: Callable[[], object]
 
-    def plain(name: str, *command: str) -> None:
-        _manage(*command, log=f"db-{name}")
 
-    jobs = {
-        "nova": nova,
-        "neutron": lambda: plain(
-            "neutron",
-            "neutron-db-manage",
-            "--config-file",
-            f"{etc}/neutron/neutron.conf",
-            "upgrade",
-            "heads",
+def _plain(service: str, config: str, *words: str) -> Tables:
+    """The tables of a service that has one database and one command for it."""
+    command, *verbs = words
+
+    def make() -> None:
+        _manage(command, "--config-file", str(settings.ETC / config), *verbs, log=f"db-{service}")
+
+    return Tables(service, (service,), make)
+
+
+def all_tables(passwords: Mapping[str, str]) -> list[Tables]:
+    """The tables of all services, Keystone's first, then those that take longest."""
+    return [
+        Tables("keystone", ("keystone",), lambda: bootstrap_keystone(passwords["admin"])),
+        Tables(
+            "nova",
+            ("nova_api", "nova", "nova_cell0"),
+            lambda: _sync_nova(passwords["database"]),
         ),
-        "cinder": lambda: plain(
-            "cinder",
-            "cinder-manage",
-            "--config-file",
-            f"{etc}/cinder/cinder.conf",
-            "db",
-            "sync",
-        ),
-        "heat": lambda: plain(
-            "heat", "heat-manage", "--config-file", f"{etc}/heat/heat.conf", "db_sync"
-        ),
-        "magnum": lambda: plain(
-            "magnum",
-            "magnum-db-manage",
-            "--config-file",
-            f"{etc}/magnum/magnum.conf",
-            "upgrade",
-        ),
-        "glance": lambda: plain(
-            "glance",
-            "glance-manage",
-            "--config-file",
-            f"{etc}/glance/glance-api.conf",
-            "db_sync",
-        ),
-        "placement": lambda: plain(
-            "placement",
-            "placement-manage",
-            "--config-file",
-            f"{etc}/placement/placement.conf",
-            "db",
-            "sync",
-        ),
-    }
-    with progress.step("database tables"), ThreadPoolExecutor(max_workers=2) as pool:
-        for future in [pool.submit(job) for job in jobs.values()]:
-            future.result()
+        _plain("neutron", "neutron/neutron.conf", "neutron-db-manage", "upgrade", "heads"),
+        _plain("cinder", "cinder/cinder.conf", "cinder-manage", "db", "sync"),
+        _plain("heat", "heat/heat.conf", "heat-manage", "db_sync"),
+        _plain("magnum", "magnum/magnum.conf", "magnum-db-manage", "upgrade"),
+        _plain("glance", "glance/glance-api.conf", "glance-manage", "db_sync"),
+        _plain("placement", "placement/placement.conf", "placement-manage", "db", "sync"),
+    ]

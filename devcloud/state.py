@@ -5,10 +5,12 @@ A file in ``settings.DATA``: it goes when the state that it speaks of goes.
 """
 
 import json
+import threading
 from pathlib import Path
 
 from devcloud import files, settings
 
+_LOCK = threading.Lock()
 _FILE = settings.DATA / "done.json"
 
 
@@ -27,5 +29,6 @@ def is_done(stage: str, value: str, path: Path = _FILE) -> bool:
 
 
 def mark_done(stage: str, value: str, path: Path = _FILE) -> None:
-    """Remember that the stage was completed from these inputs."""
-    files.write(path, json.dumps({**read(path), stage: value}, indent=1) + "\n")
+    """Remember that the stage was completed from these inputs; safe from several threads."""
+    with _LOCK:
+        files.write(path, json.dumps({**read(path), stage: value}, indent=1) + "\n")

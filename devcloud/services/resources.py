@@ -76,6 +76,10 @@ def make_image(admin: Any, name: str, root: str) -> None:
     The image's data is a placeholder: a server boots from the directory the link points to.
     """
     image = admin.image.find_image(name)
+    if image is not None and image.status != "active":
+        # Left by an interrupted run, before its data was there.
+        admin.image.delete_image(image)
+        image = None
     if image is None:
         placeholder = settings.STATE / f"{name}.raw"
         placeholder.write_text(f"root file system {root} of this machine\n", encoding="utf-8")
