@@ -36,7 +36,7 @@ from oslo_db.sqlalchemy import enginefacade
 from oslo_service import loopingcall
 from oslotest import base
 
-from magnum_swarm_mode import cloud, driver, lifecycle
+from magnum_swarm_mode import cloud, docker_api, driver, lifecycle
 from magnum_swarm_mode.cluster_record import Store
 from magnum_swarm_mode.db import migration, schema
 from tests.functional.driver import fake_cloud
@@ -60,6 +60,7 @@ def _prepare() -> None:
     """Set up what Magnum has once per process."""
     CONF([], project="magnum", default_config_files=[])
     CONF.set_override("connection", f"sqlite:///{_SPACE}/magnum.sqlite", group="database")
+    importlib.import_module("keystonemiddleware.auth_token")
     CONF.set_override("cert_manager_type", "x509keypair", group="certificates")
     loading.load_auth_from_conf_options(CONF, "keystone_auth", auth_url="x", username="x")
     # An installation would make the entry point known.
@@ -133,11 +134,16 @@ class DriverTest(base.BaseTestCase):
             "user_domain_name": "Default",
             "project_domain_name": "Default",
         }.items():
-            CONF.set_override(name, value, group="keystone_auth")
-            self.addCleanup(CONF.clear_override, name, group="keystone_auth")
-        CONF.set_override("docker_api_timeout", 1.0, group="swarm_mode")
-        self.addCleanup(CONF.clear_override, "docker_api_timeout", group="swarm_mode")
-        self.addCleanup(lifecycle.SWARMS.__init__)
+            self._set("keystone_auth", name, value)
+        if "trust" in CONF:
+            # Up to Magnum 22 every project's rows are read with a look at this domain.
+            self._set("keystone_authtoken", "www_authenticate_uri", f"{self.cloud.url}/v3")
+            for name in ("domain_name", "domain_admin_name", "domain_admin_password"):
+                self._set("trust", f"trustee_{name}", "magnum")
+        self._set("swarm_mode", "docker_api_timeout", 1.0)
+        self.useFixture(
+            fixtures.MonkeyPatch("magnum_swarm_mode.lifecycle.SWARMS", docker_api.Pool())
+        )
         keys = _keys()
         self.useFixture(
             fixtures.MonkeyPatch(
@@ -150,6 +156,10 @@ class DriverTest(base.BaseTestCase):
         self.assertIs(self, rpc.NOTIFIER)
         self.store = Store()
         self.template = self._template()
+
+    def _set(self, group: str, name: str, value: Any) -> None:
+        CONF.set_override(name, value, group=group)
+        self.addCleanup(CONF.clear_override, name, group=group)
 
     def _empty(self) -> None:
         with enginefacade.writer.get_engine().begin() as connection:

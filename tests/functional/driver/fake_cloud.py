@@ -227,12 +227,14 @@ class FakeCloud(fixtures.Fixture):
             "POST": [
                 (rf"{user}/application_credentials", self._create_credential),
                 (r"/v3/OS-TRUST/trusts", self._create_trust),
+                (r"/v3/users", self._create_user),
                 (stacks, self._create_stack),
             ],
             "DELETE": [
                 (rf"{user}/application_credentials/(\w+)", self._delete_credential),
                 (rf"{user}/access_rules/(\w+)", self._delete_rule),
                 (r"/v3/OS-TRUST/trusts/(\w+)", self._delete_trust),
+                (user, self._delete_user),
                 (name, self._delete_stack),
             ],
         }[method]
@@ -252,8 +254,9 @@ class FakeCloud(fixtures.Fixture):
         identity, scope = auth["identity"], auth.get("scope") or {}
         if "password" not in identity["methods"]:
             raise RefusalError(401)
-        user = self.users.get(identity["password"]["user"].get("name"))
-        if user is None:
+        wanted = identity["password"]["user"]
+        user = self.users.get(wanted.get("name"), wanted.get("id"))
+        if user not in self.users.values():
             raise RefusalError(401, "no such user")
         if "OS-TRUST:trust" in scope:
             trust = self.trusts.get(scope["OS-TRUST:trust"]["id"])
@@ -263,6 +266,8 @@ class FakeCloud(fixtures.Fixture):
                 raise RefusalError(403, "User is not a trustee.")
             roles = tuple(role["name"] for role in trust["roles"])
             return Token(trust["trustor_user_id"], trust["project_id"], roles, trust=trust["id"])
+        if "domain" in scope:
+            return Token(user, None, ("admin",))
         if "system" in scope:
             raise RefusalError(401, "no role on the system")
         roles = ("admin", "member", "reader") if self.service_is_admin else ("member", "reader")
@@ -276,6 +281,7 @@ class FakeCloud(fixtures.Fixture):
     def _body(self, token: Token) -> dict[str, Any]:
         expires = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
         project = token.project
+        in_domain = {"id": project, "name": project, "domain": {"id": "default"}}
         endpoints = {
             "identity": f"{self.url}/v3",
             "orchestration": f"{self.url}/heat/v1/{project}",
@@ -284,7 +290,7 @@ class FakeCloud(fixtures.Fixture):
         body: dict[str, Any] = {
             "methods": list(token.methods),
             "user": {"id": token.user, "name": token.user, "domain": {"id": "default"}},
-            "project": {"id": project, "name": project, "domain": {"id": "default"}},
+            **({"project": in_domain} if project else {"domain": in_domain["domain"]}),
             "roles": [{"id": role, "name": role} for role in token.roles],
             "issued_at": "2026-01-01T00:00:00.000000Z",
             "expires_at": expires.strftime("%Y-%m-%dT%H:%M:%S.000000Z"),
@@ -413,6 +419,18 @@ class FakeCloud(fixtures.Fixture):
             raise RefusalError(403, "Delegated tokens cannot manage trusts.")
         self._only(token, trust["trustor_user_id"], admin=True)
         del self.trusts[identifier]
+        return 204, None
+
+    def _create_user(self, token: Token, body: Any, _: Any) -> tuple[int, Any]:
+        # Up to Magnum 22 each cluster has a user of its own, whatever the driver.
+        self._only(token, "", admin=True)
+        made = {**body["user"], "id": uuid.uuid4().hex}
+        self.users[made["name"]] = made["id"]
+        return 201, {"user": made}
+
+    def _delete_user(self, token: Token, _: Any, __: Any, user: str) -> tuple[int, Any]:
+        self._only(token, "", admin=True)
+        self.remove_user(user)
         return 204, None
 
     # Heat

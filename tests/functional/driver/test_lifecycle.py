@@ -211,6 +211,7 @@ class CreateTest(base.DriverTest):
         """While one conductor is at work on a cluster, another leaves it alone."""
         uuid = self.create()
         lease = self.store.lease(uuid, 60)
+        assert lease is not None
         self.cloud.requests.clear()
 
         self.poll()

@@ -7,8 +7,8 @@ import json
 import pathlib
 import ssl
 import threading
-import time
 import urllib.parse
+from typing import Any
 
 import fixtures
 
@@ -20,7 +20,7 @@ NO_LEADER = (
 
 def node(hostname, *, manager=None, leader=False, state="ready", engine="20.10.24", **more):
     """Return a node as ``GET /nodes`` describes it; ``manager`` is its reachability."""
-    described = {
+    described: dict[str, Any] = {
         "ID": f"id-of-{hostname}-{more.get('number', 0)}",
         "Spec": {"Availability": more.get("availability", "active")},
         "Description": {
@@ -60,8 +60,8 @@ class FakeDocker(fixtures.Fixture):
         self.delay = self.drip = 0.0
         self.chunked = self.cut = False
         self._ends = contextlib.ExitStack()
-        self._stopped = False
-        self.answers = {
+        self.stopping = threading.Event()
+        self.answers: dict[str, tuple[int, Any]] = {
             "/version": (200, {"Version": "20.10.24+dfsg1", "ApiVersion": "1.41"}),
             "/nodes": (200, [node("manager-0", manager="reachable", leader=True)]),
             "/services": (200, []),
@@ -71,67 +71,12 @@ class FakeDocker(fixtures.Fixture):
     def _setUp(self):  # noqa: N802 (fixtures)
         directory = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         (directory / "pair.pem").write_text(f"{self._pair.certificate}\n{self._pair.key}")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(directory / "pair.pem")
-        context.load_verify_locations(cadata=self._authority_pem)
-        context.verify_mode = ssl.CERT_REQUIRED
-        fake = self
-        stopping = threading.Event()
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def setup(self):
-                self.request = context.wrap_socket(self.request, server_side=True)
-                fake.connections += 1
-                super().setup()
-
-            def log_message(self, *args):
-                pass
-
-            def do_GET(self):
-                if fake._stopped:
-                    self.close_connection = True
-                    return
-                path = urllib.parse.urlsplit(self.path).path
-                fake.requests.append(path)
-                if path.startswith("/v1."):
-                    path = "/" + path.split("/", 2)[2]
-                stopping.wait(fake.delay)
-                status, body = fake.answers[path]
-                text = body if isinstance(body, bytes) else json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                if fake.chunked:
-                    self.send_header("Transfer-Encoding", "chunked")
-                    self.end_headers()
-                    for start in range(0, len(text), 10_000):
-                        piece = text[start : start + 10_000]
-                        self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
-                    self.wfile.write(b"0\r\n\r\n")
-                    return
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                if fake.cut:
-                    self.wfile.write(text[: len(text) // 2])
-                    self.close_connection = True
-                    return
-                if not fake.drip:
-                    self.wfile.write(text)
-                    return
-                for byte in text:
-                    self.wfile.write(bytes([byte]))
-                    self.wfile.flush()
-                    if stopping.wait(fake.drip):
-                        return
-
-        class Server(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, request, client_address):
-                pass  # clients that give up are what some tests are about
-
-        server = Server((self.address, self.port), Handler)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(directory / "pair.pem")
+        self.context.load_verify_locations(cadata=self._authority_pem)
+        self.context.verify_mode = ssl.CERT_REQUIRED
+        server = _Server((self.address, self.port), _Handler)
+        server.fake = self
         self.addCleanup(self.stop)
         self._ends.callback(server.server_close)
         self.port = server.server_address[1]
@@ -139,18 +84,73 @@ class FakeDocker(fixtures.Fixture):
         thread.start()
         self._ends.callback(thread.join)
         self._ends.callback(server.shutdown)
-        self._ends.callback(stopping.set)
+        self._ends.callback(self.stopping.set)
 
     def stop(self):
         """End the manager with all its connections; a second time changes nothing."""
-        self._stopped = True
+        self.stopping.set()
         self._ends.close()
 
 
-def wait_for(condition, seconds=10.0):
-    """Wait until a condition holds; raise after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not so within {seconds} s")
-        time.sleep(0.01)
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    fake: FakeDocker
+
+    def handle_error(self, request, client_address):
+        pass  # clients that give up are what some tests are about
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def setup(self):
+        self.fake = self.server.fake
+        self.request = self.fake.context.wrap_socket(self.request, server_side=True)
+        self.fake.connections += 1
+        super().setup()
+
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        fake = self.fake
+        if fake.stopping.is_set():
+            self.close_connection = True
+            return
+        path = urllib.parse.urlsplit(self.path).path
+        fake.requests.append(path)
+        if path.startswith("/v1."):
+            path = "/" + path.split("/", 2)[2]
+        fake.stopping.wait(fake.delay)
+        status, body = fake.answers[path]
+        text = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        if fake.chunked:
+            self._send_chunks(text)
+            return
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        if fake.cut:
+            self.wfile.write(text[: len(text) // 2])
+            self.close_connection = True
+        elif fake.drip:
+            self._drip(text)
+        else:
+            self.wfile.write(text)
+
+    def _send_chunks(self, text):
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for start in range(0, len(text), 10_000):
+            piece = text[start : start + 10_000]
+            self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _drip(self, text):
+        for byte in text:
+            self.wfile.write(bytes([byte]))
+            self.wfile.flush()
+            if self.fake.stopping.wait(self.fake.drip):
+                return

@@ -57,6 +57,11 @@ class StoreTest(base.BaseTestCase):
     def insert(self, lease=0):
         return self.store.insert(UUID, "project", STATE, lease)
 
+    def lease(self):
+        record = self.store.lease(UUID, 60)
+        assert record is not None
+        return record
+
     def test_absent(self):
         """A cluster that is not known has no record."""
         self.assertIsNone(self.store.get(UUID))
@@ -110,12 +115,11 @@ class StoreTest(base.BaseTestCase):
     def test_lease(self):
         """While one has the lease, nobody gets it; after its end or release somebody does."""
         self.insert()
-        first = self.store.lease(UUID, 60)
+        first = self.lease()
 
         self.assertIsNone(self.store.lease(UUID, 60))
         self.now += 60
-        second = self.store.lease(UUID, 60)
-        self.assertIsNotNone(second)
+        second = self.lease()
         self.store.release(second)
         self.assertIsNotNone(self.store.lease(UUID, 60))
         self.assertNotEqual(first.lease_owner, second.lease_owner)
@@ -123,9 +127,9 @@ class StoreTest(base.BaseTestCase):
     def test_lost_lease(self):
         """Who lost the lease to another changes nothing any more."""
         self.insert()
-        lost = self.store.lease(UUID, 60)
+        lost = self.lease()
         self.now += 61
-        current = self.store.lease(UUID, 60)
+        current = self.lease()
 
         self.assertRaises(Conflict, self.store.write, lost, STATE)
         self.assertRaises(Conflict, self.store.delete, lost)
