@@ -7,7 +7,7 @@ changed, and makes only what is missing. So an interrupted ``up`` is continued b
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -147,7 +147,11 @@ def _stop_obsolete(catalogue: Catalogue) -> None:
     processes.stop(set(processes.recorded_names()) - known)
 
 
-def _make_tables(tables: Tables, version: str) -> None:
+def _make_tables(
+    tables: Tables,
+    version: str,
+    empty: Callable[[Iterable[str]], None] = infrastructure.recreate_databases,
+) -> None:
     """Make or upgrade the tables of a service, unless this version's are there."""
     stage = f"tables of {tables.service}"
     done = state.read().get(stage)
@@ -155,7 +159,7 @@ def _make_tables(tables: Tables, version: str) -> None:
         return
     if done is None:
         # A migration that was interrupted cannot go on: MariaDB keeps half of it.
-        infrastructure.recreate_databases(tables.databases)
+        empty(tables.databases)
     tables.make()
     state.mark_done(stage, version)
 
@@ -293,10 +297,19 @@ def _stop_all() -> None:
     processes.stop(names & {"epmd"}, seconds=3)
 
 
-def _clean_data_plane(progress: Progress) -> None:
+def _clean_data_plane() -> None:
     from devcloud.dataplane import cleanup
 
-    cleanup.remove_everything(progress.say)
+    with (settings.LOG / "down.log").open("a", encoding="utf-8") as file:
+        cleanup.remove_everything(lambda line: print(line, file=file))
+
+
+def _stop_everything(progress: Progress) -> None:
+    make_directories()
+    with progress.step("services"):
+        _stop_all()
+    with progress.step("servers, networks, volumes"):
+        _clean_data_plane()
 
 
 def down(progress: Progress, *, purge: bool = False) -> None:
@@ -304,10 +317,7 @@ def down(progress: Progress, *, purge: bool = False) -> None:
 
     :param purge: remove ``settings.HOME`` as well.
     """
-    with progress.step("services"):
-        _stop_all()
-    with progress.step("servers, networks, volumes"):
-        _clean_data_plane(progress)
+    _stop_everything(progress)
     if purge:
         with progress.step(f"removing {settings.HOME}"):
             _remove_home()
@@ -330,7 +340,7 @@ def _remove_home() -> None:
 
 def reset(progress: Progress) -> None:
     """Stop everything and delete the cloud's state; keep environment and node images."""
-    down_quietly(progress)
+    _stop_everything(progress)
     with progress.step("deleting the cloud's data"):
         for path in (
             settings.DATA,
@@ -345,11 +355,3 @@ def reset(progress: Progress) -> None:
                 shutil.rmtree(path)
         images.prune()
     progress.say("the next `up` makes a new cloud")
-
-
-def down_quietly(progress: Progress) -> None:
-    """Stop everything, without the words that ``down`` ends with."""
-    with progress.step("services"):
-        _stop_all()
-    with progress.step("servers, networks, volumes"):
-        _clean_data_plane(progress)

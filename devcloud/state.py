@@ -11,24 +11,27 @@ from pathlib import Path
 from devcloud import files, settings
 
 _LOCK = threading.Lock()
-_FILE = settings.DATA / "done.json"
 
 
-def read(path: Path = _FILE) -> dict[str, str]:
+def _file() -> Path:
+    return settings.DATA / "done.json"
+
+
+def read() -> dict[str, str]:
     """What was done: name of a stage → hash of what it was done from."""
     try:
-        found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, str] = json.loads(_file().read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found
 
 
-def is_done(stage: str, value: str, path: Path = _FILE) -> bool:
+def is_done(stage: str, value: str) -> bool:
     """Whether the stage was completed from the same inputs."""
-    return read(path).get(stage) == value
+    return read().get(stage) == value
 
 
-def mark_done(stage: str, value: str, path: Path = _FILE) -> None:
+def mark_done(stage: str, value: str) -> None:
     """Remember that the stage was completed from these inputs; safe from several threads."""
     with _LOCK:
-        files.write(path, json.dumps({**read(path), stage: value}, indent=1) + "\n")
+        files.write(_file(), json.dumps({**read(), stage: value}, indent=1) + "\n")

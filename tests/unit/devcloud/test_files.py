@@ -71,15 +71,13 @@ class PasswordsTest(base.TestCase):
 class StateTest(base.TestCase):
     def test_done_from_the_same_inputs(self) -> None:
         """A stage is done only for the inputs it was done from."""
-        path = self.home / "data" / "done.json"
-        self.assertFalse(state.is_done("tables", "1", path))
-        state.mark_done("tables", "1", path)
-        state.mark_done("identity", "1", path)
-        self.assertTrue(state.is_done("tables", "1", path))
-        self.assertFalse(state.is_done("tables", "2", path))
+        self.assertFalse(state.is_done("tables", "1"))
+        state.mark_done("tables", "1")
+        state.mark_done("identity", "1")
+        self.assertTrue(state.is_done("tables", "1"))
+        self.assertFalse(state.is_done("tables", "2"))
 
     def test_broken_file(self) -> None:
         """A file that cannot be read says that nothing is done."""
-        path = self.home / "done.json"
-        path.write_text("{", encoding="utf-8")
-        self.assertEqual({}, state.read(path))
+        files.write(self.home / "data" / "done.json", "{")
+        self.assertEqual({}, state.read())
