@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from keystoneauth1 import exceptions as keystone_exceptions
+from magnum import objects
 from magnum.common import cert_manager as certificate_backend
+from magnum.common import exception as magnum_exception
 from magnum.conductor.handlers.common import cert_manager
 from oslo_log import log as logging
 
@@ -87,7 +89,7 @@ class Lifecycle:
         except Conflict:
             # A user's delete has begun meanwhile and may already have looked for what is here.
             LOG.info("Cluster %s is deleted while it is created", cluster.uuid)
-            self._undo(session, cluster, None)
+            self._yield_to_delete(session, cluster, record)
         except Exception as error:
             LOG.warning("Creating cluster %s failed: %s", cluster.uuid, _for_operator(error))
             self._undo(session, cluster, self._store.get(cluster.uuid))
@@ -109,15 +111,20 @@ class Lifecycle:
         )
         seconds = status.PREPARE_SECONDS
         with contextlib.suppress(Conflict):
-            return self._store.insert(cluster.uuid, cluster.project_id, state, lease=seconds)
-        record = self._store.lease(cluster.uuid, seconds)
-        if record is None:
-            raise Conflict(cluster.uuid)
-        if record.state.phase in (Phase.DELETING, Phase.CLEANING, Phase.CREATED):
-            cluster.stack_id = record.state.stack_id or None
-            self._store.release(record)
+            record = self._store.insert(cluster.uuid, cluster.project_id, state, lease=seconds)
+            if _is_wanted(cluster):
+                return record
+            # A delete was quicker, has finished, and will not look for this record.
+            self._store.delete(record)
             return None
-        return record
+        leased = self._store.lease(cluster.uuid, seconds)
+        if leased is None:
+            raise Conflict(cluster.uuid)
+        if leased.state.phase in (Phase.DELETING, Phase.CLEANING, Phase.CREATED):
+            cluster.stack_id = leased.state.stack_id or None
+            self._store.release(leased)
+            return None
+        return leased
 
     def _make(
         self, session: Any, cluster: Any, plan: _Plan, record: Record, timeout_minutes: int
@@ -175,6 +182,25 @@ class Lifecycle:
             )
         if record is not None:
             self._store.release(record)
+
+    def _yield_to_delete(self, session: Any, cluster: Any, held: Record) -> None:
+        """Unmake what a creation has made that a delete overtook, and the delete may not see."""
+        record = self._store.get(cluster.uuid)
+        try:
+            # Absent is fine. The delete finds the stack as well, unless it looked too early.
+            _heat(session).delete(stack_parameters.stack_name(cluster))
+            self._revoke_node(cluster, held.state.owner_id, [lambda: session])
+            if record is None or record.state.phase is Phase.CLEANING:
+                # Else cleaning is still to come, and until then the trust is needed.
+                self._revoke(cluster, held.state, [lambda: session])
+        except Exception as error:
+            LOG.error(
+                "Cluster %s was deleted while it was created; its stack or credentials may stay "
+                "behind: %s",
+                cluster.uuid,
+                _for_operator(error),
+            )
+        self._store.release(held)
 
     # Deletion
 
@@ -255,6 +281,10 @@ class Lifecycle:
                     continue
                 if stack is not None and stack.status != "DELETE_COMPLETE":
                     heat_api.delete(target)
+                elif not _may_still_appear(state):
+                    # Nobody has to look again, which perhaps nobody may.
+                    self._amend(cluster, stack_id="", submitted_at=0)
+                    return
                 self._note_who_watches(cluster, state, who)
                 return
             except heat.NotAllowed as error:
@@ -399,12 +429,17 @@ class Lifecycle:
         )
 
     def _ask_docker(self, cluster: Any, stack: heat.Stack) -> tuple[str, dict[str, Any]]:
-        """Return why the Docker API gives no answer, and else what the cluster's row shall say."""
+        """Return what the swarm lacks, and where it is whole what the cluster's row shall say."""
         addresses = _output(stack, "manager_addresses")
         try:
-            engine = swarm_of(cluster, addresses).engine()
+            swarm = swarm_of(cluster, addresses)
+            engine, nodes = swarm.engine(), swarm.nodes()
         except exceptions.SwarmModeError as error:
             return error.user_message, {}
+        prefix = stack_parameters.node_name_prefix(cluster.name or "", cluster.uuid)
+        lacking = status.lacking(prefix, nodes, cluster.master_count, cluster.node_count)
+        if lacking:
+            return lacking, {}
         host = stack.outputs.get("api_address") or addresses[0]
         return "", {
             "api_address": docker_api.url(str(host)),
@@ -504,6 +539,20 @@ def _heat_sessions(context: Any, cluster: Any, state: State) -> Iterator[tuple[s
     if cloud.has_token(context) and context.project_id == cluster.project_id:
         yield _CALLER, cloud.user_session(context)
     yield _SERVICE, cloud.service_session()
+
+
+def _is_wanted(cluster: Any) -> bool:
+    """Tell whether Magnum still has the cluster's row, and not for deleting it."""
+    try:
+        row = objects.Cluster.get_by_uuid(cloud.admin_context(), cluster.uuid)
+    except magnum_exception.ClusterNotFound:
+        return False
+    return not str(row.status).startswith("DELETE")
+
+
+def _may_still_appear(state: State) -> bool:
+    """Tell whether Heat may yet make a stack that it was asked for a moment ago."""
+    return not state.stack_id and time.time() - state.submitted_at < status.SUBMIT_SECONDS
 
 
 def _heat(session: Any) -> heat.Heat:

@@ -8,9 +8,9 @@
     CREATE_IN_PROGRESS    no stack yet, creation under way     stays, says so
                           no stack, creation was interrupted   CREATE_FAILED
                           stack in progress                    stays, says who signalled
-                          stack complete, Docker API silent    stays until a deadline, then
-                                                               CREATE_FAILED
-                          stack complete, Docker API answers   CREATE_COMPLETE
+                          stack complete, swarm not whole      stays until a deadline, then
+                          or its Docker API silent             CREATE_FAILED
+                          stack complete, swarm whole          CREATE_COMPLETE
                           stack failed                         CREATE_FAILED, with the cause
                           stack deleted behind Magnum's back   CREATE_FAILED
     UPDATE_IN_PROGRESS    as above                             UPDATE_…
@@ -26,6 +26,7 @@ Whatever cannot be seen changes nothing but the reason.
 import dataclasses
 import enum
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from magnum_swarm_mode.cluster_record import Phase, State
 
@@ -34,8 +35,9 @@ from magnum_swarm_mode.cluster_record import Phase, State
 PREPARE_SECONDS = 600
 # How long Heat may take to show a stack that it was asked for.
 SUBMIT_SECONDS = 120
-# How long the Docker API may take after the nodes said that they are ready.
+# How long the Docker API may take to show a whole swarm after all nodes reported.
 DOCKER_SECONDS = 300
+_MOST_NAMES = 10
 
 
 class Action(enum.Enum):
@@ -57,7 +59,7 @@ class Seen:
     :ivar stack_status: as ``CREATE_COMPLETE``; None where there is no stack.
     :ivar failure: what failed first in the stack, if anything.
     :ivar progress: who signalled so far, as a part of a sentence.
-    :ivar docker_problem: why the Docker API gives no answer; empty where it does.
+    :ivar docker_problem: what the swarm lacks, or why it cannot be asked; empty where it is whole.
     :ivar blind: why Heat could not be asked; everything but ``now`` is meaningless then.
     """
 
@@ -144,11 +146,13 @@ def _making(seen: Seen) -> Decision:
         return Decision(f"{operation}_COMPLETE", None, Action.COMPLETE)
     since = seen.state.complete_since or seen.now
     if seen.now - since < DOCKER_SECONDS:
-        return Decision(seen.cluster_status, f"All nodes are ready; waiting: {seen.docker_problem}")
+        return Decision(
+            seen.cluster_status, f"All nodes have reported; waiting: {seen.docker_problem}"
+        )
     return Decision(
         f"{operation}_FAILED",
-        f"All nodes say that they are ready, but for {DOCKER_SECONDS} seconds the conductor did "
-        f"not reach them. {seen.docker_problem}",
+        f"All nodes have reported that they are ready, but the swarm was not whole within "
+        f"{DOCKER_SECONDS} seconds: {seen.docker_problem}",
     )
 
 
@@ -169,6 +173,43 @@ def _without_stack(seen: Seen, operation: str) -> Decision:
 
 def _failed(seen: Seen, what: str) -> str:
     return seen.failure or f"Heat {what} and gives no reason; see the events of the stack."
+
+
+def lacking(prefix: str, nodes: Sequence[Mapping[str, Any]], managers: int, workers: int) -> str:
+    """Say what a swarm lacks of the nodes that a new cluster should have; empty if nothing.
+
+    A node's own word is not enough: managers that found the swarm anew, after the first was lost,
+    leave workers that had joined before in a swarm that is no more.
+
+    :param prefix: what the host names of the cluster's nodes begin with.
+    :param nodes: as ``GET /nodes`` describes them.
+    """
+    ready = [node for node in nodes if (node.get("Status") or {}).get("State") == "ready"]
+    ruling = [
+        node
+        for node in ready
+        if (node.get("ManagerStatus") or {}).get("Reachability") == "reachable"
+    ]
+    working = [node for node in ready if not node.get("ManagerStatus")]
+    parts = []
+    for kind, number, found in (("manager", managers, ruling), ("worker", workers, working)):
+        if len(found) >= number:
+            continue
+        names = {(node.get("Description") or {}).get("Hostname") for node in found}
+        expected = (f"{prefix}-{kind}-{index}" for index in range(number))
+        missing = [name for name in expected if name not in names]
+        parts.append(f"{len(found)} of {number} {kind}s are ready{_named(missing)}")
+    if not any((node.get("ManagerStatus") or {}).get("Leader") for node in ruling):
+        parts.append("there is no leader")
+    return f"In the swarm {', '.join(parts)}." if parts else ""
+
+
+def _named(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    shown = ", ".join(names[:_MOST_NAMES])
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f" (missing: {shown}{more})"
 
 
 def progress(wanted: Mapping[str, int], signalled: Mapping[str, Sequence[str]]) -> str:

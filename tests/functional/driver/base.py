@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import fixtures
@@ -93,16 +93,23 @@ class Killer(fixtures.Fixture):
     :ivar sent: how many requests were sent so far.
     :ivar deadly: the number of the request at which it dies; None for none.
     :ivar after: whether it dies after the service has answered, rather than before it is asked.
+    :ivar call: what happens at that request instead of the conductor's death.
     """
 
     def _setUp(self) -> None:  # noqa: N802 (fixtures)
-        self.sent, self.deadly, self.after = 0, None, False
+        self.sent, self.after = 0, False
+        self.deadly: int | None = None
+        self.call: Callable[[], None] | None = None
         original = requests.adapters.HTTPAdapter.send
         killer = self
 
         def send(adapter: Any, request: Any, **kwargs: Any) -> Any:
             killer.sent += 1
             dies = killer.sent == killer.deadly
+            if dies and killer.call is not None:
+                happening, killer.call, killer.deadly = killer.call, None, None
+                happening()
+                return original(adapter, request, **kwargs)
             if dies and not killer.after:
                 raise Died
             answer = original(adapter, request, **kwargs)
@@ -312,7 +319,16 @@ class DriverTest(base.BaseTestCase):
             ).decode(),
         )
         ca = cert_manager.get_cluster_ca_certificate(cluster, context=admin).get_certificate()
-        return self.useFixture(fake_docker.FakeDocker(lifecycle._text(ca), pair, address, 2376))
+        docker = self.useFixture(fake_docker.FakeDocker(lifecycle._text(ca), pair, address, 2376))
+        workers = range(cluster.node_count)
+        docker.answers["/nodes"] = (
+            200,
+            [
+                fake_docker.node("swarm-manager-0", manager="reachable", leader=True),
+                *(fake_docker.node(f"swarm-worker-{index}") for index in workers),
+            ],
+        )
+        return docker
 
     def finish_stack(self) -> None:
         """Let Heat finish the only stack."""

@@ -7,7 +7,7 @@ from oslo_service import loopingcall
 
 from magnum_swarm_mode import cloud
 from tests.functional.driver import base
-from tests.unit.driver.fake_docker import NO_LEADER, node
+from tests.unit.driver.fake_docker import NO_LEADER
 
 
 class HealthTest(base.DriverTest):
@@ -15,10 +15,6 @@ class HealthTest(base.DriverTest):
         super().setUp()
         self.uuid = self.create(managers=1, workers=1)
         self.docker = self.serve_docker(self.uuid)
-        self.docker.answers["/nodes"] = (
-            200,
-            [node("manager-0", manager="reachable", leader=True), node("worker-0")],
-        )
         self.finish_stack()
         self.poll()
         self.events.clear()
@@ -40,8 +36,8 @@ class HealthTest(base.DriverTest):
                 "api": "ok",
                 "managers": "1 of 1 reachable; quorum holds, 0 more may fail",
                 "workers": "1 of 1 ready",
-                "manager-0": "ready, active, leader, engine 20.10.24",
-                "worker-0": "ready, active, engine 20.10.24",
+                "swarm-manager-0": "ready, active, leader, engine 20.10.24",
+                "swarm-worker-0": "ready, active, engine 20.10.24",
             },
             cluster.health_status_reason,
         )

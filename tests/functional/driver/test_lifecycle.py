@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
 import functools
 import json
+
+from magnum.common import exception as magnum_exception
 
 from magnum_swarm_mode import cloud, driver, exceptions
 from tests.functional.driver import base, fake_cloud
@@ -29,7 +32,7 @@ class CreateTest(base.DriverTest):
             self.assertEqual(
                 ("CREATE_COMPLETE", self.cloud.stack().id), (group.status, group.stack_id)
             )
-        self.assertEqual(["/version", "/version"], docker.requests)
+        self.assertEqual(["/version", "/version", "/v1.41/nodes"], docker.requests)
         self.assertEqual(
             [("create", "pending"), ("create", "success")],
             [(payload["action"], payload["outcome"]) for _, payload in self.events],
@@ -85,10 +88,56 @@ class CreateTest(base.DriverTest):
         cluster = self.cluster(uuid)
         self.assertEqual("CREATE_IN_PROGRESS", cluster.status)
         self.assertEqual(
-            "All nodes are ready; waiting: The Docker API answers on no manager "
+            "All nodes have reported; waiting: The Docker API answers on no manager "
             f"({base.MANAGER}: connection refused).",
             cluster.status_reason,
         )
+
+    def test_worker_in_another_swarm(self):
+        """A worker that reported, but is not in the swarm, keeps the cluster from completing."""
+        uuid = self.create()
+        docker = self.serve_docker(uuid)
+        stray = docker.answers["/nodes"][1].pop()
+        self.finish_stack()
+
+        self.poll()
+
+        cluster = self.cluster(uuid)
+        self.assertEqual("CREATE_IN_PROGRESS", cluster.status)
+        self.assertEqual(
+            "All nodes have reported; waiting: In the swarm 1 of 2 workers are ready (missing: "
+            "swarm-worker-1).",
+            cluster.status_reason,
+        )
+        docker.answers["/nodes"][1].append(stray)
+        self.poll()
+        self.assertEqual("CREATE_COMPLETE", self.cluster(uuid).status)
+
+    def test_deleted_meanwhile(self):
+        """A delete that overtakes the creation, at whichever request, leaves nothing behind."""
+        for number in range(1, 20):
+            uuid = self.new_cluster().uuid
+            killer = base.Killer()
+            with killer:
+                killer.deadly, killer.call = number, functools.partial(self._delete_wholly, uuid)
+                with contextlib.suppress(magnum_exception.ClusterNotFound):
+                    self.create(uuid=uuid)
+            if killer.sent < number:
+                break  # all requests have had their turn
+            for _ in range(3):
+                self.pass_time(200)
+                self.poll()
+                self.cloud.finish_deletes()
+            self.assertEqual({}, self.cloud.leftovers())
+            self.assertEqual([], self.records())
+        self.assertGreater(number, 5)
+
+    def _delete_wholly(self, uuid):
+        """Delete a cluster, and poll in another conductor."""
+        self.delete(uuid)
+        self.poll()
+        self.cloud.finish_deletes()
+        self.poll()
 
     def test_docker_silent_for_long(self):
         """After some minutes without the Docker API the cluster fails."""

@@ -6,6 +6,7 @@ from oslotest import base
 from magnum_swarm_mode import status
 from magnum_swarm_mode.cluster_record import Phase, State
 from magnum_swarm_mode.status import Action, Decision, Seen
+from tests.unit.driver.fake_docker import node
 
 NOW = 2_000_000_000
 
@@ -49,7 +50,7 @@ class CreateTest(base.BaseTestCase):
     def test_docker_silent(self):
         """A complete stack alone does not complete the cluster."""
         self.assertEqual(
-            Decision("CREATE_IN_PROGRESS", "All nodes are ready; waiting: no answer."),
+            Decision("CREATE_IN_PROGRESS", "All nodes have reported; waiting: no answer."),
             self.decide("CREATE_COMPLETE", docker_problem="no answer.", complete_since=NOW - 1),
         )
 
@@ -64,8 +65,8 @@ class CreateTest(base.BaseTestCase):
         self.assertEqual(
             Decision(
                 "CREATE_FAILED",
-                "All nodes say that they are ready, but for 300 seconds the conductor did not "
-                "reach them. Refused.",
+                "All nodes have reported that they are ready, but the swarm was not whole within "
+                "300 seconds: Refused.",
             ),
             self.decide("CREATE_COMPLETE", docker_problem="Refused.", complete_since=NOW - 300),
         )
@@ -214,6 +215,72 @@ class DeleteTest(base.BaseTestCase):
     def test_cleaning(self):
         """Cleaning goes on without another look at Heat."""
         self.assertEqual(Action.CLEAN_UP, self.decide(None, phase=Phase.CLEANING).action)
+
+
+class LackingTest(base.BaseTestCase):
+    def lacking(self, *nodes, managers=1, workers=1):
+        return status.lacking("swarm", nodes, managers, workers)
+
+    def test_nothing(self):
+        """A swarm with all its managers and workers ready lacks nothing."""
+        manager = node("swarm-manager-0", manager="reachable", leader=True)
+
+        self.assertEqual("", self.lacking(manager, node("swarm-worker-0")))
+
+    def test_worker_in_another_swarm(self):
+        """A worker that this swarm does not know is named."""
+        manager = node("swarm-manager-0", manager="reachable", leader=True)
+
+        self.assertEqual(
+            "In the swarm 1 of 2 workers are ready (missing: swarm-worker-0).",
+            self.lacking(manager, node("swarm-worker-1"), workers=2),
+        )
+
+    def test_worker_down(self):
+        """A worker that is listed and down is lacking."""
+        manager = node("swarm-manager-0", manager="reachable", leader=True)
+
+        self.assertIn(
+            "missing: swarm-worker-0", self.lacking(manager, node("swarm-worker-0", state="down"))
+        )
+
+    def test_manager_unreachable(self):
+        """A manager that the others do not reach is lacking."""
+        managers = [
+            node("swarm-manager-0", manager="reachable", leader=True),
+            node("swarm-manager-1", manager="unreachable"),
+            node("swarm-manager-2", manager="reachable"),
+        ]
+
+        self.assertEqual(
+            "In the swarm 2 of 3 managers are ready (missing: swarm-manager-1).",
+            self.lacking(*managers, managers=3, workers=0),
+        )
+
+    def test_no_leader(self):
+        """Managers without a leader are no swarm."""
+        self.assertEqual(
+            "In the swarm there is no leader.",
+            self.lacking(node("swarm-manager-0", manager="reachable"), workers=0),
+        )
+
+    def test_ghost(self):
+        """A dead entry beside all that are wanted lacks nothing."""
+        nodes = [
+            node("swarm-manager-0", manager="reachable", leader=True),
+            node("swarm-worker-0"),
+            node("swarm-worker-0", number=1, state="down"),
+        ]
+
+        self.assertEqual("", self.lacking(*nodes))
+
+    def test_many(self):
+        """Of many that are missing some are named."""
+        manager = node("swarm-manager-0", manager="reachable", leader=True)
+
+        lacking = self.lacking(manager, workers=500)
+
+        self.assertIn("swarm-worker-9 and 490 more)", lacking)
 
 
 class ProgressTest(base.BaseTestCase):
