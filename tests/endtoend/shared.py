@@ -17,7 +17,7 @@ from pathlib import Path
 
 from devcloud import settings
 from devcloud.demo import rest, shell, steps
-from tests.endtoend import snapshots, users
+from tests.endtoend import clusters, snapshots, users
 from tests.endtoend.clusters import Cluster
 from tests.endtoend.docker import Docker, roles, whole
 from tests.endtoend.waiting import wait_for
@@ -107,10 +107,12 @@ _before: list[snapshots.Snapshot] = []
 def before_everything() -> snapshots.Snapshot:
     """What there is without the two shared clusters; they are removed for it if need be."""
     if not _before:
-        for name in (steps.CLUSTER, PLAIN):
+        for name, template in ((steps.CLUSTER, steps.TEMPLATE), (PLAIN, PLAIN)):
             cluster = find(name)
             if cluster is not None:
                 cluster.remove()
+            if users.demo().cloud.find("container-infra", f"/clustertemplates/{template}"):
+                clusters.remove_template(users.demo(), template)
         forget()
         _before.append(snapshots.settled())
     return _before[0]
