@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.endtoend.clusters import Cluster, Server
 
-NAME = "local/busybox:1"
+NAME = "local/busybox:2"
 WIDTH = 3  # machines that make it at once
 IMPORT = f"""
 set -e
@@ -13,7 +13,7 @@ if ! docker image inspect {NAME} >/dev/null 2>&1; then
     root=$(mktemp -d)
     mkdir -p $root/bin $root/etc $root/tmp $root/www
     cp "$(command -v busybox)" $root/bin/busybox
-    for applet in sh httpd wget nslookup hostname awk sleep echo cat; do
+    for applet in sh httpd nc nslookup hostname awk sleep tail; do
         ln -s busybox $root/bin/$applet
     done
     tar -c -C $root . | docker import - {NAME} >/dev/null
