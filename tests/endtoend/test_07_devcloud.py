@@ -2,13 +2,12 @@
 import base64
 import os
 import signal
-import socket
 import subprocess
 from typing import Any
 
 from devcloud import settings
 from devcloud.demo import rest, shell
-from tests.endtoend import base, clusters, snapshots
+from tests.endtoend import base, clusters, snapshots, tls
 from tests.endtoend.machines import Machine
 from tests.endtoend.waiting import wait_for
 
@@ -22,15 +21,6 @@ def devcloud(verb: str, timeout: float) -> str:
     :raises shell.CommandError: it failed
     """
     return shell.capture((shell.DEVCLOUD, verb), dict(os.environ), timeout)
-
-
-def reachable(address: str, port: int) -> bool:
-    """Whether somebody listens at a port, as seen from this machine."""
-    try:
-        with socket.create_connection((address, port), 3):
-            return True
-    except OSError:
-        return False
 
 
 class TestServers(base.EndToEndTestCase):
@@ -118,7 +108,7 @@ class TestServers(base.EndToEndTestCase):
 
     def test_life(self) -> None:
         """Security groups, console, stop, start, reboots and volumes work as in a real cloud."""
-        self.assertFalse(reachable(self.floating, 22), "a group without rules lets ssh in")
+        self.assertFalse(tls.listens(self.floating, 22), "a group without rules lets ssh in")
         rule = {
             "security_group_id": self.group,
             "direction": "ingress",
@@ -137,7 +127,7 @@ class TestServers(base.EndToEndTestCase):
 
         self.demo.act(self.ident, "os-stop")
         self._wait("SHUTOFF")
-        self.assertFalse(reachable(self.floating, 22))
+        self.assertFalse(tls.listens(self.floating, 22))
         self.demo.act(self.ident, "os-start")
         self._wait("ACTIVE")
         second = self._boots()
@@ -151,7 +141,7 @@ class TestServers(base.EndToEndTestCase):
         self._forget("network", f"{path}/{made['id']}")
         wait_for(
             "the removed rule to close ssh",
-            lambda: reachable(self.floating, 22),
+            lambda: tls.listens(self.floating, 22),
             lambda seen: not seen,
             timeout=20,
         )

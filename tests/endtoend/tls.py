@@ -17,6 +17,15 @@ TIMEOUT = 10.0  # seconds
 REFUSED = "refused"
 
 
+def listens(address: str, port: int) -> bool:
+    """Whether somebody accepts connections at a port."""
+    try:
+        with socket.create_connection((address, port), 3):
+            return True
+    except OSError:
+        return False
+
+
 def ask(
     address: str,
     path: str = "/info",
