@@ -78,11 +78,12 @@ class Bench:
 
     def remove_cluster(self) -> None:
         """Remove the demonstration's cluster, if there is one, and wait until it is gone."""
-        path = f"/clusters/{steps.CLUSTER}"
-        if self.demo.find("container-infra", path) is None:
+        if observe.find_cluster(self.demo, steps.CLUSTER) is None:
             return
         self.type(f"magnum cluster-delete {steps.CLUSTER}")
-        self._wait("the cluster to be gone", lambda: not self.demo.find("container-infra", path))
+        self._wait(
+            "the cluster to be gone", lambda: not observe.find_cluster(self.demo, steps.CLUSTER)
+        )
         time.sleep(5)  # what is asynchronous settles
 
     def create_cluster(self) -> Creation:
@@ -108,7 +109,8 @@ class Bench:
         return ""
 
     def _complete(self) -> bool:
-        record = self.demo.get("container-infra", f"/clusters/{steps.CLUSTER}")
+        record = observe.find_cluster(self.demo, steps.CLUSTER)
+        assert record is not None
         if record["status"].endswith("_FAILED"):
             raise MachineError(f"the cluster is {record['status']}: {record['status_reason']}")
         return bool(record["status"] == "CREATE_COMPLETE")
@@ -141,7 +143,8 @@ class Bench:
         return found
 
     def _stack(self) -> dict[str, object]:
-        record = self.demo.get("container-infra", f"/clusters/{steps.CLUSTER}")
+        record = observe.find_cluster(self.demo, steps.CLUSTER)
+        assert record is not None
         stack = observe.find_stack(self.demo, record["uuid"])
         assert stack is not None
         return stack

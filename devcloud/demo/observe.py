@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from devcloud.demo.rest import Cloud, RestError
+from devcloud.demo.rest import Cloud, RestError, UnreachableError
 
 HANDLE = "OS::Heat::WaitConditionHandle"
 NESTED_DEPTH = 5
@@ -77,12 +77,27 @@ def failures(resources: Iterable[dict[str, Any]]) -> tuple[str, ...]:
     return tuple(f"{one['resource_name']}: {one['resource_status_reason']}" for one in failed)
 
 
+def find_cluster(cloud: Cloud, name: str) -> dict[str, Any] | None:
+    """Magnum's record of a cluster; None when there is none of that name or uuid.
+
+    :raises UnreachableError: for a moment after the request Magnum has the cluster without its
+        node groups, and cannot show it
+    """
+    try:
+        found: dict[str, Any] | None = cloud.find("container-infra", f"/clusters/{name}")
+    except RestError as error:
+        if error.status == 400 and "master_count" in error.body:
+            raise UnreachableError(f"{name} has no node groups yet") from error
+        raise
+    return found
+
+
 def look(cloud: Cloud, cluster: str) -> Seen | None:
     """Look once at a cluster; None when there is none of that name.
 
     :raises RestError, UnreachableError: a service does not answer as it should
     """
-    record = cloud.find("container-infra", f"/clusters/{cluster}")
+    record = find_cluster(cloud, cluster)
     if record is None:
         return None
     servers: list[dict[str, Any]] = []

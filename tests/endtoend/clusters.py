@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clusters, made and looked at as their owner would."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 from devcloud import settings
 from devcloud.demo import observe
-from devcloud.demo.rest import RestError
+from devcloud.demo.rest import RestError, UnreachableError
 from tests.endtoend.docker import Docker, exports
 from tests.endtoend.machines import Machine
 from tests.endtoend.users import User
@@ -16,6 +17,7 @@ from tests.endtoend.waiting import wait_for
 
 CREATE_TIMEOUT = 420.0  # seconds
 DELETE_TIMEOUT = 180.0
+SHOWABLE = 30.0  # until Magnum can show a cluster that was asked for
 SSH = {"ssh_allowed_cidrs": "0.0.0.0/0"}  # label
 
 
@@ -44,22 +46,37 @@ def server(record: Mapping[str, Any]) -> Server:
     return Server(record["id"], record["name"], record["status"], **addresses)
 
 
+def _record(user: User, name: str) -> dict[str, Any] | None:
+    """Magnum's record of a cluster, as soon as it can be shown."""
+    deadline = time.monotonic() + SHOWABLE
+    while True:
+        try:
+            return observe.find_cluster(user.cloud, name)
+        except UnreachableError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.5)
+
+
+def find(user: User, name: str) -> "Cluster | None":
+    """The user's cluster of that name, or None."""
+    record = _record(user, name)
+    return Cluster(user, name, record["uuid"]) if record else None
+
+
 class Cluster:
     """A cluster of ``user``'s project."""
 
-    def __init__(self, user: User, name: str) -> None:
+    def __init__(self, user: User, name: str, uuid: str) -> None:
         self.user = user
         self.name = name
-        self.uuid = str(user.cloud.get("container-infra", f"/clusters/{name}")["uuid"])
+        self.uuid = uuid
 
     # -- Magnum ---------------------------------------------------------------------------------
 
     def record(self) -> dict[str, Any] | None:
         """What Magnum's API says of it; None when it is gone."""
-        found: dict[str, Any] | None = self.user.cloud.find(
-            "container-infra", f"/clusters/{self.uuid}"
-        )
-        return found
+        return _record(self.user, self.uuid)
 
     def status(self) -> tuple[str, str]:
         """Status and reason; ``("gone", "")`` when it is gone."""
@@ -202,5 +219,5 @@ def ask_for(
         "node_count": workers,
         **fields,
     }
-    user.cloud.call("POST", "container-infra", "/clusters", body)
-    return Cluster(user, name)
+    made = user.cloud.call("POST", "container-infra", "/clusters", body)
+    return Cluster(user, name, made["uuid"])

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from devcloud import settings
-from devcloud.demo import rest, shell, steps
+from devcloud.demo import shell, steps
 from tests.endtoend import clusters, snapshots, users
 from tests.endtoend.clusters import Cluster
 from tests.endtoend.docker import Docker, roles, whole
@@ -75,12 +75,7 @@ def run_demo() -> str:
 
 def find(name: str) -> Cluster | None:
     """The demo user's cluster of that name."""
-    try:
-        return Cluster(users.demo(), name)
-    except rest.RestError as error:
-        if error.status == 404:
-            return None
-        raise
+    return clusters.find(users.demo(), name)
 
 
 _demonstrated: dict[str, str] = {}
@@ -144,7 +139,8 @@ def plain() -> Shared:
             *("openstack", "coe", "cluster", "create", PLAIN, "--cluster-template", PLAIN),
             *("--master-count", str(PLAIN_MANAGERS), "--node-count", str(PLAIN_WORKERS)),
         )
-        cluster = Cluster(user, PLAIN)
+        cluster = find(PLAIN)
+        assert cluster is not None
     cluster.wait("CREATE_COMPLETE")
     made = Shared(cluster, client(cluster))
     wait_until_whole(made.docker, PLAIN_MANAGERS, PLAIN_WORKERS)

@@ -107,6 +107,12 @@ class TestLook(FakeCloud):
         """A cluster that does not exist is None."""
         self.assertIsNone(observe.look(self.cloud, "swarm"))
 
+    def test_no_node_groups(self) -> None:
+        """A cluster that Magnum cannot show yet is something to wait for, not a refusal."""
+        body = {"errors": [{"title": "Invalid input for field/attribute master_count"}]}
+        self.answers["GET /container-infra/clusters/swarm"] = (400, body)
+        self.assertRaises(rest.UnreachableError, observe.look, self.cloud, "swarm")
+
     def test_before_the_stack(self) -> None:
         """Before Heat has a stack, the wanted numbers are known and nothing else."""
         self._cluster()
