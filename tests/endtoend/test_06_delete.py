@@ -97,7 +97,8 @@ class TestDelete(DeleteTestCase):
     def test_failed(self) -> None:
         """A cluster for which Nova has no host fails with that reason and can be deleted."""
         flavor = f"huge-{secrets.token_hex(4)}"
-        body = {"flavor": {"name": flavor, "ram": 99999999, "vcpus": 1, "disk": 1}}
+        # More memory than the host offers, less than the project's quota.
+        body = {"flavor": {"name": flavor, "ram": 900_000, "vcpus": 1, "disk": 1}}
         ident = self.admin.cloud.call("POST", "compute", "/flavors", body)["flavor"]["id"]
         self.addCleanup(self.admin.cloud.call, "DELETE", "compute", f"/flavors/{ident}")
         template = self.template("delete-3", flavor_id=flavor)
