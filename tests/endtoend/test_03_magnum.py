@@ -12,7 +12,7 @@ class TestMagnum(base.EndToEndTestCase):
         """The administrator sees the conductor up."""
         lines = self.admin.run("magnum", "service-list").splitlines()
         conductors = [line for line in lines if "magnum-conductor" in line]
-        self.assertEqual(1, len(conductors), lines)
+        self.assertEqual(1, len(conductors), str(lines))
         self.assertRegex(conductors[0], r"\|\s*up\s*\|")
 
     def test_cluster_show(self) -> None:

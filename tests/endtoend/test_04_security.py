@@ -333,7 +333,7 @@ class TestManagerCredential(base.EndToEndTestCase):
                 {"cluster_uuid": f"{other}/"},
                 {"cluster_uuid": other.upper()},
             ):
-                self.assertEqual("", self._sign(body), body)
+                self.assertEqual("", self._sign(body), str(body))
             both = self._sign({"bay_uuid": other, "cluster_uuid": own})
             self.assertTrue(not both or tls.signed_by(both, self._authority()))
             for path in (
