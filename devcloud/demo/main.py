@@ -121,6 +121,8 @@ class Demo:
             say(f"\nThe cluster {steps.CLUSTER} of an earlier run is still being made.")
         else:
             self._type(steps.CREATE_CLUSTER)
+            # The API answers before the conductor has written the cluster down.
+            self._wait("it exists", lambda seen: seen is not None)
         self._wait_until_made()
         taken = duration(time.monotonic() - began)
         return f", {taken} after " + (
@@ -168,8 +170,7 @@ class Demo:
                         if seen is not None:
                             display.show(line(seen), time.monotonic() - began)
                         return seen
-                    assert seen is not None
-                    last = line(seen)
+                    last = line(seen) if seen else "not there yet"
                 except UnreachableError as error:
                     last = str(error)
                 except RestError as error:

@@ -220,4 +220,7 @@ def ask_for(
         **fields,
     }
     made = user.cloud.call("POST", "container-infra", "/clusters", body)
-    return Cluster(user, name, made["uuid"])
+    cluster = Cluster(user, name, made["uuid"])
+    # The API answers before the conductor has written the cluster down.
+    wait_for(f"{name} to exist", cluster.record, timeout=SHOWABLE, interval=0.5)
+    return cluster

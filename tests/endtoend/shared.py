@@ -26,6 +26,7 @@ DEMO_TIMEOUT = 900.0  # seconds
 MANAGERS, WORKERS = 3, 8
 PLAIN = "plain"
 PLAIN_MANAGERS, PLAIN_WORKERS = 3, 2
+LOST = ("lost-with-quorum", "lost-without-quorum")  # other clusters of the plain template
 READY_TIMEOUT = 60.0  # seconds until every node must be Ready after the cluster is complete
 
 
@@ -100,12 +101,13 @@ _before: list[snapshots.Snapshot] = []
 
 
 def before_everything() -> snapshots.Snapshot:
-    """What there is without the two shared clusters; they are removed for it if need be."""
+    """What there is without the shared clusters; they are removed for it if need be."""
     if not _before:
-        for name, template in ((steps.CLUSTER, steps.TEMPLATE), (PLAIN, PLAIN)):
+        for name in (steps.CLUSTER, PLAIN, *LOST):
             cluster = find(name)
             if cluster is not None:
                 cluster.remove()
+        for template in (steps.TEMPLATE, PLAIN):
             if users.demo().cloud.find("container-infra", f"/clustertemplates/{template}"):
                 clusters.remove_template(users.demo(), template)
         forget()

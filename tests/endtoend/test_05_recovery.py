@@ -169,7 +169,7 @@ class TestManagerLostWhileCreating(RecoveryTestCase):
                 case.result()
 
     def _quorum_stands(self) -> None:
-        cluster = self._create("lost-with-quorum")
+        cluster = self._create(shared.LOST[0])
         worker = self._stop(cluster, "worker-0")
         self._wait_signals(cluster, 3)
         manager = cluster.managers()[0]
@@ -189,7 +189,7 @@ class TestManagerLostWhileCreating(RecoveryTestCase):
         shared.wait_until_whole(docker, 3, 1)
 
     def _no_quorum(self) -> None:
-        cluster = self._create("lost-without-quorum", join_timeout="90")
+        cluster = self._create(shared.LOST[1], join_timeout="90")
         self._stop(cluster, "worker-0")
         self._stop(cluster, "manager-2")
         self._wait_signals(cluster, 2)
