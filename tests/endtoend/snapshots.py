@@ -14,6 +14,7 @@ from typing import Any
 import pymysql
 
 from devcloud import passwords, processes, settings
+from devcloud.dataplane import cgroup
 from tests.endtoend import users
 from tests.endtoend.waiting import TimedOutError, wait_for
 
@@ -43,12 +44,21 @@ LISTS = {
 
 def _apis() -> dict[str, frozenset[str]]:
     cloud = users.admin().cloud
+    groups = cloud.get("network", "/v2.0/security-groups")["security_groups"]
+    defaults = {one["id"] for one in groups if one["name"] == "default"}
     found = {}
     for kind, (service, path, key) in LISTS.items():
-        found[kind] = frozenset(_text(one) for one in cloud.get(service, path)[key])
+        found[kind] = frozenset(
+            _text(one) for one in cloud.get(service, path)[key] if not _by_neutron(one, defaults)
+        )
     stacks = users.demo().cloud.get("orchestration", "/stacks?show_nested=true")["stacks"]
     found["stack"] = frozenset(f"{one['stack_name']} {one['id']}" for one in stacks)
     return found
+
+
+def _by_neutron(one: Mapping[str, Any], defaults: set[str]) -> bool:
+    """Whether it is, or belongs to, the group that Neutron makes for each project it first sees."""
+    return one.get("id") in defaults or one.get("security_group_id") in defaults
 
 
 def _text(one: Mapping[str, Any]) -> str:
@@ -200,7 +210,7 @@ def cgroups() -> list[str]:
         for root in roots
         if (root / settings.CGROUP).is_dir()
         for one in (root / settings.CGROUP).iterdir()
-        if one.is_dir()
+        if one.is_dir() and one.name != cgroup.LAUNCHERS
     ]
 
 
