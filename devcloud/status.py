@@ -13,7 +13,6 @@ from devcloud import (
     passwords,
     processes,
     readiness,
-    settings,
 )
 from devcloud.openstack_services import Catalogue, Versions
 from devcloud.processes import Service
@@ -101,8 +100,3 @@ def show() -> bool:
 
 def _any(rows: Sequence[Row]) -> bool:
     return any(row.pid for row in rows)
-
-
-def log_names() -> list[str]:
-    """Names that ``logs`` knows."""
-    return sorted(path.stem for path in settings.LOG.glob("*.log"))

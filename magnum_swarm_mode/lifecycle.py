@@ -272,10 +272,6 @@ class Lifecycle:
             try:
                 heat_api = _heat(session)
                 stack = heat_api.get(target)
-                if stack is None and not foreign and state.stack_id:
-                    # Made by an older release, or renamed: the id is as good.
-                    target = state.stack_id
-                    stack = heat_api.get(target)
                 if stack is None and foreign:
                     problems.append(f"{who}: sees no stack {target}")
                     continue

@@ -62,13 +62,6 @@ def up(host_address: str = settings.HOST_ADDRESS, prefix_length: int = 24) -> No
         apply_filter(filter_rules.compile_filter(filter_rules.Filter()))
 
 
-def is_up() -> bool:
-    """Tell whether the host has its address on the external bridge."""
-    return namespace_exists(NAMESPACE) and f" {settings.HOST_ADDRESS}/" in commands.run(
-        "ip", "-4", "-oneline", "address"
-    )
-
-
 def in_namespace(*command: str, standard_input: str | None = None) -> str:
     """Run a command in the bridges' namespace.
 

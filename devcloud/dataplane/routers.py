@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from devcloud import settings
-from devcloud.dataplane.network_model import SHORT_ID, Router, RouterPort, router_tap_name
+from devcloud.dataplane.network_model import SHORT_ID, Router, RouterPort
 
 NAT_TABLE = "dc-router"
 DEFAULT_ROUTE = "default"  # ip(8)'s name of 0.0.0.0/0
@@ -155,11 +155,6 @@ def nat_rules(router: Router) -> str:
         lines.append(f'oifname "{device}" ip saddr != {own} snat to {own}')
     lines += ["}", "}"]
     return "\n".join(lines) + "\n"
-
-
-def taps(routers: Iterable[Router]) -> set[str]:
-    """Return the names of all routers' ports on bridges."""
-    return {router_tap_name(port.id) for router in routers for port in router.ports}
 
 
 def _reachable_outside(router: Router, outside: RouterPort) -> list[str]:

@@ -6,8 +6,6 @@ from tests.endtoend import base, clusters, shared, snapshots, users
 from tests.endtoend.clusters import Cluster
 from tests.endtoend.waiting import wait_for
 
-GONE = "gone"
-
 
 class DeleteTestCase(base.EndToEndTestCase):
     """Compares what there is with what there was before the cluster."""

@@ -63,19 +63,6 @@ class User:
         """What an ``openstack`` command prints with ``-f json``."""
         return json.loads(self.run("openstack", *words, "-f", "json", timeout=timeout))
 
-    def fails(self, *words: str, timeout: float = 180.0) -> str:
-        """What a command says that must fail.
-
-        :raises AssertionError: it succeeded
-        """
-        try:
-            said = self.run(*words, timeout=timeout)
-        except shell.CommandError as error:
-            if error.code == 124:
-                raise
-            return error.output
-        raise AssertionError(f"{' '.join(words)} should have failed and said: {said}")
-
 
 @cache
 def demo() -> User:

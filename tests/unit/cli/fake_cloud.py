@@ -16,7 +16,6 @@ import fixtures
 USER = "demo"
 PASSWORD = "a-password-that-no-output-shows"
 TOKEN = "a-token-that-no-output-shows"
-MICROVERSION = "1.13"
 CA_PEM = "-----BEGIN CERTIFICATE-----\nCA\n-----END CERTIFICATE-----\n"
 CERT_PEM = "-----BEGIN CERTIFICATE-----\nCLIENT\n-----END CERTIFICATE-----\n"
 

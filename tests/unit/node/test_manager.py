@@ -303,7 +303,9 @@ class FormationTest(fakes.NodeTest):
         self.assertIn("joining the swarm", self.log())
 
 
-class CertificateTest(fakes.NodeTest):
+class SignedTest(fakes.NodeTest):
+    """A manager whose certificates a real authority behind a fake Magnum signs."""
+
     def setUp(self):
         super().setUp()
         self.programs = self.useFixture(fakes.Programs())
@@ -312,6 +314,11 @@ class CertificateTest(fakes.NodeTest):
         self.cloud = self.useFixture(fakes.Cloud())
         self.cloud.sign = self.authority.sign
         self.cloud.ca = self.authority.pem
+
+
+class CertificateTest(SignedTest):
+    def setUp(self):
+        super().setUp()
         self.node = self.make_node(fakes.config_json(**self.cloud.sections()))
 
     def test_once(self):
@@ -362,15 +369,9 @@ class CertificateTest(fakes.NodeTest):
         self.assertEqual(old, self.paths.certificate.read_text())
 
 
-class RunTest(fakes.NodeTest):
+class RunTest(SignedTest):
     def setUp(self):
         super().setUp()
-        self.programs = self.useFixture(fakes.Programs())
-        self.programs.add("systemctl")
-        self.authority = self.useFixture(fakes.Authority())
-        self.cloud = self.useFixture(fakes.Cloud())
-        self.cloud.sign = self.authority.sign
-        self.cloud.ca = self.authority.pem
         self.engine = self.useFixture(fakes.Engine(self.paths.docker_socket))
         self.node = self.make_node(fakes.config_json(managers=1, **self.cloud.sections()))
 
