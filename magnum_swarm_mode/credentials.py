@@ -18,7 +18,9 @@ cluster's uuid.
 
 import contextlib
 import datetime
+import random
 import re
+import time
 import urllib.parse
 import uuid as uuid_module
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -38,6 +40,9 @@ SERVICE_TYPE = "container-infra"
 _MEMBER = "member"
 # Roles that give rights beyond the project's resources; left out where others remain.
 _POWERFUL = frozenset({"admin", "manager", "service"})
+# How often a credential is asked for anew when Keystone says that something is there already.
+_CREATE_ATTEMPTS = 6
+_CREATE_INTERVAL = 0.3  # seconds, with jitter around it
 _EXPIRY_BASE = datetime.datetime(2150, 1, 1)
 _CLUSTER_RULE = re.compile(r"/v1/clusters/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$")
 
@@ -107,16 +112,29 @@ def create_node_credential(session: Any, cluster_uuid: str, magnum_url: str) -> 
     with _refusals(session, "the managers' application credential"):
         keystone = _client(session)
         user = session.get_user_id()
-        for old in keystone.application_credentials.list(user=user, name=name):
-            keystone.application_credentials.delete(old.id, user=user)
-        made = keystone.application_credentials.create(
-            name,
-            user=user,
-            description=f"Signs certificates of Magnum cluster {cluster_uuid}",
-            roles=[{"name": role} for role in node_roles(_roles(session))],
-            access_rules=access_rules(cluster_uuid, magnum_url),
-        )
-        return NodeCredential(id=made.id, secret=made.secret)
+        for _ in range(_CREATE_ATTEMPTS):
+            for old in keystone.application_credentials.list(user=user, name=name):
+                keystone.application_credentials.delete(old.id, user=user)
+            try:
+                made = keystone.application_credentials.create(
+                    name,
+                    user=user,
+                    description=f"Signs certificates of Magnum cluster {cluster_uuid}",
+                    roles=[{"name": role} for role in node_roles(_roles(session))],
+                    access_rules=access_rules(cluster_uuid, magnum_url),
+                )
+            except keystone_exceptions.Conflict as error:
+                # A user's access rules are shared: two creations at once that both need a new
+                # rule collide in Keystone 30, which then calls the credential's name a duplicate.
+                LOG.info("Keystone: %s; trying again", error)
+                time.sleep(_CREATE_INTERVAL * random.uniform(0.5, 1.5))
+            else:
+                return NodeCredential(id=made.id, secret=made.secret)
+    raise exceptions.Unavailable(
+        "Keystone could not make the managers' application credential beside other requests; "
+        "delete the cluster and create it again.",
+        f"Keystone refused {name} as a duplicate {_CREATE_ATTEMPTS} times",
+    )
 
 
 def create_trust(session: Any, cluster_uuid: str, trustee_id: str) -> str:

@@ -80,6 +80,7 @@ class FakeCloud(fixtures.Fixture):
         self.stacks: dict[str, Stack] = {}
         self.down: set[str] = set()
         self.lost_answers: set[str] = set()
+        self.collisions = 0  # creations of credentials that lose against another one
         self.service_is_admin = True
         self.requests: list[tuple[str, str]] = []
         self._lock = threading.RLock()
@@ -340,6 +341,9 @@ class FakeCloud(fixtures.Fixture):
         if token.trust or "application_credential" in token.methods:
             raise RefusalError(403, "Not allowed for managing additional application credentials.")
         wanted = body["application_credential"]
+        if self.collisions:
+            self.collisions -= 1
+            raise RefusalError(409, "Duplicate entry.")
         if any(
             other["user"] == user and other["name"] == wanted["name"]
             for other in self.credentials.values()

@@ -3,9 +3,10 @@ import contextlib
 import functools
 import json
 
+import fixtures
 from magnum.common import exception as magnum_exception
 
-from magnum_swarm_mode import cloud, driver, exceptions
+from magnum_swarm_mode import cloud, credentials, driver, exceptions
 from tests.functional.driver import base, fake_cloud
 
 
@@ -235,6 +236,28 @@ class CreateTest(base.DriverTest):
         self.pass_time(130)
         self.poll()
         self.assertNothingLeft()
+
+    def test_created_beside_others(self):
+        """A credential that collides with another cluster's in Keystone is asked for again."""
+        self.cloud.collisions = 2
+
+        uuid = self.create()
+
+        self.assertEqual("CREATE_IN_PROGRESS", self.cluster(uuid).status)
+        (credential,) = self.cloud.credentials.values()
+        self.assertEqual(f"magnum-swarm-mode-node-{uuid}", credential["name"])
+
+    def test_collides_always(self):
+        """Keystone that never makes the credential fails the cluster with a sentence."""
+        self.useFixture(fixtures.MockPatchObject(credentials, "_CREATE_INTERVAL", 0))
+        self.cloud.collisions = 1000
+
+        self.assertRaises(exceptions.Unavailable, self.create)
+
+        (cluster,) = self.clusters()
+        self.assertEqual("CREATE_FAILED", cluster.status)
+        self.assertIn("application credential", cluster.status_reason)
+        self.assertEqual({}, self.cloud.leftovers())
 
     def test_lost_answer(self):
         """A stack that Heat makes although its answer was lost is found and used."""
