@@ -45,7 +45,26 @@ def resolve(
     """
     if not cluster_fixed_network and not cluster_fixed_subnet:
         return None
-    neutron = _Neutron(session, region, interface)
+    network, subnet = find(
+        _Neutron(session, region, interface), cluster_fixed_network, cluster_fixed_subnet
+    )
+    return FixedNetwork(
+        network_id=network["id"],
+        subnet_id=subnet["id"],
+        cidr=subnet["cidr"],
+        mtu=int(network.get("mtu") or _DEFAULT_MTU),
+    )
+
+
+def find(
+    neutron: Any, cluster_fixed_network: str | None, cluster_fixed_subnet: str | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Find the network and subnet that a user named, of which at least one is not empty.
+
+    :param neutron: its method ``list(collection, **filters)`` returns what Neutron shows.
+    :returns: network and subnet as Neutron shows them.
+    :raises Refused: when what was named does not exist, is ambiguous or has no IPv4 subnet.
+    """
     if not cluster_fixed_network:
         subnet = _one(neutron, "subnet", str(cluster_fixed_subnet))
         network = _one(neutron, "network", subnet["network_id"])
@@ -63,12 +82,7 @@ def resolve(
             f"Subnet {subnet['name'] or subnet['id']} is not an IPv4 subnet; "
             "nodes of a swarm-mode cluster need one (fixed_subnet)."
         )
-    return FixedNetwork(
-        network_id=network["id"],
-        subnet_id=subnet["id"],
-        cidr=subnet["cidr"],
-        mtu=int(network.get("mtu") or _DEFAULT_MTU),
-    )
+    return network, subnet
 
 
 def _only_subnet(network: str, subnets: list[dict[str, Any]]) -> dict[str, Any]:
@@ -84,7 +98,7 @@ def _only_subnet(network: str, subnets: list[dict[str, Any]]) -> dict[str, Any]:
     return subnets[0]
 
 
-def _one(neutron: "_Neutron", kind: str, name_or_id: str, **filters: Any) -> dict[str, Any]:
+def _one(neutron: Any, kind: str, name_or_id: str, **filters: Any) -> dict[str, Any]:
     """Return the only network or subnet of an id or, failing that, of a name."""
     found: list[dict[str, Any]] = []
     if _is_uuid(name_or_id):
