@@ -13,7 +13,8 @@ from .docker import Docker
 from .errors import NodeError, Temporary
 from .paths import Paths
 
-START_TIMEOUT = 100  # seconds
+START_TIMEOUT = 60  # seconds for which an engine that does not start is started again
+SLOW_START = 120  # seconds that one start may take
 # Keys that an image's own daemon.json must not bring along: the engine listens on its unix socket
 # only (TLS ends in the proxy), and live-restore does not go with Swarm.
 _FORBIDDEN = re.compile("hosts|tls.*|live-restore|default-network-opts")
@@ -150,10 +151,11 @@ def start(docker: Docker) -> str:
 
     def attempt() -> str:
         try:
-            system.run("systemctl", "start", "docker.service")
+            system.run("systemctl", "start", "docker.service", timeout=SLOW_START)
         except NodeError as error:
-            log = ("journalctl", "-u", "docker.service", "-n", "3", "-o", "cat")
-            raise Temporary(f"{error} {system.run(*log, check=False)}") from error
+            # Not those of systemd, which knows no reason.
+            log = ("journalctl", "-u", "docker.service", "-t", "dockerd", "-n", "1", "-o", "cat")
+            raise Temporary(system.run(*log, check=False) or str(error)) from error
         return docker.engine_version()
 
     return wait.until("start of the Docker Engine", attempt, START_TIMEOUT)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program: python3 node.pyz install | prepare | run | serve | renew."""
+"""The program: python3 node.py install | prepare | run | serve | renew."""
 
 import importlib
 import sys
@@ -98,7 +98,7 @@ def main(arguments: Optional[List[str]] = None, paths: Optional[Paths] = None) -
     """Run one verb; return the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     if len(words) != 1 or words[0] not in VERBS:
-        print("usage: node.pyz", "|".join(VERBS), file=sys.stderr)
+        print("usage: node.py", "|".join(VERBS), file=sys.stderr)
         return 2
     node = Node(paths or Paths())
     try:
@@ -109,8 +109,5 @@ def main(arguments: Optional[List[str]] = None, paths: Optional[Paths] = None) -
     except Exception as error:
         node.say(traceback.format_exc())
         cause = f"unexpected {type(error).__name__}: {error}"
-    if words[0] in ("serve", "renew"):
-        node.say(f"FAILED: {cause}")
-    else:
-        node.fail(cause)
+    node.fail(cause, words[0] not in ("serve", "renew"))
     return 1

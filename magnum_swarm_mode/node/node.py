@@ -58,7 +58,8 @@ class Node:
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
         self.docker = Docker(socket_path=paths.docker_socket)
-        self.uuid = self.name = self.docker_volume = ""
+        self.uuid = self.docker_volume = ""
+        self.name = socket.gethostname()  # until Nova's word is known
         self._step = ""
         self._said: Set[str] = set()
 
@@ -70,18 +71,19 @@ class Node:
         """
         self.begin("configuration")
         sources = self.paths.seeds if fresh else (self.paths.identity, *self.paths.seeds)
+        known: Dict[str, str] = {}
         for source in sources:
             with contextlib.suppress(OSError, ValueError, LookupError, AttributeError):
                 data = json.loads(source.read_text())
                 known = data if source == self.paths.identity else identity(data)
-                if known:
-                    self.uuid, self.name = known["uuid"], known["name"]
-                    self.docker_volume = known["docker_volume"]
-                    system.write(self.paths.identity, json.dumps(known), 0o600)
-                    break
+                self.uuid, self.name = known["uuid"], known["name"]
+                self.docker_volume = known["docker_volume"]
+                break
         self.config = config.parse(system.read(self.paths.config))
         if not self.uuid:
             raise NodeError("cloud-init left no instance data: this server does not know its uuid")
+        # After the configuration, which says how to tell Heat that the disk is full.
+        system.write(self.paths.identity, json.dumps(known), 0o600)
 
     def own_index(self) -> int:
         """Return which manager this server is.
@@ -103,8 +105,12 @@ class Node:
         self._said.clear()
 
     def say(self, text: str) -> None:
+        """Say something about the step, in one line."""
+        self._write(f"{self.name}: {self._step}: {text}")
+
+    def _write(self, text: str) -> None:
         """Write one line into the log, the journal (standard output) and on the console."""
-        line = " ".join(redact(f"magnum-swarm-mode: {self.name}: {self._step}: {text}").split())
+        line = " ".join(redact(f"magnum-swarm-mode: {text}").split())
         if line in self._said:
             return
         self._said.add(line)
@@ -122,18 +128,27 @@ class Node:
         """Whether Heat heard of success already: then this is not the first boot."""
         return system.read(self.paths.signalled) == "SUCCESS"
 
-    def fail(self, cause: str) -> None:
-        """Say everywhere, Heat included, why this node does not work."""
-        self.say(f"FAILED: {cause}")
-        if hasattr(self, "config") and self.uuid:
-            log = f"(log on that server: {self.paths.log})"
+    def fail(self, cause: str, tell: bool = True) -> None:
+        """Say the same everywhere, Heat included: why this node does not work.
+
+        :param tell: whether it is a matter of Heat's
+        """
+        cause = " ".join(redact(cause).split())
+        if len(cause) > LONGEST_CAUSE:
+            self.say(cause)
+            cause = cause[:LONGEST_CAUSE] + "…"
+        reason = f"{self.name}: {self._step}: {cause} (log on that server: {self.paths.log})"
+        self._write("FAILED: " + reason)
+        if tell and hasattr(self, "config") and self.uuid:
             try:
-                self.signal("FAILURE", f"{self.name}: {self._step}: {cause[:LONGEST_CAUSE]} {log}")
+                self.signal("FAILURE", reason)
             except NodeError as error:
                 self.say(f"Heat was not told: {error}")
 
     def signal(self, status: str, reason: str, data: str = "") -> None:
         """Tell Heat SUCCESS or FAILURE, unless it knows.
+
+        What a full disk does not let it remember it tells again after the next boot.
 
         :raises NodeError: when Heat refuses it or cannot be reached for ten minutes
         """
@@ -146,5 +161,6 @@ class Node:
             3,
             self.say,
         )
-        system.write(self.paths.signalled, status, 0o600)
+        with contextlib.suppress(NodeError):
+            system.write(self.paths.signalled, status, 0o600)
         self.say("Heat knows")

@@ -31,7 +31,7 @@ def check_clock(url: str) -> None:
         return
     ahead = time.time() - mktime_tz(date) if date else 0
     if abs(ahead) > LARGEST_SKEW:
-        raise Temporary(f"this server's clock is {ahead:+.0f} s off that of {url}")
+        raise Temporary(f"this server's clock is {ahead:+.0f} s off that of {url}: synchronize it")
 
 
 def _call(

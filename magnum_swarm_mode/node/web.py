@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import ssl
+import time
 from typing import Any, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
 
@@ -88,7 +89,8 @@ def request(
         data = response.read(LARGEST_ANSWER).decode(errors="replace")
         found = {name.lower(): value for name, value in response.getheaders()}
     except ssl.SSLCertVerificationError as error:
-        raise NodeError(f"{where}: {error.verify_message}") from error
+        now = time.ctime()
+        raise NodeError(f"{where}: {error.verify_message}; this server's time is {now}") from error
     except (OSError, http.client.HTTPException) as error:
         raise Temporary(f"{where}: {error or type(error).__name__}") from error
     finally:

@@ -182,11 +182,20 @@ class StartTest(fakes.NodeTest):
         self.assertEqual("20.10.24", engine.start(self.docker))
 
     def test_last_words(self):
-        """An engine that does not start is quoted."""
+        """An engine that does not start is quoted, not systemd, which knows no reason."""
+        self.programs.add("journalctl", "echo failed to start daemon: no space left on device")
+        self.assertIn("last seen: failed to start daemon: no space left", self._failure())
+        self.assertNotIn("Job failed", self._failure())
+        journal = "journalctl -u docker.service -t dockerd -n 1 -o cat"
+        self.assertIn(journal, self.programs.calls())
+
+    def test_no_words(self):
+        """Of an engine that could not even say why, systemd's word is all there is."""
+        self.programs.add("journalctl")
+        self.assertIn("Job failed", self._failure())
+
+    def _failure(self):
         self.programs.add("systemctl", "echo Job failed >&2; exit 1")
-        self.programs.add("journalctl", "echo no space left on device")
         self.addCleanup(setattr, engine, "START_TIMEOUT", engine.START_TIMEOUT)
         engine.START_TIMEOUT = 0
-        error = self.assertRaises(NodeError, engine.start, self.docker)
-        self.assertIn("Job failed", str(error))
-        self.assertIn("no space left on device", str(error))
+        return str(self.assertRaises(NodeError, engine.start, self.docker))

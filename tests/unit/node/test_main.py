@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import ast
+import errno
+import os
 import pathlib
 import subprocess
 import sys
@@ -143,6 +145,7 @@ class MainTest(fakes.NodeTest):
         self.assertEqual(1, self._main("run"))
         self.assertIn("m0: clock: ", self.cloud.signals[0]["reason"])
         self.assertIn("clock is +86", self.cloud.signals[0]["reason"])
+        self.assertIn("synchronize it", self.cloud.signals[0]["reason"])
 
     def test_prepare_fails(self):
         """What fails before the engine starts reaches Heat as well."""
@@ -161,6 +164,45 @@ class MainTest(fakes.NodeTest):
         self.assertIn("not your cluster", reason)
         self.assertIn("/var/log/magnum-swarm-mode.log", reason)
 
+    def test_magnum_unreachable(self):
+        """A Magnum that does not answer in time is the reason, with its address."""
+        self.useFixture(fakes.Engine(self.paths.docker_socket))
+        cloud = {**self.cloud.sections()["openstack"], "magnum_url": "http://127.0.0.1:1/v1"}
+        config = fakes.config_json(managers=1, **self.cloud.sections())
+        self._write({**config, "openstack": cloud, "join": {**config["join"], "timeout": 1}})
+        self.assertEqual(1, self._main("run"))
+        reason = self.cloud.signals[0]["reason"]
+        self.assertRegex(reason, "m0: certificate: certificate from Magnum: not within [01] s; ")
+        self.assertIn(f"GET http://127.0.0.1:1/v1/certificates/{fakes.UUID}: ", reason)
+
+    def test_disk_full(self):
+        """A disk that is full before anything was done keeps Heat from learning nothing."""
+
+        def full(_):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        self.paths.identity.unlink()
+        self.useFixture(fixtures.MonkeyPatch("os.fsync", full))
+        for verb in ("install", "prepare", "run"):
+            self.assertEqual(1, self._main(verb))
+        reason = (
+            f"m0: configuration: {self.paths.identity} cannot be written: No space left on device "
+            f"(log on that server: {self.paths.log})"
+        )
+        self.assertEqual({reason}, {signal["reason"] for signal in self.cloud.signals})
+        self.assertIn(f"FAILED: {reason}\n", self.log())
+
+    def test_disk_full_in_a_temporary_directory(self):
+        """A disk that is full where Python writes by itself is named as well."""
+        self.useFixture(fakes.Engine(self.paths.docker_socket))
+
+        def full(*_, **__):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/x")
+
+        self.useFixture(fixtures.MonkeyPatch("tempfile.mkdtemp", full))
+        self.assertEqual(1, self._main("run"))
+        self.assertIn("No space left on device: '/tmp/x'", self.cloud.signals[0]["reason"])
+
     def test_bug(self):
         """What nobody foresaw is signalled too, with its kind."""
         self.paths.daemon.mkdir(parents=True)
@@ -172,14 +214,14 @@ class MainTest(fakes.NodeTest):
         """A configuration that cannot be used is said in the log."""
         self.paths.config.write_text("{}")
         self.assertEqual(1, self._main("run"))
-        self.assertIn("FAILED: configuration: ", self.log())
+        self.assertIn("FAILED: m0: configuration: ", self.log())
 
     def test_renewal_tells_heat_nothing(self):
         """A renewal that fails is no matter of Heat's."""
         self.cloud.failures = 9
         self.assertEqual(1, self._main("renew"))
         self.assertEqual([], self.cloud.signals)
-        self.assertIn("certificate renewal: FAILED: ", self.log())
+        self.assertIn("FAILED: m0: certificate renewal: ", self.log())
 
     def test_no_secret_anywhere(self):
         """Neither log, console nor signal holds a secret of the configuration."""

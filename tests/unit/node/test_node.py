@@ -3,6 +3,7 @@ import json
 import pathlib
 import time
 
+import fixtures
 from oslotest import base
 
 from magnum_swarm_mode.node import node as node_module
@@ -151,14 +152,30 @@ class SignalTest(fakes.NodeTest):
             [signal["reason"] for signal in self.cloud.signals],
         )
         self.assertEqual("FAILURE", self.cloud.signals[0]["status"])
-        self.assertIn("FAILED: *** refused", self.log())
+        self.assertIn(f"FAILED: {self.cloud.signals[0]['reason']}\n", self.log())
 
     def test_long_cause(self):
-        """However long the cause, the end of the reason says where the log is."""
+        """However long the cause, Heat's reason says where the log is, which has all of it."""
         self.node.fail("x" * 2000)
+        self.assertIn("x" * 2000, self.log())
         reason = self.cloud.signals[0]["reason"]
         self.assertLess(len(reason), 700)
         self.assertIn("magnum-swarm-mode.log)", reason)
+
+    def test_cause_of_several_lines(self):
+        """What a command printed is one line, the same for Heat and the log."""
+        self.node.fail("first\n  second\tthird")
+        reason = self.cloud.signals[0]["reason"]
+        self.assertIn("first second third", reason)
+        self.assertIn(f"FAILED: {reason}\n", self.log())
+
+    def test_marker_on_a_full_disk(self):
+        """Where nothing can be written Heat is told all the same."""
+        self.paths.signalled.mkdir(parents=True)
+        self.useFixture(fixtures.MonkeyPatch("magnum_swarm_mode.node.system.read", lambda _: ""))
+        self.node.fail("disk full")
+        self.assertEqual(1, len(self.cloud.signals))
+        self.assertNotIn("Heat was not told", self.log())
 
     def test_success_after_failure(self):
         """A later success takes the failure's place: the id is the same."""
@@ -191,7 +208,7 @@ class SignalTest(fakes.NodeTest):
         node.begin("configuration")
         node.fail("nothing there")
         self.assertEqual([], self.cloud.signals)
-        self.assertIn("FAILED: nothing there", self.log())
+        self.assertRegex(self.log(), "FAILED: [^ ]+: configuration: nothing there")
 
     def test_temporary_is_a_node_error(self):
         """Whoever catches NodeError catches what is temporary as well."""
