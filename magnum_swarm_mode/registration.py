@@ -298,7 +298,9 @@ class ConfigurationSourceDriver(sources.ConfigurationSourceDriver):
         oslo.config swallows exceptions raised here; SystemExit ends the service.
         """
         _check_options(conf)
-        register()
+        # A tool that reads magnum.conf where Magnum is not has nothing to be registered in.
+        if "magnum" in sys.modules:
+            register()
         return _NoValues()
 
     def list_options_for_discovery(self) -> list[cfg.Opt]:

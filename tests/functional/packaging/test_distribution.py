@@ -242,6 +242,13 @@ class EmptyEnvironmentTest(base.BaseTestCase):
         run(python, "-m", "pip", "check", cwd=root)
         here = pathlib.Path("/")
         self.assertIn("cluster-create", run(root / "venv/bin/magnum", "help", cwd=here))
+        # What an operator's magnum.conf says of the driver does not make it look for Magnum.
+        snippet = BUILT.clone / "etc/magnum.conf.snippet"
+        rendered = run(
+            root / "venv/bin/magnum-swarm-mode", "render", "--image", "debian",
+            "--external-network", "public", "--config-file", snippet, cwd=here,
+        )  # fmt: skip
+        self.assertIn("--- # cloud-init/worker.yaml", rendered)
         installed = json.loads(run(python, "-m", "pip", "list", "--format=json", cwd=here))
         names = {package["name"].lower() for package in installed}
         self.assertEqual(set(), names & {"magnum", "sqlalchemy", "pecan", "wsme", "oslo.db"})
