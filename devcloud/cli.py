@@ -24,9 +24,16 @@ def parser() -> argparse.ArgumentParser:
         prog="devcloud", description="One real OpenStack on this machine, without virtual machines."
     )
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    verbs.add_parser("up", help="install what is missing and bring the cloud up")
+    up = verbs.add_parser("up", help="install what is missing and bring the cloud up")
+    up.add_argument(
+        "--magnum",
+        metavar="RELEASE",
+        choices=settings.MAGNUM_RELEASES,
+        default=settings.MAGNUM_RELEASE,
+        help=f"which Magnum runs: {', '.join(settings.MAGNUM_RELEASES)} (the default)",
+    )
     install = verbs.add_parser(
-        "install", help="install packages, environment and images; start nothing"
+        "install", help="install packages, environments and images; start nothing"
     )
     install.add_argument("--no-images", action="store_true", help="make no node images")
     verbs.add_parser("status", help="show processes, endpoints, servers and memory")
@@ -45,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
 def _change(arguments: argparse.Namespace) -> int:
     """Run a verb that changes the cloud, under the lock."""
     # Late, because `openrc` and `logs` need none of it.
-    from devcloud import cloud, preflight
+    from devcloud import cloud, preflight, releases
 
     # Before the lock is taken: without root that would be the error.
     if os.geteuid() != 0:
@@ -55,7 +62,7 @@ def _change(arguments: argparse.Namespace) -> int:
         debian.restore_policy()
         try:
             if arguments.verb == "up":
-                cloud.up(progress)
+                cloud.up(progress, releases.find(arguments.magnum))
             elif arguments.verb == "install":
                 cloud.install(progress, with_images=not arguments.no_images)
                 progress.say(f"installed after {progress.seconds:.0f} s")

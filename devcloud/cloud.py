@@ -27,6 +27,7 @@ from devcloud import (
     probe,
     processes,
     readiness,
+    releases,
     settings,
     state,
 )
@@ -35,6 +36,7 @@ from devcloud.errors import DevcloudError
 from devcloud.openstack_services import Catalogue, Tables, Versions
 from devcloud.processes import Service
 from devcloud.progress import Progress
+from devcloud.releases import Release
 
 _START_SECONDS = 180  # of one service on a loaded machine
 _DATA_PLANE_DIRECTORIES = (settings.NODES, settings.VOLUMES)
@@ -51,10 +53,16 @@ def make_directories() -> None:
         path.chmod(0o711)  # the private users of database and broker pass through
 
 
-def install(progress: Progress, *, with_images: bool = True) -> None:
-    """Install packages, environment and node images; start nothing.
+def install(
+    progress: Progress,
+    *,
+    with_images: bool = True,
+    magnum: Sequence[Release] = releases.ALL,
+) -> None:
+    """Install packages, environments and node images; start nothing.
 
     :param with_images: whether to make node images.
+    :param magnum: the releases of Magnum that are wanted.
     :raises DevcloudError: what is in the way, as a sentence.
     """
     preflight.check_host()
@@ -65,17 +73,21 @@ def install(progress: Progress, *, with_images: bool = True) -> None:
             debian.install(debian.wanted_packages())
     with ThreadPoolExecutor(max_workers=2) as pool:
         # Both wait for the network most of the time.
-        made = pool.submit(_install_environment, progress)
+        made = pool.submit(_install_environment, progress, magnum)
         if with_images:
             images.build_all(progress)
         made.result()
     docker_client.provide()
 
 
-def _install_environment(progress: Progress) -> None:
+def _install_environment(progress: Progress, magnum: Sequence[Release]) -> None:
     if not environment.is_current():
         with progress.step("virtual environment"):
             environment.make()
+    for release in magnum:
+        if not release.is_current:
+            with progress.step(f"environment of Magnum {release.version}"):
+                release.make()
     if not environment.has_sources():
         progress.say("the Magnum driver is not complete in this checkout: Magnum starts without it")
     elif environment.installed_hash() != environment.source_hash():
@@ -165,31 +177,52 @@ def _make_tables(
 
 
 def _make_state(
-    secrets: dict[str, str], version: str, progress: Progress, keystone: Service
+    secrets: dict[str, str],
+    version: str,
+    progress: Progress,
+    keystone: Service,
+    release: Release,
 ) -> None:
     """All tables, Keystone and its contents, as far as they are missing or of another version."""
-    first, *others = openstack_services.all_tables(secrets)
-    if state.is_done("identity", version) and all(
-        state.is_done(f"tables of {tables.service}", version) for tables in others
-    ):
+    first, *others = openstack_services.all_tables(secrets, release)
+    others = [
+        tables for tables in others if not state.is_done(f"tables of {tables.service}", version)
+    ]
+    has_identity = state.is_done("identity", version)
+    if has_identity:
         _bring_up([keystone])
-        return
+        if not others:
+            return
     with ThreadPoolExecutor(max_workers=2) as pool, progress.step("database tables"):
         futures = [pool.submit(_make_tables, tables, version) for tables in others]
         try:
-            with progress.step("keystone tables and keys"):
-                _make_tables(first, version)
-            with progress.step("keystone"):
-                _start_and_wait([keystone])
-            with progress.step("users and catalog"):
-                _run_module("devcloud.services.identity")
-            state.mark_done("identity", version)
+            if not has_identity:
+                with progress.step("keystone tables and keys"):
+                    _make_tables(first, version)
+                with progress.step("keystone"):
+                    _start_and_wait([keystone])
+                with progress.step("users and catalog"):
+                    _run_module("devcloud.services.identity")
+                state.mark_done("identity", version)
             for future in futures:
                 future.result()
         finally:
             # After a failure or an interrupt the rest need not begin.
             for future in futures:
                 future.cancel()
+
+
+def _note_what_stays_behind(release: Release, progress: Progress) -> None:
+    """Say which clusters another release of Magnum has, which this one will not know."""
+    before = releases.chosen()
+    if before == release or state.read().get(f"tables of {before.database}") is None:
+        return
+    count = infrastructure.query(f"SELECT COUNT(*) FROM {before.database}.cluster;").strip()
+    if count != "0":
+        progress.say(
+            f"Magnum {before.version} has {count} clusters, which only "
+            f"`up --magnum {before.version}` shows again"
+        )
 
 
 def _run_module(module: str) -> None:
@@ -237,33 +270,36 @@ def _compute_is_mapped() -> bool:
     return infrastructure.query("SELECT COUNT(*) FROM nova_api.host_mappings;").strip() != "0"
 
 
-def up(progress: Progress) -> None:
+def up(progress: Progress, release: Release = releases.DEFAULT) -> None:
     """Bring the whole cloud up.
 
+    :param release: the release of Magnum that shall run.
     :raises DevcloudError: what is in the way, as a sentence.
     """
     preflight.check_host()
     _stop_strays()
     preflight.check_ports({name for name in processes.recorded_names() if processes.running(name)})
-    install(progress)
+    install(progress, magnum=[release])
     preflight.check_kernel()
     preflight.check_addresses()
     secrets = passwords.make()
     with_driver = bool(environment.installed_hash())
-    rendered = configuration.render(secrets, with_driver=with_driver)
+    rendered = configuration.render(secrets, with_driver=with_driver, release=release)
     configuration.write(rendered)
     versions = Versions(
         environment=environment.services_hash(),
         plugins=environment.install_plugins(),
         package=environment.installed_hash(),
     )
-    catalogue = Catalogue(rendered, versions, openrc.variables("admin", secrets))
+    catalogue = Catalogue(rendered, versions, openrc.variables("admin", secrets), release)
     _stop_obsolete(catalogue)
     for path in _DATA_PLANE_DIRECTORIES:
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o711)
     _start_infrastructure(secrets, progress)
-    _make_state(secrets, versions.environment, progress, catalogue.keystone())
+    _note_what_stays_behind(release, progress)
+    _make_state(secrets, versions.environment, progress, catalogue.keystone(), release)
+    releases.choose(release)
     apis, workers = catalogue.apis(), catalogue.workers()
     _bring_up(apis)
     with progress.step("message queue"):

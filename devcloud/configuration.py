@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Mapping
 
 from devcloud import files, settings
+from devcloud.releases import ALL, DEFAULT, Release
 
 Section = dict[str, str]
 Sections = dict[str, Section]
@@ -25,7 +26,7 @@ DATABASES = (
     "nova_cell0",
     "neutron",
     "heat",
-    "magnum",
+    *(release.database for release in ALL),
     "cinder",
 )
 SERVICE_USERS = ("glance", "placement", "nova", "neutron", "heat", "magnum", "cinder")
@@ -272,7 +273,7 @@ def _heat(passwords: Mapping[str, str]) -> Sections:
     }
 
 
-def _magnum(passwords: Mapping[str, str], with_driver: bool) -> Sections:
+def _magnum(passwords: Mapping[str, str], with_driver: bool, release: Release) -> Sections:
     admitted = {"config_source": "swarm_mode"} if with_driver else {}
     sections: Sections = {
         "DEFAULT": {
@@ -280,11 +281,11 @@ def _magnum(passwords: Mapping[str, str], with_driver: bool) -> Sections:
             "host": settings.COMPUTE_HOST,
             **admitted,
         },
-        **_common("magnum", "magnum", passwords),
+        **_common("magnum", release.database, passwords),
         "api": {
             "host": settings.HOST_ADDRESS,
             "port": str(settings.MAGNUM_PORT),
-            "api_paste_config": f"{_VENV_ETC}/magnum/api-paste.ini",
+            "api_paste_config": f"{release.venv}/etc/magnum/api-paste.ini",
         },
         "keystone_auth": _user("magnum", passwords),
         "trust": {
@@ -348,10 +349,13 @@ FILES = (
 )
 
 
-def render(passwords: Mapping[str, str], *, with_driver: bool) -> dict[str, str]:
+def render(
+    passwords: Mapping[str, str], *, with_driver: bool, release: Release = DEFAULT
+) -> dict[str, str]:
     """All configuration files: path below ``settings.ETC`` → text.
 
     :param with_driver: whether the Magnum driver of this checkout is installed.
+    :param release: the release of Magnum that shall run.
     """
     return {
         "keystone/keystone.conf": ini(_keystone(passwords)),
@@ -361,7 +365,7 @@ def render(passwords: Mapping[str, str], *, with_driver: bool) -> dict[str, str]
         "nova-compute/nova-compute.conf": ini(_nova_compute(passwords)),
         "neutron/neutron.conf": ini(_neutron(passwords)),
         "heat/heat.conf": ini(_heat(passwords)),
-        "magnum/magnum.conf": ini(_magnum(passwords, with_driver)),
+        "magnum/magnum.conf": ini(_magnum(passwords, with_driver, release)),
         "cinder/cinder.conf": ini(_cinder(passwords)),
     }
 

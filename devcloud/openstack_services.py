@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from devcloud import commands, configuration, settings
 from devcloud.processes import Service
+from devcloud.releases import DEFAULT, Release
 
 _BIN = settings.VENV / "bin"
 _THREADS = 8
@@ -82,8 +83,19 @@ def _uwsgi(name: str, module: str, port: int, config_file: str = "") -> tuple[st
 class Catalogue:
     """All services of this cloud, from its rendered configuration and the versions of code."""
 
-    def __init__(self, rendered: dict[str, str], versions: Versions, admin: dict[str, str]) -> None:
-        """Keep what the services are made from; ``admin``: the administrator's OS_* variables."""
+    def __init__(
+        self,
+        rendered: dict[str, str],
+        versions: Versions,
+        admin: dict[str, str],
+        release: Release = DEFAULT,
+    ) -> None:
+        """Keep what the services are made from.
+
+        :param admin: the administrator's OS_* variables.
+        :param release: the release of Magnum that shall run.
+        """
+        self._release = release
         self._rendered = rendered
         self._versions = versions
         self._admin = admin
@@ -173,7 +185,10 @@ class Catalogue:
         return [
             self._service(
                 name,
-                _uwsgi(name, module, port, f"{etc}/{config}" if named else ""),
+                (
+                    *(self._interpreter() if name == "magnum-api" else ()),
+                    *_uwsgi(name, module, port, f"{etc}/{config}" if named else ""),
+                ),
                 config,
                 inputs,
                 port,
@@ -181,13 +196,18 @@ class Catalogue:
             for name, module, port, config, named, inputs in rows
         ]
 
+    def _interpreter(self) -> tuple[str, ...]:
+        """What stands before a command of the environment so that it runs in the release's own."""
+        return () if self._release.is_default else (str(self._release.python),)
+
     def workers(self) -> list[Service]:
         """The processes behind the queue, and the network daemon."""
         plugins, package = (self._versions.plugins,), (self._versions.package,)
+        conductor = str(self._release.venv / "bin/magnum-conductor")
         rows: list[tuple[str, tuple[str, ...], str, tuple[str, ...]]] = [
             # name, command before --config-file, configuration, inputs
             ("heat-engine", ("heat-engine",), "heat/heat.conf", ()),
-            ("magnum-conductor", ("magnum-conductor",), "magnum/magnum.conf", package),
+            ("magnum-conductor", (conductor,), "magnum/magnum.conf", package),
             ("nova-conductor", ("nova-conductor",), "nova/nova.conf", ()),
             ("nova-scheduler", ("nova-scheduler",), "nova/nova.conf", ()),
             ("cinder-scheduler", ("cinder-scheduler",), "cinder/cinder.conf", plugins),
@@ -304,8 +324,12 @@ def _plain(service: str, config: str, *words: str) -> Tables:
     return Tables(service, (service,), make)
 
 
-def all_tables(passwords: Mapping[str, str]) -> list[Tables]:
-    """The tables of all services, Keystone's first, then those that take longest."""
+def all_tables(passwords: Mapping[str, str], release: Release = DEFAULT) -> list[Tables]:
+    """The tables of all services, Keystone's first, then those that take longest.
+
+    :param release: the release of Magnum that shall run, which has a database of its own.
+    """
+    magnum_manage = str(release.venv / "bin/magnum-db-manage")
     return [
         Tables("keystone", ("keystone",), lambda: bootstrap_keystone(passwords["admin"])),
         Tables(
@@ -316,7 +340,7 @@ def all_tables(passwords: Mapping[str, str]) -> list[Tables]:
         _plain("neutron", "neutron/neutron.conf", "neutron-db-manage", "upgrade", "heads"),
         _plain("cinder", "cinder/cinder.conf", "cinder-manage", "db", "sync"),
         _plain("heat", "heat/heat.conf", "heat-manage", "db_sync"),
-        _plain("magnum", "magnum/magnum.conf", "magnum-db-manage", "upgrade"),
+        _plain(release.database, "magnum/magnum.conf", magnum_manage, "upgrade"),
         _plain("glance", "glance/glance-api.conf", "glance-manage", "db_sync"),
         _plain("placement", "placement/placement.conf", "placement-manage", "db", "sync"),
     ]

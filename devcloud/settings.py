@@ -10,6 +10,7 @@ from pathlib import Path
 # -- where things are ---------------------------------------------------------------------------
 HOME = Path("/var/lib/devcloud")
 VENV = HOME / "venv"  # every OpenStack service, survives `down`
+RELEASES = HOME / "releases"  # environments of Magnum's other releases, survive `down`
 IMAGES = HOME / "images"  # root file systems of nodes, survive `down`
 IMAGES_BY_ID = IMAGES / "by-id"  # Glance image id -> link to a root file system
 NODES = HOME / "nodes"  # one directory per server
@@ -68,6 +69,9 @@ NEUTRON_PORT = 9696
 AUTH_URL = f"http://{HOST_ADDRESS}:{KEYSTONE_PORT}/v3"
 REGION = "RegionOne"
 COMPUTE_HOST = "devcloud"  # `host` of nova, neutron, cinder and magnum
+
+MAGNUM_RELEASE = "23.0.0"  # the one among all services in VENV
+MAGNUM_RELEASES = ("20.0.2", "21.0.1", "22.0.0", MAGNUM_RELEASE)
 
 # -- what a user finds in the cloud ---------------------------------------------------------------
 EXTERNAL_NETWORK = "public"

@@ -13,6 +13,7 @@ from devcloud import (
     passwords,
     processes,
     readiness,
+    releases,
 )
 from devcloud.openstack_services import Catalogue, Versions
 from devcloud.processes import Service
@@ -53,14 +54,18 @@ def look(service: Service, members: Iterable[int]) -> Row:
     return Row(service.name, record.pid, answer, processes.memory_mib(members))
 
 
-def render(rows: Sequence[Row], servers: Sequence[str]) -> str:
-    """The text that ``status`` prints."""
+def render(rows: Sequence[Row], servers: Sequence[str], magnum: str) -> str:
+    """The text that ``status`` prints.
+
+    :param magnum: the release of Magnum that was started last.
+    """
     lines = [f"{'SERVICE':<18} {'PID':>7} {'ENDPOINT':<9} {'MEMORY':>9}"]
     for row in rows:
         pid = str(row.pid) if row.pid else "stopped"
         lines.append(f"{row.name:<18} {pid:>7} {row.answer:<9} {row.memory:>5.0f} MiB")
     total = sum(row.memory for row in rows)
     lines.append(f"{'control plane':<36} {total:>5.0f} MiB")
+    lines.append(f"release of Magnum: {magnum}")
     lines.append(f"servers: {len(servers)}" + "".join(f"\n  {line}" for line in servers))
     return "\n".join(lines) + "\n"
 
@@ -86,12 +91,15 @@ def show() -> bool:
 
     with ThreadPoolExecutor(max_workers=len(found)) as pool:
         rows = list(pool.map(row, found))
-    print(render(rows, servers()), end="")
+    release = releases.chosen()
+    print(render(rows, servers(), release.version), end="")
     for recipe in images.RECIPES:
         if not images.is_current(recipe):
             print(f"node image {recipe.name}: missing or old")
     if not environment.is_current():
         print("virtual environment: missing or old")
+    if not release.is_current:
+        print(f"environment of Magnum {release.version}: missing or old")
     if passwords.read() and all(row.well for row in rows):
         return True
     print("the cloud is not up; `tools/devcloud up` starts it" if not _any(rows) else "not well")

@@ -121,10 +121,10 @@ class StatusTest(base.TestCase):
 
     def test_text(self) -> None:
         """Each process has a line; memory is summed up and servers are listed."""
-        text = status.render(self.ROWS, ["t1  active  uuid"])
+        text = status.render(self.ROWS, ["t1  active  uuid"], "22.0.0")
         self.assertIn("keystone                12 answers     100 MiB\n", text)
         self.assertIn("magnum-api         stopped               0 MiB\n", text)
-        self.assertIn("151 MiB\nservers: 1\n  t1  active  uuid\n", text)
+        self.assertIn("151 MiB\nrelease of Magnum: 22.0.0\nservers: 1\n  t1  active  uuid\n", text)
 
     def test_well(self) -> None:
         """A process is well when it runs and, if it has an endpoint, answers."""
