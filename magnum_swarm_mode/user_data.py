@@ -2,21 +2,21 @@
 """What cloud-init runs on a node: its role's cloud-config with the node program packed into it.
 
 Nova refuses user-data above 65535 bytes of base64 (``MAX_USERDATA_SIZE`` in nova/objects), and the
-node program has to fit in beside certificates and addresses. So only the modules that a role needs
-travel, minified, compressed as a whole, and in base 85, which is denser than the base 64 that
-cloud-init can decode by itself. The same sources always give the same text.
+node program has to fit in beside certificates and addresses. So only what a role needs travels,
+made into one small file (``program``), compressed, and written with all printable characters, which
+is denser than the base 64 that cloud-init can decode by itself. The same sources always give the
+same text.
 """
 
-import base64
 import bz2
 import functools
 import math
 import pathlib
 
 import jinja2
-import python_minifier
 
 from magnum_swarm_mode import exceptions, resources
+from magnum_swarm_mode import program as one_file
 from magnum_swarm_mode.node import manifest
 
 # Nova's limit, in bytes after base64.
@@ -26,7 +26,6 @@ CONFIGURATION = "@CONFIGURATION@"
 
 _TEMPLATE = "user_data/node.yaml.j2"
 _NODE = pathlib.Path(__file__).resolve().parent / "node"
-_MAIN = "import sys\nfrom magnum_swarm_mode.node.main import main\nsys.exit(main())\n"
 
 
 def share(text: str) -> float:
@@ -34,49 +33,38 @@ def share(text: str) -> float:
     return 4 * math.ceil(len(text.encode()) / 3) / NOVA_LIMIT
 
 
-def modules(role: str) -> dict[str, str]:
-    """Return the files of a role's program: paths in the archive to minified sources.
+@functools.cache
+def program(role: str) -> str:
+    """Return the source of a role's program, small and in one file.
 
     :param role: a key of ``node.manifest.MODULES``.
-    :raises Inconsistent: when a module that the manifest names is missing.
+    :raises Inconsistent: when a module that the manifest names is missing or cannot be packed.
     """
-    files = {"__main__.py": _MAIN, "magnum_swarm_mode/__init__.py": ""}
-    for name in sorted(manifest.MODULES[role]):
+    sources = {}
+    for name in manifest.MODULES[role]:
         try:
-            source = (_NODE / name).read_text(encoding="utf-8")
+            sources[pathlib.Path(name).stem] = (_NODE / name).read_text(encoding="utf-8")
         except OSError as error:
             raise exceptions.Inconsistent(
                 "The node program is incomplete on the server; ask the operator.",
                 f"Module of the node program: {error}.",
             ) from error
-        files[f"magnum_swarm_mode/node/{name}"] = _minify(source)
-    return files
-
-
-def _minify(source: str) -> str:
-    return python_minifier.minify(
-        source,
-        remove_literal_statements=True,
-        # Classes of data are made from theirs.
-        remove_annotations=python_minifier.RemoveAnnotationsOptions(
-            remove_variable_annotations=True,
-            remove_return_annotations=True,
-            remove_argument_annotations=True,
-            remove_class_attribute_annotations=False,
-        ),
-        # Repeated text costs nothing where everything is compressed as a whole.
-        hoist_literals=False,
-    )
+    return one_file.make(sources, role)
 
 
 @functools.cache
 def pack(role: str) -> str:
     """Return a role's program as one line of printable ASCII.
 
-    It is base 85 of bzip2 of the files, each as NUL, path, newline, source.
+    It is bzip2 of the source, taken for one large number that is written with the 94 digits "!" to
+    "~": with as many as there are, it is shorter than in base 64 or 85.
     """
-    text = "".join(f"\0{path}\n{source}" for path, source in modules(role).items())
-    return base64.b85encode(bz2.compress(text.encode())).decode("ascii")
+    number = int.from_bytes(bz2.compress(program(role).encode()), "big")
+    digits = []
+    while number:
+        number, digit = divmod(number, 94)
+        digits.append(chr(33 + digit))
+    return "".join(reversed(digits))
 
 
 def render(role: str) -> str:

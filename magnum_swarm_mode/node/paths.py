@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-PROGRAM = "/usr/local/lib/magnum-swarm-mode/node.pyz"
+PROGRAM = "/usr/local/lib/magnum-swarm-mode/node.py"
 DOCKER_SOCKET = "/run/docker.sock"
 
 

@@ -6,7 +6,6 @@ import json
 import pathlib
 import subprocess
 import sys
-import zipfile
 
 import fixtures
 import yaml
@@ -60,57 +59,40 @@ class TestUserData(base.BaseTestCase):
         """Packing again changes nothing."""
         first = user_data.pack("manager")
         user_data.pack.cache_clear()
+        user_data.program.cache_clear()
         self.assertEqual(first, user_data.pack("manager"))
 
-    def test_a_role_gets_its_modules_and_no_others(self):
-        """A worker has nothing of the managers' duties on its disk."""
-        for role, names in manifest.MODULES.items():
-            expected = {f"magnum_swarm_mode/node/{name}" for name in names}
-            expected |= {"__main__.py", "magnum_swarm_mode/__init__.py"}
-            self.assertEqual(expected, set(user_data.modules(role)))
-
     def test_what_it_runs_makes_the_program(self):
-        """The first command turns the packed text into an archive whose modules import."""
-        for role, names in manifest.MODULES.items():
+        """The first command turns the packed text into the program, which knows its verbs."""
+        for role in manifest.MODULES:
             directory = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
             config = yaml.safe_load(filled(role))
-            text = next(f["content"] for f in config["write_files"] if f["path"].endswith("b85"))
-            (directory / "node.b85").write_text(text)
+            text = next(f["content"] for f in config["write_files"] if f["path"].endswith("b94"))
+            (directory / "node.b94").write_text(text)
             python, dash_c, script = config["runcmd"][0]
             self.assertEqual(("python3", "-c"), (python, dash_c))
             script = script.replace("/usr/local/lib/magnum-swarm-mode", str(directory))
             subprocess.run([sys.executable, "-c", script], check=True)
-            archive = directory / "node.pyz"
-            with zipfile.ZipFile(archive) as packed:
-                self.assertEqual(set(user_data.modules(role)), set(packed.namelist()))
-            imports = ";".join(
-                f"import magnum_swarm_mode.node.{name.removesuffix('.py')}"
-                for name in names
-                if name != "__init__.py"
+            file = directory / "node.py"
+            self.assertEqual(user_data.program(role), file.read_text())
+            # -I -S: nothing but the standard library is there.
+            done = subprocess.run(
+                [sys.executable, "-I", "-S", str(file)], capture_output=True, text=True
             )
-            # Isolated, so that nothing comes from this checkout.
-            subprocess.run(
-                [
-                    sys.executable,
-                    "-I",
-                    "-c",
-                    f"import sys;sys.path[:0]=[{str(archive)!r}];{imports}",
-                ],
-                check=True,
-            )
+            self.assertEqual((2, ""), (done.returncode, done.stdout), done.stderr)
+            self.assertIn("usage: ", done.stderr)
 
     def test_the_program_is_started_last(self):
         """Everything else is the node program's own duty."""
         self.assertEqual(
-            ["python3", "/usr/local/lib/magnum-swarm-mode/node.pyz", "install"],
+            ["python3", "/usr/local/lib/magnum-swarm-mode/node.py", "install"],
             yaml.safe_load(filled("worker"))["runcmd"][-1],
         )
 
     def test_the_minified_program_parses_as_python_3_9(self):
         """A node's Python may be older than the conductor's."""
         for role in manifest.MODULES:
-            for path, source in user_data.modules(role).items():
-                ast.parse(source, path, feature_version=(3, 9))
+            ast.parse(user_data.program(role), role, feature_version=(3, 9))
 
     def test_no_text_inside_the_braces_of_an_f_string(self):
         """Python 3.12 and later print those in a way that an older Python cannot parse."""
