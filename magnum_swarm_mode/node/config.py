@@ -35,6 +35,9 @@ class Config:
     engine_http_proxy: str = ""
     engine_https_proxy: str = ""
     engine_no_proxy: str = ""
+    engine_version: str = ""  # or the first of its numbers; empty for any
+    engine_repository: str = ""  # URL; empty for the packages of the distribution
+    engine_repository_key: str = ""  # URL; empty for that of Docker's own repositories
     swarm_address_pool: str = ""  # CIDR
     swarm_address_pool_mask: int = 24
     swarm_data_path_port: int = 4789

@@ -41,7 +41,8 @@ def prepare(node: Node) -> None:
     """Do everything that must be so before the engine starts; at every boot."""
     node.load()
     node.begin("packages")
-    node.say("installed: " + (packages.ensure(node.config) or "nothing was missing"))
+    done = packages.ensure(node.config, node.paths, node.say)
+    node.say("installed: " + (done or "nothing was missing"))
     node.begin("docker volume")
     node.say(volume.ensure(node.docker_volume, node.paths))
     node.begin("engine configuration")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Volume, packages, firewall, units, proxy, files: what is done through programs."""
+"""Volume, firewall, units, proxy, files: what is done through programs."""
 
 import os
 import pathlib
@@ -11,7 +11,6 @@ from oslotest import base
 
 from magnum_swarm_mode.node import (
     firewall,
-    packages,
     proxy,
     system,
     units,
@@ -164,41 +163,6 @@ class FirewallTest(base.BaseTestCase):
         programs.add("iptables")
         firewall.close_metadata()
         self.assertEqual(f"iptables -w 10 -t mangle -C {rule}", programs.calls()[-1])
-
-
-class PackagesTest(fakes.NodeTest):
-    def test_manager_needs_more(self):
-        """Only managers need the proxy."""
-        self.useFixture(fixtures.MonkeyPatch("shutil.which", lambda *_args, **_more: None))
-        self.assertEqual(["docker.io", "iptables", "e2fsprogs"], packages.missing(False))
-        self.assertEqual(["haproxy", "openssl"], packages.missing(True)[-2:])
-
-    def test_install(self):
-        """Packages come through the proxies, and no service of theirs starts meanwhile."""
-        programs = self.useFixture(fakes.Programs())
-        policy = self.paths.root / "policy-rc.d"
-        programs.add(
-            "apt-get",
-            f'echo "$http_proxy $DEBIAN_FRONTEND $(cat {policy} | tail -1)" >>{programs.log}',
-        )
-        for name, value in (("_POLICY", policy), ("missing", lambda _: ["docker.io"])):
-            self.addCleanup(setattr, packages, name, getattr(packages, name))
-            setattr(packages, name, value)
-        config = fakes.parse_config(engine={"http_proxy": "http://proxy:3128"})
-        self.assertEqual("docker.io", packages.ensure(config))
-        self.assertTrue(programs.calls()[0].endswith(" update"))
-        self.assertEqual("http://proxy:3128 noninteractive exit 101", programs.calls()[1])
-        self.assertTrue(programs.calls()[2].endswith(" install docker.io"))
-        self.assertFalse(policy.exists())
-
-    def test_nothing_missing(self):
-        """A complete image is left alone."""
-        programs = self.useFixture(fakes.Programs())
-        programs.add("apt-get", "exit 1")
-        self.useFixture(
-            fixtures.MonkeyPatch("magnum_swarm_mode.node.packages.missing", lambda _: [])
-        )
-        self.assertEqual("", packages.ensure(fakes.parse_config()))
 
 
 class UnitsTest(fakes.NodeTest):
