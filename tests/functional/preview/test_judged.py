@@ -12,6 +12,7 @@ from typing import Any
 import hypothesis
 import yaml
 from hypothesis import strategies
+from oslo_config import types
 
 from magnum_swarm_mode import labels
 from magnum_swarm_mode.node import config
@@ -98,14 +99,14 @@ def _label(name: str) -> strategies.SearchStrategy[str]:
         return strategies.lists(_networks(), min_size=1, max_size=3).map(",".join)
     if isinstance(kind, labels.IPv4Network):
         return _networks()
-    if isinstance(kind, labels.types.Integer):
-        low = 0 if kind.min is None else kind.min
-        high = low + 1000 if kind.max is None else kind.max
+    if isinstance(kind, types.Integer):
+        low = 0 if kind.min is None else int(kind.min)
+        high = low + 1000 if kind.max is None else int(kind.max)
         return strategies.integers(low, high).map(str)
-    if isinstance(kind, labels.types.Boolean):
+    if isinstance(kind, types.Boolean):
         return strategies.sampled_from(["true", "false"])
-    if getattr(kind, "choices", None):
-        return strategies.sampled_from(sorted(kind.choices))
+    if choices := getattr(kind, "choices", None):
+        return strategies.sampled_from(sorted(choices))
     return strategies.just(str(labels.BUILT_IN_DEFAULTS[name]))
 
 
