@@ -12,7 +12,7 @@ from heatclient import exc
 from heatclient.v1 import client as heat_client
 from keystoneauth1 import exceptions as auth_exceptions
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import exceptions, failures
 from magnum_swarm_mode.stack_parameters import StackRequest
 
 # Seconds that one answer of Heat's may take. Creating a stack validates every flavor and image.
@@ -52,11 +52,10 @@ class Heat:
     """
 
     def __init__(self, session: Any, *, region_name: str | None, interface: str) -> None:
+        self._session = _TimedSession(session)
+        self._where = {"region_name": region_name or None, "interface": interface}
         self._client = heat_client.Client(
-            session=_TimedSession(session),
-            service_type="orchestration",
-            region_name=region_name or None,
-            interface=interface,
+            session=self._session, service_type="orchestration", **self._where
         )
 
     def create(self, request: StackRequest, name: str, timeout_minutes: int) -> str:
@@ -140,126 +139,42 @@ class Heat:
                     )
         return found
 
-    def failure_reason(self, stack_id: str) -> str | None:
-        """Return what failed first, in a sentence a user can act on; None when nothing failed."""
+    def failure_reason(self, stack: Stack) -> str:
+        """Return why a stack failed, in sentences that a user can act on."""
+        prefix = str(stack.parameters.get("node_name_prefix") or "node")
+        cause = failures.first(self._resources(stack.id, filters={"status": "FAILED"}))
+        if failures.is_late(cause, stack.reason):
+            reported = {server for servers in self.signals(stack.id).values() for server in servers}
+            return failures.late(self._resources(stack.id), reported, prefix)
+        if cause is None:
+            return stack.reason
+        return failures.explain(cause, prefix, self._cinders_words(cause))
+
+    def _resources(self, stack_id: str, **criteria: Any) -> list[failures.Resource]:
         with _translated():
             try:
-                failed = [
-                    FailedResource.from_api(resource.to_dict())
-                    for resource in self._client.resources.list(
-                        stack_id, nested_depth=_NESTED_DEPTH, filters={"status": "FAILED"}
-                    )
-                ]
+                found = self._client.resources.list(
+                    stack_id, nested_depth=_NESTED_DEPTH, **criteria
+                )
+                return [failures.Resource.from_api(resource.to_dict()) for resource in found]
             except exc.HTTPNotFound:
-                return None
-        first = first_failure(failed)
-        return explain(first) if first else None
+                return []
 
-
-@dataclasses.dataclass(frozen=True)
-class FailedResource:
-    """A resource that Heat calls failed; ``stack_name`` and ``stack_id`` say where it is."""
-
-    name: str
-    type: str
-    reason: str
-    updated: str
-    physical_id: str
-    stack_name: str
-    stack_id: str
-
-    @classmethod
-    def from_api(cls, resource: Mapping[str, Any]) -> "FailedResource":
-        """Read an item of Heat's list of resources."""
-        links = {link["rel"]: link["href"] for link in resource.get("links", ())}
-        parts = links.get("stack", "").rstrip("/").split("/")
-        return cls(
-            name=resource.get("resource_name") or "",
-            type=resource.get("resource_type") or "",
-            reason=resource.get("resource_status_reason") or "",
-            updated=resource.get("updated_time") or "",
-            physical_id=resource.get("physical_resource_id") or "",
-            stack_name=parts[-2] if len(parts) > 1 else "",
-            stack_id=parts[-1],
-        )
-
-
-# What Heat writes about resources that it gave up because another one had failed.
-_GIVEN_UP = re.compile(r"aborted|cancell?ed|Stack .* started|^$", re.IGNORECASE)
-# Names of nested stacks: the parent's name, the resource's and twelve characters by chance.
-_MEMBER = re.compile(r"-([a-z_]+)-[a-z0-9]{12}-(\d+)-[a-z0-9]{12}$")
-_GROUP = re.compile(r"-([a-z_]+)-[a-z0-9]{12}$")
-_NODES = {"managers": "manager", "manager_ports": "manager", "workers": "worker"}
-# "ResourceInError: resources[3].resources.server: Went to status ERROR …"
-_PATH = re.compile(r"^(?:[A-Z]\w*: )?(?:resources[.\[][^:]*: )+")
-_NOVA = re.compile(
-    r'^Went to status ERROR due to "(?:Message: )?(.*?)(?:, Code: (?:\d+|Unknown))?"$', re.DOTALL
-)
-_WAITED = re.compile(r"^(\d+) of (\d+) received")
-_ADVICE = {
-    "No valid host was found": "No host has room for the flavor; choose a smaller one or ask the "
-    "operator.",
-    "too many servers in group": "Ask the operator for a larger quota of server_group_members.",
-    "Quota exceeded": "Delete something or ask the operator for a larger quota.",
-    "Quota has been met": "Delete something or ask the operator for a larger quota.",
-}
-_TYPES = {
-    "OS::Nova::Server": "server",
-    "Magnum::SwarmMode::Worker": "server",
-    "OS::Cinder::Volume": "Docker volume",
-    "OS::Neutron::Port": "port",
-    "OS::Neutron::FloatingIP": "floating IP",
-    "OS::Neutron::RouterInterface": "router interface",
-}
-
-
-def first_failure(failed: list[FailedResource]) -> FailedResource | None:
-    """Return the resource whose failure is the cause of the others, or None for an empty list."""
-    stacks = {resource.stack_id for resource in failed}
-    # A nested stack fails because of what is in it.
-    causes = [resource for resource in failed if resource.physical_id not in stacks]
-    return min(
-        causes,
-        key=lambda resource: (bool(_GIVEN_UP.search(resource.reason)), resource.updated),
-        default=None,
-    )
-
-
-def explain(failed: FailedResource) -> str:
-    """Return a sentence about a failed resource: what it is, why it failed, and what helps."""
-    reason = _PATH.sub("", failed.reason).strip()
-    nova = _NOVA.match(reason)
-    if nova:
-        reason = nova.group(1)
-    waited = _WAITED.match(reason)
-    role = {"manager_ready": "managers", "worker_ready": "workers"}.get(failed.name)
-    if role and waited:
-        missing = int(waited.group(2)) - int(waited.group(1))
-        sentence = (
-            f"{missing} of {waited.group(2)} {role} did not report that they joined the swarm in "
-            "time; the console of a node that is missing (openstack console log show) says why"
-        )
-    elif role:
-        # The nodes' own words.
-        sentence = reason
-    else:
-        sentence = f"{_describe(failed)} failed: {reason or 'Heat gives no reason'}"
-    sentence = sentence.rstrip(". ")[:_LONGEST_SENTENCE] + "."
-    advice = next((text for sign, text in _ADVICE.items() if sign in reason), None)
-    return f"{sentence} {advice}" if advice else sentence
-
-
-def _describe(failed: FailedResource) -> str:
-    """Return words for a resource, as "The server of worker 3"."""
-    kind = _TYPES.get(failed.type, f"{failed.name} ({failed.type})")
-    member = _MEMBER.search(failed.stack_name)
-    if member and member.group(1) in _NODES:
-        return f"The {kind} of {_NODES[member.group(1)]} {member.group(2)}"
-    group = _GROUP.search(failed.stack_name)
-    if group and group.group(1) in _NODES and failed.name.isdigit():
-        kind = _TYPES.get(failed.type, "stack")
-        return f"The {kind} of {_NODES[group.group(1)]} {failed.name}"
-    return f"The {kind}" if failed.type in _TYPES else f"Resource {kind}"
+    def _cinders_words(self, cause: failures.Resource) -> str:
+        """Return why Cinder could not make a volume, which is no part of the volume itself."""
+        if cause.type != "OS::Cinder::Volume" or not cause.physical_id:
+            return ""
+        try:
+            answer = self._session.request(
+                f"/messages?resource_uuid={cause.physical_id}",
+                "GET",
+                endpoint_filter={**self._where, "service_type": "block-storage"},
+                headers={"OpenStack-API-Version": "volume 3.5"},
+            )
+            return str(answer.json()["messages"][0]["user_message"])
+        except (auth_exceptions.ClientException, ValueError, LookupError, TypeError):
+            # Only a better reason is lost.
+            return ""
 
 
 @contextlib.contextmanager

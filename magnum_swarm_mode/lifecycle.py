@@ -413,7 +413,7 @@ class Lifecycle:
             return seen
         failure, progress = None, ""
         if stack.status.endswith("_FAILED"):
-            failure = heat_api.failure_reason(stack.id) or stack.reason
+            failure = heat_api.failure_reason(stack)
         elif stack.status == "CREATE_IN_PROGRESS" and seen.cluster_status == "CREATE_IN_PROGRESS":
             with contextlib.suppress(exceptions.SwarmModeError):
                 progress = status.progress(

@@ -23,6 +23,8 @@ _LONGEST_WAIT = 43200
 _DEFAULT_WAIT = 3600
 # Wait conditions end this many seconds before their stack, because they know who did not report.
 _WAIT_ENDS_EARLIER = 30
+# Nodes give up so many seconds earlier, for they boot first and know what they waited for.
+_NODES_END_EARLIER = 600
 # Heat's ResourceGroup replaces this in every property of its members.
 _INDEX = "%index%"
 _TAG = "magnum-swarm-mode"
@@ -289,7 +291,7 @@ def _parameters(inputs: StackInputs) -> dict[str, Any]:
         "availability_zone": inputs.availability_zone,
         "create_timeout": max(30, min(wait, _LONGEST_WAIT) - _WAIT_ENDS_EARLIER),
         "ca_certificate": inputs.ca_certificate,
-        "join_timeout": inputs.join_timeout,
+        "join_timeout": min(inputs.join_timeout, max(wait // 2, wait - _NODES_END_EARLIER)),
         "storage_driver": inputs.docker_storage_driver,
         "insecure_registries": list(inputs.insecure_registries),
         "http_proxy": inputs.http_proxy,

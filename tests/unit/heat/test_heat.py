@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Heat, faked at the wire, and the sentences made of its failures."""
+"""Heat, faked at the wire."""
 
-import json
 from typing import Any
 
 import requests
@@ -186,28 +185,37 @@ class TestHeat(base.BaseTestCase):
             {"manager_signal": ("s1", "s2"), "worker_signal": ()}, self.heat.signals("a1")
         )
 
-    def test_failure_reason_asks_for_failed_resources_only(self):
+    def _fails(self, *failed: dict[str, Any], reason: str = "") -> str:
+        self.wire.get(f"{URL}/stacks/a1/resources", headers=JSON, json={"resources": list(failed)})
+        parameters = {"node_name_prefix": "c"}
+        return self.heat.failure_reason(
+            heat.Stack("a1", "s", "CREATE_FAILED", reason, {}, parameters)
+        )
+
+    def test_failure_reason_asks_for_failed_resources_only(self) -> None:
         """A thousand workers that are well are not listed."""
-        self.wire.get(f"{URL}/stacks/a1/resources", headers=JSON, json={"resources": []})
-        self.assertIsNone(self.heat.failure_reason("a1"))
+        self.assertEqual("Heat's own words", self._fails(reason="Heat's own words"))
         self.assertEqual({"status": ["failed"], "nested_depth": ["5"]}, self.wire.last_request.qs)
 
-    def test_failure_reason_of_a_missing_stack(self):
-        """No stack, no failure."""
+    def test_failure_reason_of_a_missing_stack(self) -> None:
+        """Of a stack that is gone meanwhile nothing is known but what was."""
         self.wire.get(f"{URL}/stacks/a1/resources", status_code=404, headers=JSON, json={})
-        self.assertIsNone(self.heat.failure_reason("a1"))
+        stack = heat.Stack("a1", "s", "CREATE_FAILED", "before", {}, {})
+        self.assertEqual("before", self.heat.failure_reason(stack))
 
-    def test_failure_reason(self):
+    def test_failure_reason(self) -> None:
         """The innermost resource that failed first explains the whole stack."""
         group, member = "swarm-mode-u-workers-abcdefghijkl", "workers-mnopqrstuvwx"
-        failed = [
+        none = (
+            '"Message: No valid host was found. There are not enough hosts available., Code: 500"'
+        )
+        reason = self._fails(
             resource("workers", "node_group.yaml", "resources.workers: …", physical="b2"),
             resource("workers", "OS::Heat::ResourceGroup", "…", group, "b2", "c3"),
             resource(
                 "3",
                 "Magnum::SwarmMode::Worker",
-                'ResourceInError: resources[3]: Went to status ERROR due to "Message: No valid '
-                'host was found. There are not enough hosts available., Code: 500"',
+                f"ResourceInError: resources[3]: Went to status ERROR due to {none}",
                 f"{group}-{member}",
                 "c3",
                 "d4",
@@ -221,79 +229,60 @@ class TestHeat(base.BaseTestCase):
                 "e5",
                 "2026-11-23T07:00:00Z",
             ),
-        ]
-        self.wire.get(f"{URL}/stacks/a1/resources", headers=JSON, json={"resources": failed})
+        )
         self.assertEqual(
-            "The server of worker 3 failed: No valid host was found. There are not enough hosts "
+            "The server c-worker-3 failed: No valid host was found. There are not enough hosts "
             "available. No host has room for the flavor; choose a smaller one or ask the operator.",
-            self.heat.failure_reason("a1"),
+            reason,
         )
 
-
-class TestExplain(base.BaseTestCase):
-    def _explain(self, *args: Any) -> str:
-        return heat.explain(heat.FailedResource.from_api(resource(*args)))
-
-    def test_a_nodes_own_words(self):
-        """What a node reported stands as it is."""
-        self.assertEqual(
-            "c-worker-0: join: no manager answers (log on that server: /var/log/x).",
-            self._explain(
-                "worker_ready",
-                "OS::Heat::WaitCondition",
-                "WaitConditionFailure: resources.worker_ready: c-worker-0: join: no manager "
-                "answers (log on that server: /var/log/x).",
-            ),
+    def test_failure_reason_of_a_stack_that_came_too_late(self) -> None:
+        """Who reported is asked of the handles, and everybody else is named."""
+        member = "swarm-mode-u-managers-abcdefghijkl-{}-mnopqrstuvwx"
+        self.wire.get(
+            f"{URL}/stacks/u/a1/resources/workers", status_code=404, headers=JSON, json={}
         )
-
-    def test_nodes_that_said_nothing(self):
-        """A timeout says how many nodes did not report and where to look."""
-        self.assertEqual(
-            "2 of 8 workers did not report that they joined the swarm in time; the console of a "
-            "node that is missing (openstack console log show) says why.",
-            self._explain(
-                "worker_ready",
-                "OS::Heat::WaitCondition",
-                "WaitConditionTimeout: resources.worker_ready: 6 of 8 received - joined;joined",
-            ),
+        self.wire.get(
+            f"{URL}/stacks/u/a1/resources/manager_signal/metadata",
+            headers=JSON,
+            json={"metadata": {"m0": {"status": "SUCCESS"}, "m1": {"status": "FAILURE"}}},
         )
-
-    def test_a_managers_volume(self):
-        """A member's inner resource is named by its node."""
-        self.assertEqual(
-            "The Docker volume of manager 1 failed: VolumeLimitExceeded. Quota exceeded for "
-            "gigabytes. Delete something or ask the operator for a larger quota.",
-            self._explain(
-                "docker_volume",
-                "OS::Cinder::Volume",
-                "OverLimit: resources.docker_volume: VolumeLimitExceeded. Quota exceeded for "
-                "gigabytes",
-                "swarm-mode-u-managers-abcdefghijkl-1-mnopqrstuvwx",
-            ),
+        self.wire.get(
+            f"{URL}/stacks/a1", status_code=302, headers={"Location": f"{URL}/stacks/u/a1"}
         )
+        waited = "WaitConditionTimeout: resources.manager_ready: 1 of 2 received - joined"
+        reason = self._fails(
+            resource("manager_ready", "OS::Heat::WaitCondition", waited),
+            resource("server", "OS::Nova::Server", "", member.format(0), "b0", "m0"),
+            resource("server", "OS::Nova::Server", "", member.format(1), "b1", "m1"),
+        )
+        self.assertIn("1 of 2 nodes did not report in time", reason)
+        self.assertIn("(openstack console log show c-manager-1)", reason)
 
-    def test_another_resource(self):
-        """Whatever else fails bears the names that Heat knows it by."""
-        self.assertEqual(
-            "Resource router (OS::Neutron::Router) failed: Conflict: reason.",
-            self._explain("router", "OS::Neutron::Router", "Conflict: reason"),
+    def test_cinder_is_asked_for_its_reason(self) -> None:
+        """A volume that failed bears no reason; Cinder keeps it as a message to the user."""
+        failed = resource(
+            "docker_volume",
+            "OS::Cinder::Volume",
+            'ResourceInError: resources.docker_volume: Went to status error due to "Unknown"',
+            "swarm-mode-u-managers-abcdefghijkl-1-mnopqrstuvwx",
+            physical="v1",
+        )
+        message = {"user_message": "schedule allocate volume: Could not find any backend."}
+        self.wire.get(
+            f"{URL}/messages?resource_uuid=v1", headers=JSON, json={"messages": [message]}
         )
         self.assertEqual(
-            "Resource router (OS::Neutron::Router) failed: Heat gives no reason.",
-            self._explain("router", "OS::Neutron::Router", ""),
+            "The Docker volume of c-manager-1 failed: schedule allocate volume: Could not find any "
+            "backend. No storage backend takes the volume: choose a smaller docker_volume_size or "
+            "ask the operator.",
+            self._fails(failed),
         )
-
-    def test_a_long_reason_is_cut(self):
-        """No database column overflows."""
-        self.assertLess(len(self._explain("x", "y", "z" * 9999)), 1100)
-
-    def test_no_failure(self):
-        """Where nothing failed there is no first failure."""
-        self.assertIsNone(heat.first_failure([]))
-
-    def test_rows_are_read_without_optional_keys(self):
-        """An item of Heat's list needs no key of its own."""
-        self.assertEqual(
-            heat.FailedResource("", "", "", "", "", "", ""),
-            heat.FailedResource.from_api(json.loads("{}")),
-        )
+        answers: list[dict[str, Any]] = [
+            {"status_code": 503},
+            {"text": "no JSON"},
+            {"json": {"messages": []}},
+        ]
+        for answer in answers:
+            self.wire.get(f"{URL}/messages?resource_uuid=v1", **answer)
+            self.assertIn("failed: Unknown. No storage backend", self._fails(failed))

@@ -122,6 +122,18 @@ class TestBuild(base.BaseTestCase):
             parameters = build(timeout_minutes=minutes).parameters
             self.assertEqual(seconds, parameters["create_timeout"])
 
+    def test_nodes_give_up_before_heat_does(self):
+        """A node that waits as long as Heat could never say what it waited for."""
+        for minutes, wanted, seconds in (
+            (60, 1200, 1200),
+            (60, 60, 60),
+            (60, 43200, 3000),
+            (10, 1200, 300),
+            (0, 43200, 3000),
+        ):
+            parameters = build(timeout_minutes=minutes, join_timeout=wanted).parameters
+            self.assertEqual(seconds, parameters["join_timeout"])
+
     def test_floating_ips_need_an_external_network(self):
         """What cannot be is refused before Heat sees it, naming the fields."""
         error = self.assertRaises(exceptions.Refused, build, external_network="")

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user is told of a stack that failed; pure functions of what Heat lists.
+
+Heat calls many resources failed where one was the cause: the groups around it, and whatever it gave
+up then. The sentence is about the one that failed first, in its own words (a node's, Nova's,
+Neutron's, Cinder's), with the node's name, and ends with what helps.
+"""
+
+import dataclasses
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+_LONGEST_SENTENCE = 1000
+_MOST_NAMES = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Resource:
+    """A resource as Heat lists it; ``stack_name`` and ``stack_id`` say where it is."""
+
+    name: str
+    type: str
+    status: str
+    reason: str
+    updated: str
+    physical_id: str
+    stack_name: str
+    stack_id: str
+
+    @classmethod
+    def from_api(cls, resource: Mapping[str, Any]) -> "Resource":
+        """Read an item of Heat's list of resources."""
+        links = {link["rel"]: link["href"] for link in resource.get("links", ())}
+        parts = links.get("stack", "").rstrip("/").split("/")
+        return cls(
+            name=resource.get("resource_name") or "",
+            type=resource.get("resource_type") or "",
+            status=resource.get("resource_status") or "",
+            reason=resource.get("resource_status_reason") or "",
+            updated=resource.get("updated_time") or "",
+            physical_id=resource.get("physical_resource_id") or "",
+            stack_name=parts[-2] if len(parts) > 1 else "",
+            stack_id=parts[-1],
+        )
+
+
+# What Heat writes about resources that it gave up because another one had failed.
+_GIVEN_UP = re.compile(r"^[A-Z]+ aborted|[Cc]ancell?ed|^Stack .* started|^Timed out$|^$")
+# Names of nested stacks: the parent's name, the resource's and twelve characters by chance.
+_MEMBER = re.compile(r"-([a-z_]+)-[a-z0-9]{12}-(\d+)-[a-z0-9]{12}$")
+_GROUP = re.compile(r"-([a-z_]+)-[a-z0-9]{12}$")
+_ROLES = {"managers": "manager", "manager_ports": "manager", "workers": "worker"}
+_WAITS = {"manager_ready": "managers", "worker_ready": "workers"}
+# "ResourceInError: resources[3].resources.server: Went to status ERROR …"
+_PATH = re.compile(r"^(?:[A-Z]\w*: )?(?:resources[.\[][^:]*: )+")
+_SERVICE = re.compile(
+    r'^Went to status \w+ due to "(?:Message: )?(.*?)(?:, Code: (?:\d+|Unknown))?"$', re.DOTALL
+)
+_NOISE = re.compile(
+    # What clients and libraries put around a service's own sentence.
+    r"^(?:\w+Client|Conflict|Forbidden|OverLimit|BadRequest|NotFound|ClientException): "
+    r"|\s*\(HTTP \d+\)|\s*\(Request-ID: [^)]*\)"
+    r"|\s*Neutron server returns request_ids: \[[^\]]*\]"
+    r"|^Build of instance \S+ (?:aborted|was re-scheduled): "
+    r"|, not rescheduling"
+)
+_WAITED = re.compile(r"^(\d+) of (\d+) received")
+# Several nodes that failed before Heat looked.
+_NODES_WORDS = re.compile(r";(?=[a-z0-9-]+-(?:manager|worker)-\d+: )")
+_ADVICE = tuple(
+    (re.compile(sign), text)
+    for sign, text in (
+        (
+            "No valid host was found",
+            "No host has room for the flavor; choose a smaller one or ask the operator.",
+        ),
+        (
+            "too many servers in group",
+            "Ask the operator for a larger quota of server_group_members.",
+        ),
+        (
+            "(?i)quota exceeded|quota has been met|exceeds allowed .*quota|maximum number of",
+            "Delete something or ask the operator for a larger quota.",
+        ),
+        (
+            "No more IP addresses|No fixed IP addresses|IpAddressGenerationFailure",
+            "Release addresses of the subnet, or use a larger one.",
+        ),
+        (
+            "ExternalIpAddressExhausted|No more floating|No more external IP",
+            "Release floating IPs, or ask the operator for more.",
+        ),
+        (
+            "(?i)Docker volume .*(backend|Unknown|error)",
+            "No storage backend takes the volume: choose a smaller docker_volume_size or ask the "
+            "operator.",
+        ),
+        (
+            "(?i)no space left on device",
+            "Use a flavor with a larger disk, or a larger docker_volume_size.",
+        ),
+        (
+            ": clock: ",
+            "Use an image that synchronizes its clock, and a time server that nodes reach.",
+        ),
+        (
+            ": certificate: .*: 40[134] ",
+            "The cluster's own application credential is refused: was it deleted, or its user "
+            "removed from the project? Delete the cluster and create it again.",
+        ),
+        (
+            ": certificate: .* not within ",
+            "Nodes must reach this address: look at router, firewall and proxy between them and "
+            "OpenStack's APIs.",
+        ),
+        (
+            ": swarm: .* not within .*/v1/worker-token: ",
+            "Nodes must reach the managers' ports 2377 and 2378, and label join_timeout must leave "
+            "the managers time to come up.",
+        ),
+        (
+            ": engine: .* not within ",
+            "Look at the image's Docker Engine and its /etc/docker/daemon.json.",
+        ),
+    )
+)
+_TYPES = {
+    "OS::Nova::Server": "server",
+    "Magnum::SwarmMode::Worker": "server",
+    "OS::Cinder::Volume": "Docker volume",
+    "OS::Neutron::Port": "port",
+    "OS::Neutron::FloatingIP": "floating IP",
+    "OS::Neutron::RouterInterface": "router interface",
+}
+
+
+def first(failed: Iterable[Resource]) -> Resource | None:
+    """Return the resource whose failure is the cause of the others, or None where none failed."""
+    failed = list(failed)
+    stacks = {resource.stack_id for resource in failed}
+    # A nested stack fails because of what is in it.
+    causes = (resource for resource in failed if resource.physical_id not in stacks)
+    return min(causes, key=lambda one: (_is_given_up(one), one.updated), default=None)
+
+
+def is_late(cause: Resource | None, stack_reason: str) -> bool:
+    """Tell whether Heat waited in vain: for the nodes' reports, or for the stack as a whole.
+
+    :param cause: what :func:`first` found.
+    :param stack_reason: Heat's reason for the status of the stack.
+    """
+    if cause is None or _is_given_up(cause):
+        return "timed out" in stack_reason.lower()
+    return cause.name in _WAITS and _WAITED.match(_words(cause)) is not None
+
+
+def explain(cause: Resource, prefix: str, service_words: str = "") -> str:
+    """Return a sentence about a failed resource: what it is, why it failed, and what helps.
+
+    :param prefix: what the names of the cluster's nodes begin with.
+    :param service_words: a reason that the service gave elsewhere, where Heat has none.
+    """
+    reason = _words(cause)
+    if cause.name in _WAITS:
+        return _advised(_nodes_words(reason))
+    if service_words and reason in ("", "Unknown"):
+        reason = service_words
+    return _advised(f"{_describe(cause, prefix)} failed: {reason or 'Heat gives no reason'}")
+
+
+def late(resources: Sequence[Resource], reported: Collection[str], prefix: str) -> str:
+    """Return a sentence about a stack that Heat waited for in vain: what was missing.
+
+    :param resources: all of the stack's.
+    :param reported: ids of the servers that reported success.
+    :param prefix: what the names of the cluster's nodes begin with.
+    """
+    servers = [one for one in resources if _TYPES.get(one.type) == "server" and _place(one)]
+    silent = [one for one in servers if one.physical_id not in reported]
+    if not silent:
+        open_ = [one for one in resources if not one.status.endswith("_COMPLETE") and _is_leaf(one)]
+        left = _listed([_describe(one, prefix) for one in open_]) or "nothing that Heat names"
+        return f"Heat's time for the cluster was up; not finished: {left}."
+    made = [_node(one, prefix) for one in silent if one.physical_id]
+    names = [_node(one, prefix) + ("" if one.physical_id else " (no server)") for one in silent]
+    where = (
+        "What a node waits for is at the end of its console (openstack console log show "
+        f"{made[0]}). "
+        if made
+        else ""
+    )
+    return (
+        f"{len(silent)} of {len(servers)} nodes did not report in time that they joined the swarm: "
+        f"{_listed(names)}. {where}A cluster that needs longer is created with a larger --timeout."
+    )
+
+
+def _is_given_up(resource: Resource) -> bool:
+    return _GIVEN_UP.search(_words(resource)) is not None
+
+
+def _words(resource: Resource) -> str:
+    """Return a reason without what Heat, clients and libraries put around it."""
+    reason = _PATH.sub("", resource.reason).strip()
+    service = _SERVICE.match(reason)
+    if service:
+        reason = service.group(1)
+    return " ".join(_NOISE.sub("", reason).split())
+
+
+def _nodes_words(reason: str) -> str:
+    """Return what the first node said, and who else failed."""
+    own, *others = dict.fromkeys(_NODES_WORDS.split(reason))
+    names = [other.partition(":")[0] for other in others]
+    return f"{own.rstrip('. ')}; also failed: {_listed(names)}" if names else own
+
+
+def _advised(sentence: str) -> str:
+    sentence = sentence.rstrip(". ")
+    advice = next((text for sign, text in _ADVICE if sign.search(sentence)), None)
+    if len(sentence) > _LONGEST_SENTENCE:
+        sentence = sentence[:_LONGEST_SENTENCE] + "…"
+    return f"{sentence}. {advice}" if advice else f"{sentence}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_MOST_NAMES])
+    more = len(names) - _MOST_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _is_leaf(resource: Resource) -> bool:
+    return resource.type in _TYPES or resource.type.startswith(("OS::Neutron", "OS::Nova"))
+
+
+def _place(resource: Resource) -> tuple[str, str] | None:
+    """Return role and index of the node that a resource belongs to."""
+    member = _MEMBER.search(resource.stack_name)
+    if member and member.group(1) in _ROLES:
+        return _ROLES[member.group(1)], member.group(2)
+    group = _GROUP.search(resource.stack_name)
+    if group and group.group(1) in _ROLES and resource.name.isdigit():
+        return _ROLES[group.group(1)], resource.name
+    return None
+
+
+def _node(resource: Resource, prefix: str) -> str:
+    place = _place(resource)
+    return "-".join((prefix, *place)) if place else resource.name
+
+
+def _describe(resource: Resource, prefix: str) -> str:
+    """Return words for a resource, as "The server c-worker-3"."""
+    kind = _TYPES.get(resource.type)
+    if _place(resource):
+        node = _node(resource, prefix)
+        return f"The server {node}" if kind == "server" else f"The {kind or 'stack'} of {node}"
+    return f"The {kind}" if kind else f"Resource {resource.name} ({resource.type})"
