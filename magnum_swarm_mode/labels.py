@@ -27,6 +27,31 @@ _SMALLEST_SUBNET = 29
 _GOSSIP_PORT = 7946
 # The longest time that a Heat wait condition may wait.
 _LONGEST_WAIT = 43200
+_LAST_PORT = 65535
+# The least that every network carries (IPv6 asks for it), and the most that jumbo frames do.
+_MTUS = (1280, 9216)
+# Larger than any volume, and small enough for every database.
+_LARGEST_VOLUME = 65536
+# What no published port may open to the world: ssh, the Docker API, the swarm's control plane, the
+# join service, gossip. Each has rules of its own.
+_OWN_PORTS = {
+    "tcp": (22, 2376, 2377, 2378, _GOSSIP_PORT),
+    "udp": (_GOSSIP_PORT,),
+}
+_HOST = r"[A-Za-z0-9]([A-Za-z0-9.\-]*[A-Za-z0-9])?"
+_PORT = r":[0-9]{1,5}"
+_PATH = r"(/[A-Za-z0-9._~\-]+)*/?"
+# Drivers that send a container's log away, and the protocols that they speak.
+_REMOTE_LOGS = {"syslog": ("udp", "tcp"), "gelf": ("udp", "tcp"), "fluentd": ("tcp",)}
+_NO_GROUP = "none"
+_POLICIES = [
+    (_NO_GROUP, "no server group"),
+    ("soft-anti-affinity", "on different hosts where there are enough"),
+    ("anti-affinity", "on different hosts, or the server fails"),
+    ("soft-affinity", "on one host where it has room"),
+    ("affinity", "on one host, or the server fails"),
+]
+_POLICY_NAMES = ", ".join(name for name, _ in _POLICIES[:-1]) + f" or {_POLICIES[-1][0]}"
 
 
 class IPv4Network(types.ConfigType):
@@ -59,37 +84,136 @@ class IPv4Network(types.ConfigType):
         return value
 
 
-class NetworkList(types.ConfigType):
-    """IPv4 networks separated by commas or spaces.
+class Text(types.ConfigType):
+    """One line of printable text that matches a pattern as a whole, or nothing.
+
+    :param pattern: what is allowed besides nothing.
+    :param ending: what is taken off its end, such as the slash of a URL.
+    """
+
+    def __init__(self, type_name: str, pattern: str, *, longest: int = 255, ending: str = "") -> None:
+        super().__init__(type_name=type_name)
+        self._about = (type_name, pattern, longest, ending)
+
+    def __call__(self, value: object) -> str:
+        """Return the text without blanks around it; ValueError when it is not allowed."""
+        name, pattern, longest, ending = self._about
+        text = str(value).strip()
+        if not text:
+            return ""
+        # Heat's ResourceGroup replaces %index% in every property of its members.
+        if len(text) > longest or not text.isprintable() or "%index%" in text:
+            raise ValueError(f"at most {longest} printable characters are expected")
+        if not re.fullmatch(pattern, text, re.ASCII):
+            raise ValueError(f"{text!r} is not a {name}")
+        return text.removesuffix(ending) if ending else text
+
+    def __repr__(self) -> str:
+        return f"Text{self._about}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Text) and other._about == self._about
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._about))
+
+    def _formatter(self, value: str) -> str:
+        return value
+
+
+class PortRange(types.ConfigType):
+    """A port or a range of ports, with or without its protocol: 80, 53/udp, 8000-8010/tcp."""
+
+    def __init__(self) -> None:
+        super().__init__(type_name="port or range of ports")
+
+    def __call__(self, value: object) -> str:
+        """Return it with its protocol; ValueError when it is none."""
+        text = str(value).strip()
+        match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp))?", text, re.ASCII)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not match or not 1 <= first <= last <= _LAST_PORT:
+            raise ValueError(f"{text!r} is not a port or a range of ports")
+        return (str(first) if first == last else f"{first}-{last}") + "/" + (match[3] or "tcp")
+
+    def __repr__(self) -> str:
+        return "PortRange()"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PortRange)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    def _formatter(self, value: str) -> str:
+        return value
+
+
+class TextList(types.ConfigType):
+    """Texts of one type separated by commas or spaces.
 
     Spaces are offered because the command lines take a comma for the end of a label.
     """
 
-    def __init__(self, *, minimum: int = 0) -> None:
-        super().__init__(type_name="list of IPv4 networks")
+    def __init__(
+        self, item: types.ConfigType, type_name: str, *, minimum: int = 0, maximum: int = 64
+    ) -> None:
+        super().__init__(type_name=type_name)
+        self.item = item
         self.minimum = minimum
-        self._item = IPv4Network()
+        self.maximum = maximum
 
     def __call__(self, value: object) -> tuple[str, ...]:
-        """Return the networks in their usual form; ValueError when one is none."""
+        """Return each text once, in its usual form; ValueError when one is none."""
         # What was parsed already, as a default is, comes back as it was.
         items: Any = re.split(r"[\s,]+", value.strip()) if isinstance(value, str) else value
-        networks = tuple(dict.fromkeys(self._item(item) for item in items if item != ""))
-        if len(networks) < self.minimum:
-            raise ValueError("at least one network is needed")
-        return networks
+        found = tuple(dict.fromkeys(self.item(item) for item in items if item != ""))
+        if not self.minimum <= len(found) <= self.maximum:
+            raise ValueError(f"{self.minimum} to {self.maximum} are expected")
+        return found
 
     def __repr__(self) -> str:
-        return f"NetworkList(minimum={self.minimum})"
+        return f"{type(self).__name__}({self.item!r}, {self.minimum}, {self.maximum})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, NetworkList) and other.minimum == self.minimum
+        return isinstance(other, TextList) and repr(other) == repr(self)
 
     def __hash__(self) -> int:
-        return hash((type(self), self.minimum))
+        return hash(repr(self))
 
     def _formatter(self, value: Iterable[str]) -> str:
         return ",".join(value)
+
+
+class NetworkList(TextList):
+    """IPv4 networks separated by commas or spaces."""
+
+    def __init__(self, *, minimum: int = 0) -> None:
+        super().__init__(IPv4Network(), "list of IPv4 networks", minimum=minimum, maximum=256)
+
+
+class OptionalInteger(types.Integer):  # type: ignore[misc]
+    """An integer within bounds, or 0 for none."""
+
+    def __init__(self, least: int, most: int) -> None:
+        super().__init__(min=0, max=most, type_name="integer")
+        self.least = least
+
+    def __call__(self, value: object) -> int | None:
+        """Return the number; ValueError when it is neither 0 nor within the bounds."""
+        number: int | None = super().__call__(value)
+        if number and number < self.least:
+            raise ValueError(f"0 or at least {self.least} is expected")
+        return number
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OptionalInteger) and (other.least, other.max) == (
+            self.least,
+            self.max,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.least, self.max))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,11 +301,145 @@ class Labels:
         "How long a node tries to join the swarm before it reports failure.",
         "seconds",
     )
+    drain_timeout: int = _label(
+        300,
+        "an integer from 0 to 3600",
+        types.Integer(min=0, max=3600),
+        "How long the tasks of a node that is removed get to end and to move to other nodes. "
+        "Those that are still there then end with the node, and the cluster's status_reason "
+        "names it. 0 waits for none.",
+        "seconds",
+    )
     availability_zone: str = _label(
         "",
-        "a name without colons, or nothing",
-        types.String(regex=r"^[^:]{0,255}$"),
+        "a name of at most 255 printable characters without colons, or nothing",
+        Text("name of an availability zone", r"[^:]+"),
         "Availability zone of Nova for all nodes. Empty leaves the choice to Nova.",
+    )
+    server_group_policy: str = _label(
+        "soft-anti-affinity",
+        _POLICY_NAMES,
+        types.String(choices=_POLICIES),
+        "How Nova places managers relative to each other; none makes no server group. Nova limits "
+        "the members of a group (quota server_group_members, 10 by default).",
+    )
+    worker_server_group_policy: str = _label(
+        _NO_GROUP,
+        _POLICY_NAMES,
+        types.String(choices=_POLICIES),
+        "The same for the workers. A group cannot have more workers than the quota "
+        "server_group_members allows.",
+    )
+    boot_volume_size: int = _label(
+        0,
+        f"an integer from 1 to {_LARGEST_VOLUME}, or 0",
+        OptionalInteger(1, _LARGEST_VOLUME),
+        "Size of a Cinder volume that each node boots from, made of its image and deleted with "
+        "the node. 0 boots from the flavor's own disk.",
+        "GiB",
+    )
+    boot_volume_type: str = _label(
+        "",
+        "a name of at most 255 printable characters, or nothing",
+        Text("name of a volume type", r".+"),
+        "Volume type of Cinder for the volumes of boot_volume_size; needs Heat 26 (2026.1). Empty "
+        "takes Cinder's default.",
+    )
+    docker_volume_type: str = _label(
+        "",
+        "a name of at most 255 printable characters, or nothing",
+        Text("name of a volume type", r".+"),
+        "Volume type of Cinder for the volumes that the field docker_volume_size asks for. Empty "
+        "takes Cinder's default.",
+    )
+    published_ports: tuple[str, ...] = _label(
+        (),
+        "at most 64 ports such as 80, 53/udp or 8000-8010/tcp, separated by commas or spaces, or "
+        "nothing",
+        TextList(PortRange(), "list of ports"),
+        "Ports of services that the security groups of all nodes let in; tcp where no protocol is "
+        "named. The swarm's own ports (2376 to 2378, 7946, data_path_port) and 22 are refused.",
+    )
+    published_ports_allowed_cidrs: tuple[str, ...] = _label(
+        ("0.0.0.0/0",),
+        "at least one IPv4 network such as 192.0.2.0/24, separated by commas or spaces",
+        NetworkList(minimum=1),
+        "Networks that may connect to the published ports.",
+    )
+    network_mtu: int = _label(
+        0,
+        f"an integer from {_MTUS[0]} to {_MTUS[1]}, or 0",
+        OptionalInteger(*_MTUS),
+        "What the network between the nodes carries in one packet, where that is less than Neutron "
+        "says; the engine's bridges get it, overlay networks what encapsulation leaves of it. 0 "
+        "takes Neutron's value.",
+        "bytes",
+    )
+    docker_version: str = _label(
+        "",
+        "one to four numbers with dots between them, such as 26.1 or 20.10.24, or nothing",
+        Text("version", r"\d{1,5}(\.\d{1,5}){0,3}"),
+        "Version of the Docker Engine, or the first of its numbers, that nodes install if their "
+        "image has no engine; the cluster fails where the image has another one. Empty takes "
+        "whatever there is.",
+    )
+    docker_repository: str = _label(
+        "",
+        "a URL such as https://download.docker.com/linux/debian, or nothing",
+        Text("URL", rf"https?://{_HOST}({_PORT})?{_PATH}", ending="/"),
+        "Repository of packages for apt, laid out as Docker's own, that nodes install docker-ce, "
+        "docker-ce-cli and containerd.io from. Empty takes docker.io of the nodes' distribution.",
+    )
+    docker_repository_key: str = _label(
+        "",
+        "a URL that begins with https://, or nothing",
+        Text("URL with https", rf"https://{_HOST}({_PORT})?{_PATH}"),
+        "Where the key is that docker_repository is signed with. Empty takes gpg below "
+        "docker_repository.",
+    )
+    log_driver: str = _label(
+        "json-file",
+        "json-file, local, journald, syslog, gelf, fluentd or none",
+        types.String(
+            choices=[
+                ("json-file", "files of JSON lines on the node"),
+                ("local", "compressed files on the node"),
+                ("journald", "the node's journal"),
+                ("syslog", "the node's syslog, or another's (log_address)"),
+                ("gelf", "a server of Graylog's protocol (log_address)"),
+                ("fluentd", "a server of Fluentd's protocol (log_address)"),
+                ("none", "nowhere"),
+            ]
+        ),
+        "Log driver of the engines, for containers that name none. docker logs and docker service "
+        "logs read json-file, local and journald on every engine.",
+    )
+    log_address: str = _label(
+        "",
+        "an address such as udp://192.0.2.1:514 or tcp://logs.example.com:24224, or nothing",
+        Text("address of a log server", rf"(udp|tcp)://{_HOST}{_PORT}"),
+        "Where the log drivers syslog, gelf and fluentd send to.",
+    )
+    log_max_size: str = _label(
+        "10m",
+        "a number with k, m or g behind it, such as 10m",
+        types.String(regex=r"^[1-9][0-9]{0,5}[kmg]$"),
+        "Size at which a file of the log drivers json-file and local is changed for a new one.",
+    )
+    log_max_file: int = _label(
+        3,
+        "an integer from 1 to 1000",
+        types.Integer(min=1, max=1000),
+        "How many such files are kept for each container.",
+    )
+    registry_mirrors: tuple[str, ...] = _label(
+        (),
+        "at most 64 URLs such as https://mirror.example.com, without a path, separated by commas or "
+        "spaces, or nothing",
+        TextList(
+            Text("URL of a mirror", rf"https?://{_HOST}({_PORT})?/?", ending="/"), "list of URLs"
+        ),
+        "Mirrors of Docker Hub that the engines ask first.",
     )
 
 
@@ -274,4 +532,65 @@ def _check_together(labels: Labels) -> None:
         raise exceptions.Refused(
             f"Label swarm_address_pool={pool} is too small: it must hold several networks of "
             f"/{mask} (label swarm_address_pool_mask); choose a larger pool or a larger mask."
+        )
+    for text in labels.published_ports:
+        _check_published(text, labels.data_path_port)
+    if labels.boot_volume_type and not labels.boot_volume_size:
+        raise exceptions.Refused(
+            "Label boot_volume_type has no volume to be for: set boot_volume_size as well, or "
+            "leave it out."
+        )
+    _check_log(labels)
+    _check_repository(labels)
+
+
+def _check_published(text: str, data_path_port: int) -> None:
+    protocol, first, last = port_range(text)
+    own = _OWN_PORTS[protocol] + ((data_path_port,) if protocol == "udp" else ())
+    for port in own:
+        if first <= port <= last:
+            raise exceptions.Refused(
+                f"Label published_ports: {text} holds {port}/{protocol}, which the nodes need for "
+                "themselves; publish services on other ports."
+            )
+
+
+def port_range(text: str) -> tuple[str, int, int]:
+    """Return protocol, first and last port of one value of ``published_ports``."""
+    ports, _, protocol = text.partition("/")
+    first, _, last = ports.partition("-")
+    return protocol, int(first), int(last or first)
+
+
+def _check_log(labels: Labels) -> None:
+    driver, address = labels.log_driver, labels.log_address
+    protocols = _REMOTE_LOGS.get(driver)
+    if address and protocols is None:
+        raise exceptions.Refused(
+            f"Label log_address={_shown(address)} does not go with log_driver={driver}, which "
+            "sends nothing away; use syslog, gelf or fluentd, or leave log_address out."
+        )
+    if protocols and address and address.partition(":")[0] not in protocols:
+        raise exceptions.Refused(
+            f"Label log_address={_shown(address)} is not valid for log_driver={driver}, which "
+            f"speaks {' and '.join(protocols)} only."
+        )
+    if driver in ("gelf", "fluentd") and not address:
+        raise exceptions.Refused(
+            f"Label log_driver={driver} needs to know where to send: set log_address, such as "
+            "tcp://logs.example.com:24224."
+        )
+
+
+def _check_repository(labels: Labels) -> None:
+    repository, key = labels.docker_repository, labels.docker_repository_key
+    if key and not repository:
+        raise exceptions.Refused(
+            "Label docker_repository_key has no repository to be for: set docker_repository as "
+            "well, or leave it out."
+        )
+    if repository.startswith("http:") and not key:
+        raise exceptions.Refused(
+            f"Label docker_repository={_shown(repository)} needs docker_repository_key: a key that "
+            "comes without TLS proves nothing; name one with https://."
         )
