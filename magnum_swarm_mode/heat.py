@@ -34,7 +34,11 @@ class AlreadyExists(exceptions.SwarmModeError):
 
 @dataclasses.dataclass(frozen=True)
 class Stack:
-    """What Heat says about a stack. ``status`` is action and status, as in ``CREATE_COMPLETE``."""
+    """What Heat says about a stack.
+
+    :ivar status: action and status, as in ``CREATE_COMPLETE``.
+    :ivar updated: when the last update began, in Heat's words; empty before the first.
+    """
 
     id: str
     name: str
@@ -42,6 +46,7 @@ class Stack:
     reason: str
     outputs: Mapping[str, Any] = dataclasses.field(repr=False)
     parameters: Mapping[str, Any] = dataclasses.field(repr=False)
+    updated: str = ""
 
 
 class Heat:
@@ -54,7 +59,7 @@ class Heat:
     def __init__(self, session: Any, *, region_name: str | None, interface: str) -> None:
         self._session = _TimedSession(session)
         self._where = {"region_name": region_name or None, "interface": interface}
-        self._client = heat_client.Client(
+        self.client = heat_client.Client(
             session=self._session, service_type="orchestration", **self._where
         )
 
@@ -66,8 +71,8 @@ class Heat:
         :raises Refused: when Heat refuses template or parameters.
         """
         arguments: dict[str, Any] = {"timeout_mins": timeout_minutes} if timeout_minutes else {}
-        with _translated():
-            answer = self._client.stacks.create(
+        with translated():
+            answer = self.client.stacks.create(
                 stack_name=name,
                 template=request.template,
                 files=dict(request.files),
@@ -87,8 +92,8 @@ class Heat:
         :raises Refused: when Heat refuses a parameter, or there is no such stack.
         """
         arguments: dict[str, Any] = {"timeout_mins": timeout_minutes} if timeout_minutes else {}
-        with _translated():
-            self._client.stacks.update(
+        with translated():
+            self.client.stacks.update(
                 name_or_id, existing=True, parameters=dict(parameters), **arguments
             )
 
@@ -97,9 +102,9 @@ class Heat:
 
         By id Heat shows a deleted stack for a while, as ``DELETE_COMPLETE``; by name never.
         """
-        with _translated():
+        with translated():
             try:
-                stack = self._client.stacks.get(name_or_id)
+                stack = self.client.stacks.get(name_or_id)
             except exc.HTTPNotFound:
                 return None
             return Stack(
@@ -112,26 +117,27 @@ class Heat:
                     for output in getattr(stack, "outputs", None) or []
                 },
                 parameters=dict(stack.parameters),
+                updated=getattr(stack, "updated_time", None) or "",
             )
 
     def delete(self, name_or_id: str) -> None:
         """Start to delete a stack; one that is absent is fine, and so is one that is going."""
-        with _translated(), contextlib.suppress(exc.HTTPNotFound):
-            self._client.stacks.delete(name_or_id)
+        with translated(), contextlib.suppress(exc.HTTPNotFound):
+            self.client.stacks.delete(name_or_id)
 
     def signals(self, stack_id: str) -> Mapping[str, tuple[str, ...]]:
         """Return which servers have reported success to each wait condition handle, by its name."""
         found: dict[str, tuple[str, ...]] = {}
-        with _translated():
+        with translated():
             for handle, group in _HANDLES.items():
                 with contextlib.suppress(exc.HTTPNotFound):
                     where = (
-                        self._client.resources.get(stack_id, group).physical_resource_id
+                        self.client.resources.get(stack_id, group).physical_resource_id
                         if group
                         else stack_id
                     )
                     # A nested stack has no id before it is made.
-                    data = self._client.resources.metadata(where, handle) if where else {}
+                    data = self.client.resources.metadata(where, handle) if where else {}
                     found[handle] = tuple(
                         server
                         for server, signal in sorted(data.items())
@@ -151,9 +157,9 @@ class Heat:
         return failures.explain(cause, prefix, self._cinders_words(cause))
 
     def _resources(self, stack_id: str, **criteria: Any) -> list[failures.Resource]:
-        with _translated():
+        with translated():
             try:
-                found = self._client.resources.list(
+                found = self.client.resources.list(
                     stack_id, nested_depth=_NESTED_DEPTH, **criteria
                 )
                 return [failures.Resource.from_api(resource.to_dict()) for resource in found]
@@ -178,7 +184,7 @@ class Heat:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Turn heatclient's and keystoneauth's errors into ours."""
     try:
         yield
