@@ -17,8 +17,10 @@ from typing import Any
 
 import fixtures
 import requests
+import sqlalchemy
 from oslotest import base
 
+from devcloud import releases
 from tests.functional.admission import fake_cloud
 
 ROOT = Path(__file__).parents[3]
@@ -86,6 +88,7 @@ class MagnumService(fixtures.Fixture):
     :param installed: whether this package's entry points are there.
     :param other_driver: the entry point name of a Kubernetes driver to install beside, if any.
     :param options: lines for ``[swarm_mode]``.
+    :param release: the Magnum that runs; its environment must have been made.
     """
 
     def __init__(
@@ -97,7 +100,16 @@ class MagnumService(fixtures.Fixture):
         other_driver: str | None = None,
         options: str = "",
         extra: str = "",
+        release: releases.Release = releases.DEFAULT,
     ) -> None:
+        if not release.is_current:
+            raise AssertionError(
+                f"There is no environment of Magnum {release.version}, or an old one: "
+                "`tools/devcloud install` makes it."
+            )
+        self.release = release
+        # The newest release is tested in the environment that the tests run in.
+        self.python = sys.executable if release.is_default else str(release.python)
         self.kind = kind
         self.registered = registered
         self.installed = installed
@@ -119,13 +131,8 @@ class MagnumService(fixtures.Fixture):
             self._start()
 
     def _write_configuration(self) -> None:
-        import magnum
-
-        # Where pip puts a wheel's data files, and where an unpacked wheel has them.
-        candidates = [
-            *Path(magnum.__file__).parents[1].glob("magnum-*.data/data/etc/magnum/api-paste.ini"),
-            Path(sys.prefix, "etc/magnum/api-paste.ini"),
-        ]
+        # Where pip puts a wheel's data files.
+        prefix = Path(self.python).parents[1]
         self._config.write_text(
             _MAGNUM_CONF.format(
                 source="config_source = swarm_mode" if self.registered else "",
@@ -133,40 +140,60 @@ class MagnumService(fixtures.Fixture):
                 options=self.options,
                 directory=self.directory,
                 port=self.port,
-                paste=candidates[0],
+                paste=prefix / "etc/magnum/api-paste.ini",
                 auth=_AUTH.format(url=self.cloud.url),
                 extra=self.extra,
             )
         )
 
     def _create_tables(self) -> None:
-        import sqlalchemy
-        from magnum.db.sqlalchemy import models
-
-        # Magnum's migrations do not run on sqlite. The template is one of an earlier day.
-        engine = sqlalchemy.create_engine(f"sqlite:///{self.directory}/magnum.sqlite")
-        models.Base.metadata.create_all(engine)
+        # Magnum's migrations do not run on sqlite, and the tables are those of the release.
+        subprocess.run(
+            [
+                self.python,
+                "-c",
+                "import sqlalchemy, sys; from magnum.db.sqlalchemy import models; "
+                "models.Base.metadata.create_all(sqlalchemy.create_engine(sys.argv[1]))",
+                self.database,
+            ],
+            env=self.environment,
+            check=True,
+            capture_output=True,
+        )
+        # A template of an earlier day.
+        self.insert(
+            "cluster_template",
+            uuid=OLD_TEMPLATE,
+            project_id=fake_cloud.PROJECT,
+            name="old",
+            coe="swarm-mode",
+            driver="swarm_mode",
+            cluster_distro="ubuntu",
+            server_type="vm",
+            image_id="ubuntu_xenial",
+            labels="{}",
+            public=True,
+        )
+        # So that readers do not shut out the writer.
+        engine = sqlalchemy.create_engine(self.database)
         with engine.connect() as connection:
-            # So that readers do not shut out the writer.
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-            connection.execute(
-                sqlalchemy.insert(models.ClusterTemplate),
-                [
-                    {
-                        "uuid": OLD_TEMPLATE,
-                        "project_id": fake_cloud.PROJECT,
-                        "name": "old",
-                        "coe": "swarm-mode",
-                        "driver": "swarm_mode",
-                        "cluster_distro": "ubuntu",
-                        "server_type": "vm",
-                        "image_id": "ubuntu_xenial",
-                        "labels": {},
-                        "public": True,
-                    }
-                ],
-            )
-            connection.commit()
+        engine.dispose()
+
+    @property
+    def database(self) -> str:
+        """The URL of the database."""
+        return f"sqlite:///{self.directory}/magnum.sqlite"
+
+    def insert(self, table: str, **values: Any) -> None:
+        """Write a row as it is in the database, of what columns the release's table has."""
+        engine = sqlalchemy.create_engine(self.database)
+        metadata = sqlalchemy.MetaData()
+        metadata.reflect(engine, only=[table])
+        found = metadata.tables[table]
+        row = {name: value for name, value in values.items() if name in found.columns}
+        with engine.begin() as connection:
+            connection.execute(found.insert(), [row])
         engine.dispose()
 
     def _write_distributions(self) -> None:
@@ -221,7 +248,7 @@ class MagnumService(fixtures.Fixture):
         """
         result = subprocess.run(
             [
-                sys.executable,
+                self.python,
                 "-c",
                 f"import sys\n{before}\n"
                 f"from magnum.cmd import {command}\nsys.exit({command}.main())",
@@ -245,7 +272,7 @@ class MagnumService(fixtures.Fixture):
         kind = str(self.kind)
         self.process = subprocess.Popen(
             [
-                sys.executable,
+                self.python,
                 "-m",
                 "tests.functional.admission.magnum_process",
                 kind,
