@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import ipaddress
 import re
+import unicodedata
 import urllib.parse
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NoReturn
@@ -31,6 +33,16 @@ STORAGE_DRIVER = "overlay2"
 API_PORT = 2376
 # Heat's wait conditions wait 43200 s at most, so that a longer deadline could not be kept.
 LONGEST_CREATE_TIMEOUT = 720
+# Host names of nodes end with an index of four digits.
+MOST_WORKERS = 10000
+# Every manager takes part in every write to Raft's log; the user-data of each names all.
+MOST_MANAGERS = 99
+# Larger than any volume, and small enough for Magnum's database.
+LARGEST_VOLUME = 65536
+# What Magnum's database may not be able to keep begins here, where its character set is utf8mb3.
+_BEYOND_PLANE = 0x10000
+# Heat's ResourceGroup replaces this in every property of its members.
+_INDEX = "%index%"
 
 Check = Callable[[Any], "str | None"]
 
@@ -160,13 +172,30 @@ def _manager_count(value: Any) -> str | None:
             f"and survive the loss of {survives}, no more than {count - 1} would; use {count - 1} "
             f"or {count + 1}."
         )
+    if count > MOST_MANAGERS:
+        return (
+            f"master_count={_shown(count)} is refused: every manager takes part in every decision; "
+            "3, 5 or 7 are usual."
+        )
     return None
 
 
 def _node_count(value: Any) -> str | None:
-    if int(value) >= 0:
+    if 0 <= int(value) <= MOST_WORKERS:
         return None
-    return f"node_count={_shown(value)} is not possible; give the number of workers, 0 or more."
+    return (
+        f"node_count={_shown(value)} is not possible; give the number of workers, 0 to "
+        f"{MOST_WORKERS}."
+    )
+
+
+def _docker_volume_size(value: Any) -> str | None:
+    if 1 <= int(value) <= LARGEST_VOLUME:
+        return None
+    return (
+        f"docker_volume_size={_shown(value)} is not possible; give the size of each node's volume "
+        f"in GiB, 1 to {LARGEST_VOLUME}, or leave it out."
+    )
 
 
 _STORAGE = (
@@ -220,7 +249,9 @@ CLUSTER_TEMPLATE_FIELDS: Mapping[str, Field] = {
     "fixed_subnet": _honoured("existing subnet of all nodes, in fixed_network"),
     "network_driver": _honoured("overlay, Swarm's own", _one_of("network_driver", NETWORK_DRIVER)),
     "apiserver_port": _honoured("2376, the port of the Docker API", _api_port),
-    "docker_volume_size": _honoured("GiB of a Cinder volume for each node's engine"),
+    "docker_volume_size": _honoured(
+        "GiB of a Cinder volume for each node's engine", _docker_volume_size
+    ),
     "docker_storage_driver": Field(
         Handling.HONOURED,
         "overlay2, storage driver of the engine",
@@ -255,7 +286,9 @@ CLUSTER_FIELDS: Mapping[str, Field] = {
     "keypair": _honoured("SSH key of all nodes"),
     "node_count": _honoured("number of workers", _node_count),
     "master_count": _honoured("number of managers, odd", _manager_count),
-    "docker_volume_size": _honoured("GiB of a Cinder volume for each node's engine"),
+    "docker_volume_size": _honoured(
+        "GiB of a Cinder volume for each node's engine", _docker_volume_size
+    ),
     "labels": _honoured("see the table of labels"),
     "merge_labels": _magnums("whether the template's labels are added"),
     "master_flavor_id": _honoured("flavor of managers"),
@@ -406,6 +439,45 @@ def check_fields(fields: Mapping[str, Field], values: Mapping[str, Any]) -> None
             raise exceptions.Refused(field.text)
 
 
+def is_cluster_name(text: str) -> bool:
+    """Tell whether a cluster may have a name: letters of any script, digits and ``_.-``.
+
+    Magnum itself knows the letters of English only. A letter comes first, as there.
+    """
+    kinds = [unicodedata.category(c)[0] for c in text]
+    return (
+        bool(text)
+        and kinds[0] == "L"
+        and all(kind in "LMN" or c in "_.-" for kind, c in zip(kinds, text, strict=True))
+        and all(ord(c) < _BEYOND_PLANE for c in text)
+    )
+
+
+# What a user calls things, where Heat finds nothing to replace.
+_FREE_TEXTS = frozenset({"name", "tags"})
+
+
+def check_texts(values: Mapping[str, Any]) -> None:
+    """Refuse text that would not arrive at its end as it is.
+
+    :param values: field names to values; only texts are looked at.
+    :raises Refused: naming the field.
+    """
+    for name, value in values.items():
+        if not isinstance(value, str):
+            continue
+        # Control characters and halves of surrogate pairs.
+        if any(unicodedata.category(c) in ("Cc", "Cs") for c in value):
+            raise exceptions.Refused(f"{name} holds a control character; leave it out.")
+        if any(ord(c) >= _BEYOND_PLANE for c in value):
+            raise exceptions.Refused(
+                f"{name} holds a character that Magnum's database may not be able to keep, such as "
+                "an emoji; leave it out."
+            )
+        if _INDEX in value and name not in _FREE_TEXTS:
+            raise exceptions.Refused(f"{name} holds {_INDEX}, which Heat would replace.")
+
+
 def check_given(fields: Mapping[str, Field], given: Collection[str]) -> None:
     """Refuse fields that a user gave although Magnum would silently drop them.
 
@@ -429,11 +501,11 @@ def check_cluster_template(template: Mapping[str, Any], cloud: Cloud) -> None:
     :param template: the template's fields, as they will be stored.
     :raises Refused: when a cluster could not be made of it.
     """
-    check_fields(
-        CLUSTER_TEMPLATE_FIELDS,
-        {name: value for name, value in template.items() if name not in _WRITTEN_BY_MAGNUM},
-    )
-    labels.parse(template.get("labels"), cloud.label_defaults)
+    given = {name: value for name, value in template.items() if name not in _WRITTEN_BY_MAGNUM}
+    check_texts(given)
+    check_fields(CLUSTER_TEMPLATE_FIELDS, given)
+    if not is_unset(template.get("labels")):
+        _check_conductor(labels.parse(template["labels"], cloud.label_defaults), cloud)
     if is_unset(template.get("flavor_id")):
         raise exceptions.Refused("flavor_id is missing: name the flavor of the nodes.")
     _check_reachability(template, cloud)
@@ -456,16 +528,37 @@ def check_cluster(
     :returns: the cluster's labels.
     :raises Refused: when it could not be made as asked.
     """
+    check_texts(cluster)
     check_fields(CLUSTER_FIELDS, cluster)
     wanted = effective(template, cluster)
     check_cluster_template(wanted | {"labels": None}, cloud)
     values = labels.parse(cluster.get("labels"), cloud.label_defaults)
+    _check_conductor(values, cloud)
     if values.worker_floating_ip_enabled and is_unset(wanted.get("external_network_id")):
         raise exceptions.Refused(
             "Label worker_floating_ip_enabled needs external_network_id in the cluster template: "
             "name the network that floating IPs come from."
         )
     return values
+
+
+def _check_conductor(values: labels.Labels, cloud: Cloud) -> None:
+    """Refuse a Docker API that Magnum itself might be shut out of.
+
+    Without it no cluster is ever complete. Where the operator says where the conductor connects
+    from, that is always allowed.
+    """
+    if getattr(cloud.label_defaults, "conductor_cidrs", None):
+        return
+    allowed = ipaddress.collapse_addresses(map(ipaddress.IPv4Network, values.api_allowed_cidrs))
+    if ipaddress.IPv4Network("0.0.0.0/0") not in allowed:
+        raise exceptions.Refused(
+            "Label api_allowed_cidrs would shut out Magnum, which has to reach the Docker API, "
+            "too, and this cloud's configuration does not say from where; leave the label out, or "
+            "ask the operator.",
+            "api_allowed_cidrs was refused; set [swarm_mode] conductor_cidrs to the networks from "
+            "which magnum-conductor connects to managers.",
+        )
 
 
 def _check_reachability(wanted: Mapping[str, Any], cloud: Cloud) -> None:

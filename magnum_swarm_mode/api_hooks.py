@@ -17,10 +17,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pecan
-from keystoneauth1 import exceptions as auth_exceptions
 from magnum import objects
-from magnum.api import attr_validator, validation
-from magnum.common import clients, exception
+from magnum.api import validation
+from magnum.common import exception
 from oslo_log import log as logging
 from stevedore import named
 from webob import exc
@@ -32,10 +31,12 @@ from magnum_swarm_mode import (
     cloud,
     exceptions,
     labels,
-    networks,
+    preflight,
+    services,
     stack_parameters,
 )
 from magnum_swarm_mode.conf import CONF
+from magnum_swarm_mode.services import Service
 
 LOG = logging.getLogger(__name__)
 
@@ -121,6 +122,23 @@ def enforce_network_driver_types(original: Callable[..., Any], cluster_template:
         cluster_template.flavor_id
     ):
         cluster_template.master_flavor_id = cluster_template.flavor_id
+    if pecan.request.method == "POST":
+        _find_distro(cluster_template)
+
+
+def _find_distro(cluster_template: Any) -> None:
+    """Tell a new template its image's system.
+
+    Magnum would ask Glance itself, take every failure for an image without the property, and go on
+    before it looks at anything else.
+    """
+    with answering():
+        given = cluster_template.as_dict()
+        admission.check_cluster_template(given, _settings())
+        image = _look(pecan.request.context).image(given["image_id"])
+        admission.check_image(image, given["image_id"], given.get("cluster_distro"))
+    _remember(given["image_id"], image)
+    cluster_template.cluster_distro = image["os_distro"]
 
 
 def get_default_driver(original: Callable[..., Any], cls: Any) -> str | None:
@@ -153,100 +171,185 @@ def validate_os_resources(
         original(context, cluster_template, cluster)
         return
     with answering():
-        values = _decide(context, cluster_template, cluster)
-    original(context, cluster_template, cluster)
-    image_id = cluster_template["image_id"]
-    image = attr_validator.validate_image(clients.OpenStackClients(context), image_id)
-    with answering():
-        admission.check_image(
-            {name: _property(image, name) for name in ("os_distro", "magnum_driver")},
-            image_id,
-            cluster_template.get("cluster_distro"),
-        )
-        if cluster is not None and values is not None:
-            _check_networks(context, admission.effective(cluster_template, cluster), values)
+        # Instead of Magnum's own look at the same things, which waits for services without end and
+        # answers with status 500 when one of them is away.
+        _decide(context, cluster_template, cluster)
 
 
 def _decide(
     context: Any, cluster_template: Mapping[str, Any], cluster: Mapping[str, Any] | None
-) -> labels.Labels | None:
-    settings = admission.Cloud(CONF.swarm_mode.tenant_networks_reachable, CONF.swarm_mode)
+) -> None:
+    """Decide on values, and then on what the cloud has for them.
+
+    :raises Refused: naming field, label or resource.
+    :raises Unavailable: naming the service that cannot be asked.
+    """
+    look = _look(context)
+    image_id = str(cluster_template["image_id"])
     if cluster is None:
-        admission.check_cluster_template(cluster_template, settings)
-        return None
-    if means := admission.check_credential(context.auth_token_info):
-        _check_delegation(context, means)
-    admission.check_given(admission.CLUSTER_FIELDS, _given_fields())
-    return admission.check_cluster(cluster_template, cluster, settings)
+        admission.check_cluster_template(cluster_template, _settings())
+        values = labels.parse(cluster_template.get("labels"), CONF.swarm_mode)
+        wants = preflight.wanted(cluster_template, values, cluster=False)
+    else:
+        means = admission.check_credential(context.auth_token_info)
+        admission.check_given(admission.CLUSTER_FIELDS, _given_fields())
+        values = admission.check_cluster(cluster_template, cluster, _settings())
+        if means:
+            _check_delegation(context, look.ask, means)
+        wanted = admission.effective(cluster_template, cluster)
+        wants = preflight.wanted(wanted, values, cluster=True)
+    seen = look.check(wants, cluster=cluster is not None, image=_remembered().get(image_id))
+    _remember(image_id, seen.image)
+    admission.check_image(seen.image, image_id, cluster_template.get("cluster_distro"))
+    if cluster is not None:
+        _check_pool(context, look.ask.deadline, wanted, values, seen.network)
 
 
-# Seconds that Keystone's answer may take.
-_KEYSTONE_TIMEOUT = 30
+def _settings() -> admission.Cloud:
+    return admission.Cloud(CONF.swarm_mode.tenant_networks_reachable, CONF.swarm_mode)
 
 
-def _check_delegation(context: Any, means: str) -> None:
+def _look(context: Any) -> preflight.Preflight:
+    ask = services.Services(
+        cloud.user_session(context),
+        cloud.region_name(),
+        cloud.interface(),
+        # One for the request, which may look twice.
+        pecan.request.environ.setdefault(
+            _DEADLINE, services.Deadline.after(CONF.swarm_mode.preflight_timeout)
+        ),
+    )
+    return preflight.Preflight(ask, str(context.project_id), CONF.swarm_mode.preflight_quota)
+
+
+# What a request has found out already, for what Magnum asks again: the images by name.
+_IMAGES = "magnum_swarm_mode.images"
+# When the last answer to it must be there.
+_DEADLINE = "magnum_swarm_mode.deadline"
+# Whether a request concerns swarm-mode.
+_OURS = "magnum_swarm_mode.concerns"
+
+
+def _remembered() -> dict[str, Mapping[str, Any]]:
+    images: dict[str, Mapping[str, Any]] = pecan.request.environ.setdefault(_IMAGES, {})
+    return images
+
+
+def _remember(image_id: str, image: Mapping[str, Any]) -> None:
+    _remembered()[image_id] = image
+    pecan.request.environ[_OURS] = True
+
+
+def validate_image(original: Callable[..., Any], cli: Any, image: str) -> Any:
+    """Return the image that was looked at already, instead of asking for it again."""
+    return _remembered().get(image) or original(cli, image)
+
+
+def validate_flavor_root_volume_size(
+    original: Callable[..., Any], cli: Any, flavor: str, boot_volume_size: Any
+) -> None:
+    """Leave a flavor's disk to the preflight, which comes before or after."""
+    if not concerns_us():
+        original(cli, flavor, boot_volume_size)
+
+
+def concerns_us() -> bool:
+    """Tell whether the present request makes or changes something of swarm-mode."""
+    environ = pecan.request.environ
+    if _OURS not in environ:
+        environ[_OURS] = _is_of_our_template(_body().get("cluster_template_id"))
+    return bool(environ[_OURS])
+
+
+def _is_of_our_template(name_or_id: object) -> bool:
+    if not isinstance(name_or_id, str):
+        return False
+    try:
+        template = objects.ClusterTemplate.get(pecan.request.context, name_or_id)
+    except exception.MagnumException:
+        # Not found, or not the only one: Magnum says so itself.
+        return False
+    return bool(template.coe == admission.COE)
+
+
+class ClusterNames:
+    """Which names clusters may have, in place of a pattern of Magnum's for the letters of English.
+
+    :param original: Magnum's compiled pattern.
+    """
+
+    def __init__(self, original: Any) -> None:
+        self.original = original
+        self.pattern = (
+            f"{original.pattern} (for swarm-mode also letters of other scripts than English)"
+        )
+
+    def search(self, text: str) -> bool:
+        """Tell whether a name is in order."""
+        if self.original.search(text):
+            return True
+        if not admission.is_cluster_name(text):
+            return False
+        # Any other request shows a name from the database.
+        return pecan.request.method != "POST" or concerns_us()
+
+    match = search
+
+
+def _check_delegation(context: Any, ask: services.Services, means: str) -> None:
     """Ask Keystone whether a delegated token may deal with what it would have to make.
 
     :raises Refused: when it may not.
     :raises Unavailable: when Keystone does not answer.
     """
-    keystone = clients.OpenStackClients(context).keystone()
-    for path in (
-        f"/v3/users/{context.user_id}/application_credentials",
-        f"/v3/OS-TRUST/trusts?trustor_user_id={context.user_id}",
-    ):
-        try:
-            answer = keystone.session.get(
-                keystone.auth_url.rstrip("/").removesuffix("/v3") + path,
-                raise_exc=False,
-                timeout=_KEYSTONE_TIMEOUT,
-            )
-        except auth_exceptions.ClientException as error:
-            raise exceptions.Unavailable(
-                "Keystone does not answer; try again.", f"Keystone: {path}: {error}"
-            ) from error
-        if answer.status_code in (401, 403):
-            admission.refuse_delegation(means)
+    user = services.quoted(context.user_id)
+    paths = (f"/users/{user}/application_credentials", f"/OS-TRUST/trusts?trustor_user_id={user}")
+
+    def asking(path: str) -> Callable[[], Any]:
+        return lambda: ask.get(Service.KEYSTONE, path)
+
+    try:
+        ask.together(*((Service.KEYSTONE, asking(path)) for path in paths))
+    except services.NotAllowed:
+        admission.refuse_delegation(means)
+    except services.NotThere as error:
+        raise services.answers_rubbish(Service.KEYSTONE, error) from error
+
+
+def _body() -> dict[str, Any]:
+    """Return the object that the present request carries, empty where it carries none."""
+    try:
+        body = json.loads(pecan.request.body or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def _given_fields() -> set[str]:
     """Return the names of the fields that the present request gives a value."""
-    try:
-        body = json.loads(pecan.request.body or b"{}")
-    except ValueError:
-        return set()
-    return {k for k, v in body.items() if v is not None} if isinstance(body, dict) else set()
+    return {name for name, value in _body().items() if value is not None}
 
 
-def _property(image: Any, name: str) -> Any:
-    # openstacksdk keeps unknown properties apart; glanceclient's image is a dictionary.
-    value = image.get(name)
-    if value is None:
-        value = (image.get("properties") or {}).get(name)
-    return value
-
-
-def _check_networks(context: Any, wanted: Mapping[str, Any], values: labels.Labels) -> None:
-    """Refuse a network that nodes cannot be put on, and an address pool that would hide one.
+def _check_pool(
+    context: Any,
+    deadline: services.Deadline,
+    wanted: Mapping[str, Any],
+    values: labels.Labels,
+    network: preflight.Network | None,
+) -> None:
+    """Refuse an address pool that would hide a network which nodes need.
 
     The conductor decides by the same facts; here they are looked at before there is a cluster.
 
-    :raises Refused: naming the field or label.
-    :raises Unavailable: when Neutron or Keystone does not answer.
+    :raises Refused: naming field or label.
     """
-    session = cloud.user_session(context)
-    fixed = networks.resolve(
-        session,
-        cloud.region_name(),
-        cloud.interface(),
-        wanted.get("fixed_network"),
-        wanted.get("fixed_subnet"),
-    )
-    endpoints = cloud.node_endpoints(session)
+    endpoints = cloud.node_endpoints(cloud.user_session(context))
+    urls = (endpoints.auth_url, endpoints.magnum_url)
     taken = [
-        fixed.cidr if fixed else stack_parameters.MADE_SUBNET_CIDR,
+        network.cidr if network else stack_parameters.MADE_SUBNET_CIDR,
         *str(wanted.get("dns_nameserver") or "").replace(",", " ").split(),
-        *cloud.addresses_of((endpoints.auth_url, endpoints.magnum_url)),
+        # A name that is not resolved in time is left to the conductor.
+        *services.in_time(deadline, lambda: cloud.addresses_of(urls), []),
         *address_pools.DOCKER_BRIDGES,
     ]
     if values.swarm_address_pool:

@@ -65,6 +65,22 @@ _OPTIONS: list[cfg.Opt] = [
         help="How long, in seconds, magnum-conductor waits for one manager's Docker API to "
         "connect and to answer before it asks another manager.",
     ),
+    cfg.FloatOpt(
+        "preflight_timeout",
+        default=10.0,
+        min=0.1,
+        max=60.0,
+        help="How long, in seconds, magnum-api lets the other services answer altogether while it "
+        "looks whether a template or cluster can be made. A service that does not answer in time "
+        "is named to the user with HTTP status 503.",
+    ),
+    cfg.BoolOpt(
+        "preflight_quota",
+        default=True,
+        help="Whether magnum-api compares what a new cluster needs with what the project's quotas "
+        "leave in Nova, Cinder and Neutron, and refuses what does not fit. Without it such a "
+        "cluster fails while it is created.",
+    ),
 ]
 
 # An operator's default for each label, under the label's name.

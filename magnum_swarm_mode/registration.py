@@ -38,6 +38,7 @@ _MARK = "__magnum_swarm_mode__"
 # process imports it.
 _API_MODULE = "magnum.api.app"
 _TEMPLATE_CONTROLLER = "magnum.api.controllers.v1.cluster_template"
+_CLUSTER_CONTROLLER = "magnum.api.controllers.v1.cluster"
 
 _lock = threading.RLock()
 
@@ -160,6 +161,18 @@ def _api_patches() -> list[Patch]:
             hooks.validate_master_count,
         ),
         Patch(
+            "magnum.api.attr_validator",
+            "validate_image",
+            ("cli", "image"),
+            hooks.validate_image,
+        ),
+        Patch(
+            "magnum.api.attr_validator",
+            "validate_flavor_root_volume_size",
+            ("cli", "flavor", "boot_volume_size"),
+            hooks.validate_flavor_root_volume_size,
+        ),
+        Patch(
             "magnum.api.hooks",
             "ContextHook.before",
             ("self", "state"),
@@ -227,6 +240,25 @@ def _register_api_type() -> None:
         found[0].datatype.name = f"Enum({', '.join(sorted(values))})"
 
 
+def _register_cluster_names() -> None:
+    """Let clusters have names in any script, where Magnum knows the letters of English only.
+
+    :raises Inconsistent: when names are not held to a pattern.
+    """
+    # The controllers can be imported once the objects know the engine.
+    from magnum_swarm_mode import api_hooks as hooks
+
+    cluster = importlib.import_module(_CLUSTER_CONTROLLER).Cluster
+    found = [item for item in cluster._wsme_attributes if item.name == "name"]
+    datatype = found[0].datatype if found else None
+    pattern = getattr(datatype, "pattern", None)
+    if isinstance(pattern, hooks.ClusterNames):
+        return
+    if datatype is None or not hasattr(pattern, "search"):
+        raise exceptions.Inconsistent(f"{_CLUSTER_CONTROLLER}.Cluster.name has no pattern")
+    datatype.pattern = hooks.ClusterNames(pattern)
+
+
 def _apply(patches: Iterable[Patch]) -> None:
     patches = list(patches)
     # All are looked at before one is touched.
@@ -250,6 +282,7 @@ def register(api: bool | None = None) -> None:
             if api:
                 _register_api_type()
                 _apply(_api_patches())
+                _register_cluster_names()
         except (exceptions.Inconsistent, ImportError, AttributeError) as error:
             LOG.critical("swarm-mode cannot be registered: %s", error)
             raise SystemExit(

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Magnum's API asks of Keystone, Glance, Nova and Neutron, answered over HTTP."""
+"""What Magnum's API asks of Keystone, Glance, Nova, Neutron, Cinder and Heat, over HTTP."""
 
 from __future__ import annotations
 
 import contextlib
-import http.server
-import json
 import re
-import threading
 import urllib.parse
 import uuid
 from typing import Any
 
 import fixtures
+
+from tests.functional import wire
 
 PROJECT = "5a2c4dc7ad0b4d6fb2b8d0c9b1d2a001"
 USER = "5a2c4dc7ad0b4d6fb2b8d0c9b1d2a002"
@@ -20,16 +19,35 @@ IMAGE = "11111111-1111-4111-8111-111111111111"
 NETWORK = "22222222-2222-4222-8222-222222222222"
 SUBNET = "33333333-3333-4333-8333-333333333333"
 PUBLIC = "44444444-4444-4444-8444-444444444444"
+ROUTER = "55555555-5555-4555-8555-555555555555"
 
 
 class FakeCloud(fixtures.Fixture):
-    """An HTTP server with a demo project, three images, two flavors and two networks.
+    """Services with a demo project, some images and flavors, two networks and quotas.
 
-    :ivar url: where it listens.
+    Tests change what they hold; :meth:`reset` brings everything back.
+
+    :ivar url: where they listen.
+    :ivar moods: how services that are not well answer, by type.
+    :ivar unreachable: services where nobody listens; they are in catalogues of later tokens.
+    :ivar absent: services that catalogues of later tokens lack.
+    :ivar denied: services that answer 403.
     """
 
     def _setUp(self) -> None:  # noqa: N802 (fixtures)
-        self.tokens: dict[str, dict[str, Any]] = {}
+        self.reset()
+        server = self.useFixture(wire.JsonServer(self.answer))
+        self.url = server.url
+        self.token("demo")
+        self.token("magnum", roles=("service",))
+
+    def reset(self) -> None:
+        """Make everything as it was in the beginning."""
+        self.tokens: dict[str, dict[str, Any]] = getattr(self, "tokens", {})
+        self.moods: dict[str, wire.Mood] = {}
+        self.unreachable: set[str] = set()
+        self.absent: set[str] = set()
+        self.denied: set[str] = set()
         # Tokens that this Keystone lets deal with no trusts.
         self.without_trusts: set[str] = set()
         self.images = [
@@ -39,44 +57,54 @@ class FakeCloud(fixtures.Fixture):
             image("nameless", str(uuid.uuid4())),
             image("capi", str(uuid.uuid4()), os_distro="ubuntu", magnum_driver="k8s_other"),
             image("ours", str(uuid.uuid4()), os_distro="ubuntu", magnum_driver="swarm_mode"),
+            image("twin", str(uuid.uuid4()), os_distro="ubuntu"),
+            image("twin", str(uuid.uuid4()), os_distro="ubuntu"),
+            image("queued", str(uuid.uuid4()), os_distro="ubuntu", status="queued"),
+            image("large", str(uuid.uuid4()), os_distro="ubuntu", min_disk=40),
+            image("hungry", str(uuid.uuid4()), os_distro="ubuntu", min_ram=4096),
         ]
-        cloud = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-                pass
-
-            def _serve(self) -> None:
-                length = int(self.headers.get("Content-Length") or 0)
-                self.rfile.read(length)
-                url = urllib.parse.urlsplit(self.path)
-                query = dict(urllib.parse.parse_qsl(url.query))
-                status, body, headers = cloud.answer(
-                    self.command, url.path, query, dict(self.headers)
-                )
-                text = json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(text)))
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(text)
-
-            do_GET = do_POST = _serve  # noqa: N815 (http.server)
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        self.addCleanup(server.server_close)
-        self.url = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        self.addCleanup(thread.join)
-        self.addCleanup(server.shutdown)
-        self.token("demo")
-        self.token("magnum", roles=("service",))
+        self.flavors = [
+            {"id": str(i), "name": name, "ram": 2048, "vcpus": 2, "disk": disk, "links": []}
+            for i, (name, disk) in enumerate(
+                (("m1.small", 20), ("m1.medium", 20), ("diskless", 0)), start=1
+            )
+        ]
+        self.networks = [
+            network("private", NETWORK, False, [SUBNET]),
+            network("public", PUBLIC, True, [str(uuid.uuid4())]),
+        ]
+        self.subnets = [subnet("private-subnet", SUBNET, NETWORK)]
+        self.routers = [
+            {"id": ROUTER, "name": "router", "external_gateway_info": {"network_id": PUBLIC}}
+        ]
+        self.ports = [port(NETWORK, SUBNET, "10.0.0.1", "network:router_interface", ROUTER)]
+        self.zones = {"nova": True, "under-repair": False}
+        self.volume_types = ["__DEFAULT__", "fast"]
+        self.keypairs = {"fuel"}
+        self.compute_limits = {
+            "maxTotalInstances": 100,
+            "totalInstancesUsed": 6,
+            "maxTotalCores": 200,
+            "totalCoresUsed": 12,
+            "maxTotalRAMSize": -1,
+            "totalRAMUsed": 12288,
+            "maxServerGroups": 10,
+            "totalServerGroupsUsed": 2,
+            "maxServerGroupMembers": 10,
+        }
+        self.volume_limits = {
+            "maxTotalVolumes": 100,
+            "totalVolumesUsed": 1,
+            "maxTotalVolumeGigabytes": 1000,
+            "totalGigabytesUsed": 10,
+        }
+        self.network_quota: dict[str, dict[str, int]] | None = {
+            name: {"limit": 100, "used": 10, "reserved": 0}
+            for name in (
+                *("floatingip", "port", "network", "subnet", "router"),
+                *("security_group", "security_group_rule"),
+            )
+        }
 
     def token(
         self,
@@ -107,14 +135,30 @@ class FakeCloud(fixtures.Fixture):
                 self._service("image", "/image"),
                 self._service("compute", "/compute/v2.1"),
                 self._service("network", "/network"),
+                self._service("block-storage", f"/volume/v3/{PROJECT}"),
+                self._service("orchestration", f"/heat/v1/{PROJECT}"),
                 self._service("container-infra", "/v1"),
             ],
         }
+        catalog = self.tokens[name]["catalog"]
+        self.tokens[name]["catalog"] = [s for s in catalog if s["type"] not in self.absent]
         if application_credential:
             self.tokens[name]["application_credential"] = application_credential
         return name
 
+    def _quota(self) -> dict[str, Any]:
+        if self.network_quota is None:
+            raise LookupError
+        return self.network_quota
+
+    def _keypair(self, name: str) -> str:
+        if name not in self.keypairs:
+            raise LookupError(name)
+        return name
+
     def _service(self, kind: str, path: str) -> dict[str, Any]:
+        # Nothing listens on port 9, "discard".
+        base = "http://127.0.0.1:9" if kind in self.unreachable else self.url
         return {
             "id": kind,
             "type": kind,
@@ -125,51 +169,40 @@ class FakeCloud(fixtures.Fixture):
                     "interface": interface,
                     "region": "RegionOne",
                     "region_id": "RegionOne",
-                    "url": self.url + path,
+                    "url": base + path,
                 }
                 for interface in ("public", "internal", "admin")
             ],
         }
 
-    def answer(
-        self, method: str, path: str, query: dict[str, str], headers: dict[str, str]
-    ) -> tuple[int, Any, dict[str, str]]:
-        """Return status, body and headers for a request."""
+    def answer(self, request: wire.Request) -> wire.Reply:
+        """Return the reply to a request."""
+        path, headers = request.path, request.headers
         if path.rstrip("/") == "/v3/auth/tokens":
-            subject = "magnum" if method == "POST" else headers.get("X-Subject-Token", "")
+            posted = request.method == "POST"
+            subject = "magnum" if posted else headers.get("X-Subject-Token", "")
             if subject not in self.tokens:
                 return 404, {"error": {"code": 404, "message": "no such token"}}, {}
             return (
-                201 if method == "POST" else 200,
+                201 if posted else 200,
                 {"token": self.tokens[subject]},
                 {"X-Subject-Token": subject},
             )
+        kind = next((k for k, prefix in _PREFIXES.items() if path.startswith(prefix)), "")
+        if kind in self.moods:
+            return self.moods[kind]
+        if kind in self.denied:
+            return 403, {"forbidden": {"code": 403, "message": "Policy doesn't allow it."}}, {}
         if path == "/v3/OS-TRUST/trusts" and headers.get("X-Auth-Token") in self.without_trusts:
             return 403, {"error": {"code": 403, "message": "Delegated tokens"}}, {}
-        for pattern, reply in self._routes(query):
-            if match := re.fullmatch(pattern, path.rstrip("/")):
+        for pattern, reply in self._routes(request.query):
+            if match := re.fullmatch(pattern, urllib.parse.unquote(path).rstrip("/")):
                 with contextlib.suppress(LookupError):
                     return 200, reply(*match.groups()), {}
-        return 404, {"message": f"{method} {path} is unknown here"}, {}
+        return 404, {"message": f"{request.method} {path} is unknown here"}, {}
 
     def _routes(self, query: dict[str, str]) -> list[tuple[str, Any]]:
-        networks = [
-            network("private", NETWORK, False, [SUBNET]),
-            network("public", PUBLIC, True, [str(uuid.uuid4())]),
-        ]
         external = query.get("router:external")
-        subnets = [
-            {
-                "id": SUBNET,
-                "name": "private-subnet",
-                "network_id": NETWORK,
-                "cidr": "10.0.0.0/24",
-                "ip_version": 4,
-                "gateway_ip": "10.0.0.1",
-                "dns_nameservers": [],
-                "enable_dhcp": True,
-            }
-        ]
 
         def only(items: list[dict[str, Any]], *names: str) -> list[dict[str, Any]]:
             return [
@@ -181,10 +214,6 @@ class FakeCloud(fixtures.Fixture):
         def one(items: list[dict[str, Any]], ident: str) -> dict[str, Any]:
             return {item["id"]: item for item in items}[ident]
 
-        flavors = [
-            {"id": str(i), "name": name, "ram": 2048, "vcpus": 1, "disk": 20, "links": []}
-            for i, name in enumerate(("m1.small", "m1.medium"))
-        ]
         return [
             (
                 rf"/v3/users/{USER}/application_credentials",
@@ -207,10 +236,38 @@ class FakeCloud(fixtures.Fixture):
                     | {"version": "2.96", "min_version": "2.1"}
                 },
             ),
-            (r"/compute/v2.1/flavors(?:/detail)?", lambda: {"flavors": flavors}),
+            (r"/compute/v2.1/flavors(?:/detail)?", lambda: {"flavors": self.flavors}),
             (
-                r"/compute/v2.1/os-keypairs/fuel",
-                lambda: {"keypair": {"name": "fuel", "public_key": "ssh-ed25519 AAAA"}},
+                r"/compute/v2.1/os-keypairs/(.+)",
+                lambda name: {"keypair": {"name": self._keypair(name), "public_key": "ssh-…"}},
+            ),
+            (r"/compute/v2.1/limits", lambda: {"limits": {"absolute": self.compute_limits}}),
+            (
+                r"/compute/v2.1/os-availability-zone",
+                lambda: {
+                    "availabilityZoneInfo": [
+                        {"zoneName": name, "zoneState": {"available": there}, "hosts": None}
+                        for name, there in self.zones.items()
+                    ]
+                },
+            ),
+            (
+                rf"/volume/v3/{PROJECT}/limits",
+                lambda: {"limits": {"absolute": self.volume_limits, "rate": []}},
+            ),
+            (
+                rf"/volume/v3/{PROJECT}/types",
+                lambda: {"volume_types": [{"id": n * 2, "name": n} for n in self.volume_types]},
+            ),
+            (rf"/heat/v1/{PROJECT}/stacks", lambda: {"stacks": []}),
+            (
+                rf"/network/v2.0/quotas/{PROJECT}/details.json",
+                lambda: {"quota": self._quota()},
+            ),
+            (r"/network/v2.0/ports", lambda: {"ports": only(self.ports, "network_id")}),
+            (
+                r"/network/v2.0/routers/([^/]+)",
+                lambda ident: {"router": one(self.routers, ident)},
             ),
             (r"/network", lambda: {"versions": [version(self.url + "/network/v2.0/", "v2.0")]}),
             (
@@ -218,21 +275,32 @@ class FakeCloud(fixtures.Fixture):
                 lambda: {
                     "networks": [
                         n
-                        for n in only(networks, "name", "id")
+                        for n in only(self.networks, "name", "id")
                         if external is None or n["router:external"] is (external == "True")
                     ]
                 },
             ),
-            (r"/network/v2.0/networks/([^/]+)", lambda i: {"network": one(networks, i)}),
+            (r"/network/v2.0/networks/([^/]+)", lambda i: {"network": one(self.networks, i)}),
             (
                 r"/network/v2.0/subnets",
-                lambda: {"subnets": only(subnets, "name", "id", "network_id")},
+                lambda: {"subnets": only(self.subnets, "name", "id", "network_id")},
             ),
-            (r"/network/v2.0/subnets/([^/]+)", lambda i: {"subnet": one(subnets, i)}),
+            (r"/network/v2.0/subnets/([^/]+)", lambda i: {"subnet": one(self.subnets, i)}),
         ]
 
 
-def image(name: str, ident: str, **properties: str) -> dict[str, Any]:
+# What the paths of a service begin with, as the catalogue says.
+_PREFIXES = {
+    "identity": "/v3",
+    "image": "/image",
+    "compute": "/compute",
+    "network": "/network",
+    "block-storage": "/volume",
+    "orchestration": "/heat",
+}
+
+
+def image(name: str, ident: str, **properties: Any) -> dict[str, Any]:
     """Return an image as Glance shows it."""
     return {
         "id": ident,
@@ -260,6 +328,37 @@ def network(name: str, ident: str, external: bool, subnets: list[str]) -> dict[s
         "mtu": 1450,
         "subnets": subnets,
         "project_id": PROJECT,
+        "port_security_enabled": True,
+    }
+
+
+def subnet(name: str, ident: str, network_id: str, **values: Any) -> dict[str, Any]:
+    """Return a subnet as Neutron shows it."""
+    return {
+        "id": ident,
+        "name": name,
+        "network_id": network_id,
+        "cidr": "10.0.0.0/24",
+        "ip_version": 4,
+        "gateway_ip": "10.0.0.1",
+        "dns_nameservers": [],
+        "host_routes": [],
+        "enable_dhcp": True,
+        "allocation_pools": [{"start": "10.0.0.2", "end": "10.0.0.254"}],
+        **values,
+    }
+
+
+def port(
+    network_id: str, subnet_id: str, address: str, owner: str = "", device: str = ""
+) -> dict[str, Any]:
+    """Return a port as Neutron shows it."""
+    return {
+        "id": str(uuid.uuid4()),
+        "network_id": network_id,
+        "fixed_ips": [{"subnet_id": subnet_id, "ip_address": address}],
+        "device_owner": owner,
+        "device_id": device,
     }
 
 

@@ -1,0 +1,400 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks the cloud's services whether a template or cluster can be made, before anything is.
+
+The services are asked all at once and with the user's own rights, within the seconds of
+``[swarm_mode] preflight_timeout``. What must be known and cannot be asked ends as
+``exceptions.Unavailable``; what only some clouds let users see (quotas, other projects' routers) is
+looked at where it is shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from magnum_swarm_mode import labels as labels_module
+from magnum_swarm_mode import networks, services
+from magnum_swarm_mode import preflight_rules as rules
+from magnum_swarm_mode.services import NotAllowed, NotThere, Service, Services
+
+_PAGE = 1000
+_PAGES = 10
+# Rules of the cluster's security groups beside those for the networks that labels name.
+_FIXED_RULES = 7
+_ROUTER_PORTS = "network:router_"
+_HA_PORTS = "network:ha_router_"
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """An existing network of the nodes; ``cidr`` is its subnet's, IPv4."""
+
+    id: str
+    subnet_id: str
+    cidr: str
+
+
+def wanted(
+    effective: Mapping[str, Any], values: labels_module.Labels | None, cluster: bool
+) -> rules.Wanted:
+    """Return what a template or cluster asks of the cloud.
+
+    :param effective: fields of the cluster over those of its template.
+    :param values: its labels; None leaves out what they ask for.
+    :param cluster: whether it is a cluster, with nodes.
+    """
+
+    def text(name: str) -> str:
+        value = effective.get(name)
+        return "" if value is None else str(value)
+
+    def label(name: str, default: Any) -> Any:
+        return getattr(values, name, default) if values is not None else default
+
+    policy = label("server_group_policy", "soft-anti-affinity")
+    floating = effective.get("floating_ip_enabled")
+    return rules.Wanted(
+        image=text("image_id"),
+        manager_flavor=text("master_flavor_id") or text("flavor_id"),
+        worker_flavor=text("flavor_id"),
+        external_network=text("external_network_id"),
+        fixed_network=text("fixed_network"),
+        fixed_subnet=text("fixed_subnet"),
+        # A template may be for others, who have key pairs of their own.
+        keypair=(text("keypair") or text("keypair_id")) if cluster else "",
+        managers=int(effective.get("master_count") or 0) if cluster else 0,
+        workers=int(effective.get("node_count") or 0) if cluster else 0,
+        floating_ip_enabled=floating is None or bool(floating),
+        worker_floating_ip_enabled=label("worker_floating_ip_enabled", False),
+        docker_volume_size=int(effective.get("docker_volume_size") or 0),
+        boot_volume_size=int(label("boot_volume_size", 0) or 0),
+        volume_types={
+            f"label {name}": label(name, "")
+            for name in ("boot_volume_type", "docker_volume_type")
+            if label(name, "")
+        },
+        availability_zones={
+            f"label {name}": label(name, "") for name in ("availability_zone",) if label(name, "")
+        },
+        server_groups=policy not in ("", "none"),
+        rules=rules_of(values),
+    )
+
+
+def rules_of(values: labels_module.Labels | None) -> int:
+    """Return how many rules the security groups of a cluster with these labels have."""
+    if values is None:
+        return _FIXED_RULES
+    return _FIXED_RULES + len(values.api_allowed_cidrs) + len(values.ssh_allowed_cidrs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What was found.
+
+    :ivar image: the nodes' image as Glance shows it.
+    :ivar network: the existing network of the nodes, None where one is made.
+    """
+
+    image: Mapping[str, Any]
+    network: Network | None
+
+
+class Preflight:
+    """One look at the cloud.
+
+    :param ask: the services, with the user's rights.
+    :param project_id: the user's project.
+    :param with_quota: whether quotas are compared (``[swarm_mode] preflight_quota``).
+    """
+
+    def __init__(self, ask: Services, project_id: str, with_quota: bool = True) -> None:
+        self.ask = ask
+        self._project_id = project_id
+        self._with_quota = with_quota
+
+    def image(self, name_or_id: str) -> dict[str, Any]:
+        """Return the image of a name or id, as Glance shows it.
+
+        :raises Refused: when there is none, or several.
+        """
+        found: list[dict[str, Any]] = []
+        if _is_uuid(name_or_id):
+            with contextlib.suppress(NotThere):
+                found = [self.ask.get(Service.GLANCE, f"/images/{services.quoted(name_or_id)}")]
+        if not found:
+            listed = self._list(Service.GLANCE, "images", name=name_or_id)
+            # Glance gives operators such as "in:" a meaning of their own.
+            found = [image for image in listed if image.get("name") == name_or_id]
+        image = dict(rules.choose_image(name_or_id, found))
+        with services.believed(Service.GLANCE):
+            _parsed_image(image)
+        return image
+
+    def check(
+        self, wants: rules.Wanted, *, cluster: bool, image: Mapping[str, Any] | None = None
+    ) -> Seen:
+        """Refuse a template that names what is not there, or a cluster that the cloud cannot hold.
+
+        :param cluster: whether nodes are about to be made: then key pair, quotas and free addresses
+            are looked at as well.
+        :param image: what :meth:`image` returned, where it was asked for before.
+        :raises Refused: with a sentence that names what is missing.
+        :raises Unavailable: when a service cannot be asked.
+        """
+        known = image
+        asks: dict[str, tuple[Service, Callable[[], Any]]] = {
+            "image": (Service.GLANCE, lambda: known or self.image(wants.image)),
+            "flavors": (Service.NOVA, self._flavors),
+            "network": (Service.NEUTRON, lambda: self._network(wants)),
+        }
+        if wants.external_network:
+            asks["external"] = (Service.NEUTRON, lambda: self._external(wants.external_network))
+        if wants.availability_zones:
+            asks["zones"] = (Service.NOVA, self._zones)
+        if wants.volume_types:
+            asks["types"] = (Service.CINDER, self._volume_types)
+        if cluster:
+            asks["keystone"] = (Service.KEYSTONE, self._keystone)
+            asks["heat"] = (Service.HEAT, lambda: self._list(Service.HEAT, "stacks", limit=1))
+            if wants.keypair:
+                asks["keypair"] = (Service.NOVA, lambda: self._keypair(wants.keypair))
+            if self._with_quota:
+                asks["nova"] = (Service.NOVA, self._nova_quota)
+                asks["neutron"] = (Service.NEUTRON, self._neutron_quota)
+            if wants.needs_volumes:
+                asks["cinder"] = (Service.CINDER, self._cinder_quota)
+        found = dict(zip(asks, self.ask.together(*asks.values()), strict=True))
+
+        image = found["image"]
+        parsed = _parsed_image(image)
+        rules.check_image_status(parsed)
+        manager = rules.choose_flavor("master_flavor_id", wants.manager_flavor, found["flavors"])
+        worker = rules.choose_flavor("flavor_id", wants.worker_flavor, found["flavors"])
+        rules.check_flavor("master_flavor_id", manager, parsed, wants.boot_volume_size)
+        rules.check_flavor("flavor_id", worker, parsed, wants.boot_volume_size)
+        if found.get("keypair") is False:
+            rules.refuse_keypair(wants.keypair)
+        rules.check_named("Availability zone", wants.availability_zones, found.get("zones", ()))
+        rules.check_named("Volume type", wants.volume_types, found.get("types", ()))
+        if cluster:
+            left: dict[str, int] = {}
+            for name in ("nova", "cinder", "neutron"):
+                left |= found.get(name) or {}
+            if self._with_quota:
+                rules.check_quota(rules.needs(wants, manager, worker), left)
+        network = self._check_network(
+            wants, found["network"], found.get("external"), cluster=cluster
+        )
+        return Seen(image, network)
+
+    def _check_network(
+        self,
+        wants: rules.Wanted,
+        found: tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]] | None,
+        external: Mapping[str, Any] | None,
+        *,
+        cluster: bool,
+    ) -> Network | None:
+        if found is None:
+            return None
+        network, subnet, ports = found
+        with services.believed(Service.NEUTRON):
+            existing = Network(str(network["id"]), str(subnet["id"]), str(subnet["cidr"]))
+        if not cluster:
+            return existing
+        rules.check_network(network)
+        rules.check_gateway(subnet)
+        with services.believed(Service.NEUTRON):
+            addresses = _addresses(ports, existing.subnet_id)
+            routers = _routers(ports, existing.subnet_id)
+            rules.check_free_addresses(subnet, addresses, wants.managers + wants.workers)
+        # Neutron shows all ports of a network to its owner only.
+        own = network.get("project_id") == self._project_id
+        if external is not None and own and wants.floating_ips:
+            asks = ((Service.NEUTRON, self._router(router)) for router in routers)
+            seen = self.ask.together(*asks)
+            with services.believed(Service.NEUTRON):
+                rules.check_router(subnet, external, seen)
+        return existing
+
+    # Keystone and Heat
+
+    def _keystone(self) -> None:
+        answer = self.ask.get(Service.KEYSTONE, "")
+        with services.believed(Service.KEYSTONE):
+            answer["version"]["id"]
+
+    # Nova
+
+    def _flavors(self) -> list[rules.Flavor]:
+        found: list[rules.Flavor] = []
+        marker: dict[str, str] = {}
+        for _ in range(_PAGES):
+            page = self._list(
+                Service.NOVA, "flavors/detail", "flavors", is_public="None", limit=_PAGE, **marker
+            )
+            with services.believed(Service.NOVA):
+                found += [_parsed_flavor(one) for one in page]
+            if len(page) < _PAGE:
+                break
+            marker = {"marker": found[-1].id}
+        return found
+
+    def _keypair(self, name: str) -> bool:
+        try:
+            answer = self.ask.get(Service.NOVA, f"/os-keypairs/{services.quoted(name)}")
+        except NotThere:
+            return False
+        with services.believed(Service.NOVA):
+            return bool(answer["keypair"]["name"])
+
+    def _zones(self) -> set[str]:
+        listed = self._list(Service.NOVA, "os-availability-zone", "availabilityZoneInfo")
+        with services.believed(Service.NOVA):
+            return {
+                str(zone["zoneName"])
+                for zone in listed
+                if zone.get("zoneState", {}).get("available", True)
+            }
+
+    def _nova_quota(self) -> dict[str, int]:
+        answer = self.ask.get(Service.NOVA, "/limits")
+        with services.believed(Service.NOVA):
+            return rules.left_by_nova(answer["limits"]["absolute"])
+
+    # Cinder
+
+    def _cinder_quota(self) -> dict[str, int]:
+        answer = self.ask.get(Service.CINDER, "/limits")
+        with services.believed(Service.CINDER):
+            return rules.left_by_cinder(answer["limits"]["absolute"])
+
+    def _volume_types(self) -> set[str]:
+        listed = self._list(Service.CINDER, "types", "volume_types")
+        with services.believed(Service.CINDER):
+            return {str(one[key]) for one in listed for key in ("id", "name")}
+
+    # Neutron
+
+    def _network(
+        self, wants: rules.Wanted
+    ) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]] | None:
+        if wants.network_is_made:
+            # Neutron is needed all the same.
+            self._list(Service.NEUTRON, "networks", limit=1, fields="id")
+            return None
+        with services.believed(Service.NEUTRON):
+            network, subnet = networks.find(
+                _Neutron(self._list), wants.fixed_network, wants.fixed_subnet
+            )
+            fields = ["fixed_ips", "device_owner", "device_id"]
+            ports = self._list(Service.NEUTRON, "ports", network_id=network["id"], fields=fields)
+        return network, subnet, ports
+
+    def _external(self, name_or_id: str) -> dict[str, Any]:
+        found: list[dict[str, Any]] = []
+        if _is_uuid(name_or_id):
+            found = self._list(Service.NEUTRON, "networks", id=name_or_id)
+        found = found or self._list(Service.NEUTRON, "networks", name=name_or_id)
+        network = dict(rules.choose_external(name_or_id, found))
+        with services.believed(Service.NEUTRON):
+            network["id"] = str(network["id"])
+        return network
+
+    def _router(self, ident: str) -> Callable[[], dict[str, Any] | None]:
+        def ask() -> dict[str, Any] | None:
+            try:
+                answer = self.ask.get(Service.NEUTRON, f"/routers/{services.quoted(ident)}")
+            except (NotThere, NotAllowed):
+                return None
+            with services.believed(Service.NEUTRON):
+                return dict(answer["router"])
+
+        return ask
+
+    def _neutron_quota(self) -> dict[str, int]:
+        path = f"/quotas/{services.quoted(self._project_id)}/details.json"
+        try:
+            answer = self.ask.get(Service.NEUTRON, path)
+        except (NotThere, NotAllowed):
+            # An extension that not every Neutron has, nor shows to everybody.
+            return {}
+        with services.believed(Service.NEUTRON):
+            return rules.left_by_neutron(answer["quota"])
+
+    def _list(
+        self, service: Service, path: str, key: str = "", **query: Any
+    ) -> list[dict[str, Any]]:
+        """Return a list that a service answers; empty where it knows nothing of that name."""
+        try:
+            answer = self.ask.get(service, f"/{path}", **query)
+        except NotThere:
+            return []
+        with services.believed(service):
+            found = answer[key or path]
+            if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+                raise TypeError(f"{path} is no list of objects")
+            return found
+
+
+class _Neutron:
+    """Neutron's lists, as :func:`networks.find` asks for them."""
+
+    def __init__(self, ask: Callable[..., list[dict[str, Any]]]) -> None:
+        self._ask = ask
+
+    def list(self, collection: str, **filters: Any) -> list[dict[str, Any]]:
+        """Return what of a collection matches all filters."""
+        return self._ask(Service.NEUTRON, collection, **filters)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return uuid.UUID(text).hex == text.lower().replace("-", "")
+    except ValueError:
+        return False
+
+
+def _parsed_image(image: Mapping[str, Any]) -> rules.Image:
+    return rules.Image(
+        id=str(image["id"]),
+        name=str(image.get("name") or image["id"]),
+        status=str(image["status"]),
+        min_disk=int(image.get("min_disk") or 0),
+        min_ram=int(image.get("min_ram") or 0),
+        size=int(image.get("virtual_size") or image.get("size") or 0),
+    )
+
+
+def _parsed_flavor(flavor: Mapping[str, Any]) -> rules.Flavor:
+    return rules.Flavor(
+        id=str(flavor["id"]),
+        name=str(flavor["name"]),
+        vcpus=int(flavor["vcpus"]),
+        ram=int(flavor["ram"]),
+        disk=int(flavor["disk"]),
+    )
+
+
+def _addresses(ports: list[dict[str, Any]], subnet_id: str) -> set[str]:
+    return {
+        str(fixed["ip_address"])
+        for port in ports
+        for fixed in port["fixed_ips"]
+        if fixed["subnet_id"] == subnet_id
+    }
+
+
+def _routers(ports: list[dict[str, Any]], subnet_id: str) -> list[str]:
+    """Return the ids of the routers that have a port in a subnet."""
+    found = [
+        str(port["device_id"])
+        for port in ports
+        if str(port["device_owner"]).startswith((_ROUTER_PORTS, _HA_PORTS))
+        and any(fixed["subnet_id"] == subnet_id for fixed in port["fixed_ips"])
+    ]
+    return list(dict.fromkeys(found))
