@@ -26,6 +26,7 @@ from devcloud import (
     preflight,
     probe,
     processes,
+    proxy,
     readiness,
     releases,
     settings,
@@ -139,7 +140,8 @@ def _start_infrastructure(secrets: dict[str, str], progress: Progress) -> None:
     with progress.step("database"):
         infrastructure.prepare_database()
         infrastructure.prepare_rabbit(secrets)
-        _start_and_wait([infrastructure.epmd(), infrastructure.memcached()])
+        proxy.prepare(proxy.find_upstream())
+        _start_and_wait([infrastructure.epmd(), infrastructure.memcached(), proxy.service()])
         _bring_up([infrastructure.rabbit()])
         _start_and_wait([infrastructure.database()])
         infrastructure.create_databases(secrets)
@@ -390,4 +392,5 @@ def reset(progress: Progress) -> None:
             if path.exists():
                 shutil.rmtree(path)
         images.prune()
+        proxy.PLACE.requests.unlink(missing_ok=True)
     progress.say("the next `up` makes a new cloud")

@@ -36,6 +36,7 @@ PACKAGES = (
     "openssh-client",
     "procps",
     "rabbitmq-server",
+    "squid",
     "systemd-container",
     "util-linux",
 )

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Root file systems of the servers, made with mmdebstrap: Debian 12 with Docker 20.10 or 26.1.
+"""Root file systems of the servers, made with mmdebstrap: Debian 12 with Docker 20.10, 26.1, none.
+
+The one without an engine is what a cloud has without anybody's effort; the others are it with
+packages more, so that what they share is installed once.
 
 An image is built into a directory named after the hash of its recipe and gets its name, a link,
 when it is complete; it is made again only when the recipe changes. The directories of older
@@ -8,10 +11,11 @@ recipes stay while servers may run on them.
 
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from devcloud import commands, files, settings
@@ -25,16 +29,12 @@ _PACKAGES = (
     "cloud-init",
     "curl",
     "dbus",
-    "e2fsprogs",
-    "haproxy",
     "iproute2",
-    "iptables",
     "iputils-ping",
     "kmod",
     "libpam-systemd",
     "netbase",
     "openssh-server",
-    "openssl",
     "procps",
     "python3",
     "sudo",
@@ -42,6 +42,8 @@ _PACKAGES = (
     "systemd-sysv",
     "udev",
 )
+# What a node needs beside its engine, and would install by itself.
+_NODE_PACKAGES = ("e2fsprogs", "haproxy", "iptables", "openssl")
 # Installed, but what starts them is the node's own business.
 _DISABLED_UNITS = (
     "haproxy.service",
@@ -93,11 +95,13 @@ network: {config: disabled}
 class Recipe:
     """What an image is made of.
 
-    :param docker_suite: Debian suite that docker.io comes from; empty for the base's own.
+    :param base: the image that it is with packages more; None for one that is made from nothing.
+    :param docker_suite: Debian suite that its packages come from; empty for the base's own.
     """
 
     name: str
     suite: str
+    base: "Recipe | None"
     packages: tuple[str, ...]
     docker_packages: tuple[str, ...]
     docker_suite: str
@@ -111,14 +115,21 @@ class Recipe:
         return files.hash_text(json.dumps(asdict(self)), str(_SCHEMA))
 
 
-_SCHEMA = 1  # raise it when the code below makes another image of the same recipe
+_SCHEMA = 2  # raise it when the code below makes another image of the same recipe
 
 
-def _recipe(name: str, docker_packages: tuple[str, ...], docker_suite: str) -> Recipe:
+def _recipe(
+    name: str,
+    base: Recipe | None,
+    packages: tuple[str, ...],
+    docker_packages: tuple[str, ...] = (),
+    docker_suite: str = "",
+) -> Recipe:
     return Recipe(
         name=name,
         suite="bookworm",
-        packages=_PACKAGES,
+        base=base,
+        packages=packages,
         docker_packages=docker_packages,
         docker_suite=docker_suite,
         disabled=_DISABLED_UNITS,
@@ -127,10 +138,12 @@ def _recipe(name: str, docker_packages: tuple[str, ...], docker_suite: str) -> R
     )
 
 
+_BASE = _recipe("debian-12", None, _PACKAGES)
 RECIPES = (
-    _recipe("docker-20.10", ("docker.io",), ""),
+    _BASE,
+    _recipe("docker-20.10", _BASE, _NODE_PACKAGES, ("docker.io",)),
     # Trixie's own systemd refuses control groups of version 1, so only its Docker is taken.
-    _recipe("docker-26.1", ("docker.io", "docker-cli"), "trixie"),
+    _recipe("docker-26.1", _BASE, _NODE_PACKAGES, ("docker.io", "docker-cli"), "trixie"),
 )
 
 
@@ -147,7 +160,8 @@ def find_mirror(sources: Iterable[str]) -> str:
     return _DEFAULT_MIRROR
 
 
-def _apt_sources() -> list[str]:
+def apt_sources() -> list[str]:
+    """The texts of this machine's apt sources."""
     top = Path("/etc/apt")
     paths = [*sorted((top / "sources.list.d").glob("*")), top / "sources.list"]
     return [path.read_text(encoding="utf-8", errors="replace") for path in paths if path.is_file()]
@@ -191,6 +205,19 @@ def preferences_text(recipe: Recipe) -> str:
     )
 
 
+def mirror_for_nodes(mirror: str) -> str:
+    """The mirror as nodes name it: without TLS, which their proxy adds (:mod:`.proxy`)."""
+    return re.sub("^https:", "http:", mirror)
+
+
+def dates_text(apt_configuration: str) -> str:
+    """What the machine believes of its mirror's dates, for its nodes: from `apt-config dump`."""
+    kept = re.findall(
+        r"^(Acquire::(?:Check-Valid-Until|Check-Date) .*)$", apt_configuration, re.MULTILINE
+    )
+    return "".join(f"{line}\n" for line in kept)
+
+
 def _apt_options() -> list[str]:
     """This machine's own way to its mirror (proxies, certificates), for mmdebstrap."""
     found = []
@@ -200,7 +227,7 @@ def _apt_options() -> list[str]:
     return found
 
 
-def _customize(root: Path, recipe: Recipe) -> None:
+def _customize(root: Path, recipe: Recipe, mirror: str) -> None:
     system = root / "etc/systemd/system"
     for unit in recipe.masked:
         (system / unit).unlink(missing_ok=True)
@@ -222,6 +249,43 @@ def _customize(root: Path, recipe: Recipe) -> None:
         (root / path).mkdir(parents=True, exist_ok=True)
     (root / "var/lib/apt/lists/partial").mkdir(parents=True, exist_ok=True)
     (root / "var/cache/apt/archives/partial").mkdir(parents=True, exist_ok=True)
+    # Nodes have a way of their own to the mirror, and know nothing of this machine's.
+    apt = root / "etc/apt"
+    (apt / "apt.conf.d/99mmdebstrap").unlink(missing_ok=True)
+    for source in (apt / "sources.list.d").glob("*.list"):
+        source.unlink()
+    own = replace(recipe, docker_suite="")
+    files.write(apt / "sources.list", sources_text(own, mirror_for_nodes(mirror)))
+    files.write(apt / "apt.conf.d/90devcloud", dates_text(commands.run(["apt-config", "dump"])))
+
+
+def _command(recipe: Recipe, target: Path, work: Path) -> list[str | Path]:
+    """The mmdebstrap command; ``work`` holds its sources and preferences."""
+    command: list[str | Path] = [
+        "mmdebstrap",
+        "--mode=root",
+        f"--variant={'custom' if recipe.base else 'minbase'}",
+        "--format=directory",
+        f"--include={','.join((*recipe.packages, *recipe.docker_packages))}",
+        *_apt_options(),
+        "--aptopt=APT::Install-Recommends false",
+        "--dpkgopt=force-unsafe-io",
+        "--dpkgopt=path-exclude=/usr/share/man/*",
+        "--dpkgopt=path-exclude=/usr/share/doc/*",
+    ]
+    if recipe.base:
+        base = shlex.quote(str(settings.IMAGES / directory_name(recipe.base)))
+        # mmdebstrap made its own sources before: the base's would be read beside them.
+        command += [
+            f'--setup-hook=cp -a --reflink=auto {base}/. "$1" && rm "$1/etc/apt/sources.list"'
+        ]
+    if recipe.docker_suite:
+        pinned = f'copy-in "{work}/preferences" /etc/apt/'
+        command += [
+            f"--setup-hook={pinned}",
+            '--customize-hook=rm -f "$1/etc/apt/preferences"',
+        ]
+    return [*command, recipe.suite, target, work / "sources.list"]
 
 
 def build(recipe: Recipe, mirror: str) -> None:
@@ -232,35 +296,16 @@ def build(recipe: Recipe, mirror: str) -> None:
     partial = settings.IMAGES / f".{recipe.name}.partial"
     discard(partial)
     settings.IMAGES.mkdir(parents=True, exist_ok=True)
-    command: list[str | Path] = [
-        "mmdebstrap",
-        "--mode=root",
-        "--variant=minbase",
-        "--format=directory",
-        f"--include={','.join((*recipe.packages, *recipe.docker_packages))}",
-        *_apt_options(),
-        "--aptopt=APT::Install-Recommends false",
-        "--dpkgopt=force-unsafe-io",
-        "--dpkgopt=path-exclude=/usr/share/man/*",
-        "--dpkgopt=path-exclude=/usr/share/doc/*",
-    ]
     work = settings.RUN / f"image-{recipe.name}"
     files.write(work / "preferences", preferences_text(recipe))
     files.write(work / "sources.list", sources_text(recipe, mirror))
-    if recipe.docker_suite:
-        pinned = f'copy-in "{work}/preferences" /etc/apt/'
-        command += [
-            f"--setup-hook={pinned}",
-            '--customize-hook=rm -f "$1/etc/apt/preferences"',
-        ]
-    command += [recipe.suite, partial, work / "sources.list"]
     commands.run(
-        command,
+        _command(recipe, partial, work),
         environment={"TMPDIR": str(settings.IMAGES)},
         log=settings.LOG / f"image-{recipe.name}.log",
         timeout=1800,
     )
-    _customize(partial, recipe)
+    _customize(partial, recipe, mirror)
     final = settings.IMAGES / directory_name(recipe)
     discard(final)
     partial.rename(final)
@@ -296,16 +341,20 @@ def stale() -> list[Recipe]:
 
 
 def build_all(progress: Progress) -> None:
-    """Make every image that is missing or old, side by side.
+    """Make every image that is missing or old, side by side once what they share is there.
 
     :raises CommandFailedError: the first failure.
     """
-    mirror = find_mirror(_apt_sources())
+    mirror = find_mirror(apt_sources())
 
     def work(recipe: Recipe) -> None:
         with progress.step(f"node image {recipe.name}"):
             build(recipe, mirror)
 
+    wanted = stale()
+    for recipe in wanted:
+        if recipe.base is None:
+            work(recipe)
     with ThreadPoolExecutor(max_workers=2) as pool:
-        for future in [pool.submit(work, recipe) for recipe in stale()]:
+        for future in [pool.submit(work, recipe) for recipe in wanted if recipe.base]:
             future.result()

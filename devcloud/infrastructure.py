@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Private instances of MariaDB, RabbitMQ and memcached.
+"""Private instances of MariaDB, RabbitMQ and memcached; Squid is in :mod:`.proxy`.
 
 They listen on the loopback address, on ports of their own, as users that own nothing else on
 this machine; instances that the machine runs for itself are not touched.
@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from devcloud import commands, configuration, files, settings
+from devcloud import commands, configuration, files, proxy, settings
 from devcloud.errors import DevcloudError
 from devcloud.processes import Service
 
@@ -222,4 +222,4 @@ def memcached() -> Service:
 
 def services() -> list[Service]:
     """All of them."""
-    return [database(), epmd(), rabbit(), memcached()]
+    return [database(), epmd(), rabbit(), memcached(), proxy.service()]

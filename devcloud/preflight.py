@@ -38,6 +38,7 @@ LISTENERS = (  # service, address, port
     ("rabbit", settings.LOOPBACK, settings.RABBIT_DIST_PORT),
     ("epmd", settings.LOOPBACK, settings.EPMD_PORT),
     ("memcached", settings.LOOPBACK, settings.MEMCACHED_PORT),
+    ("proxy", settings.HOST_ADDRESS, settings.PROXY_PORT),
 )
 
 

@@ -15,6 +15,7 @@ IMAGES = HOME / "images"  # root file systems of nodes, survive `down`
 IMAGES_BY_ID = IMAGES / "by-id"  # Glance image id -> link to a root file system
 NODES = HOME / "nodes"  # one directory per server
 VOLUMES = HOME / "volumes"  # one sparse file per Cinder volume
+PROXY = HOME / "proxy"  # what the servers' proxy keeps, survives `down`
 LOG = HOME / "log"
 RUN = HOME / "run"  # pid files, lock
 ETC = HOME / "etc"  # configuration, rewritten by every `up`
@@ -55,6 +56,8 @@ RABBIT_PORT = 13672
 RABBIT_DIST_PORT = 13673
 EPMD_PORT = 14369
 MEMCACHED_PORT = 11311
+# The proxy through which servers reach the Debian mirror; on HOST_ADDRESS only.
+PROXY_PORT = 13128
 # APIs listen on HOST_ADDRESS only.
 KEYSTONE_PORT = 5000
 HEAT_CFN_PORT = 8000
@@ -87,6 +90,7 @@ FLAVORS = {  # name: (vcpus, memory in MiB, disk in GiB)
 GLANCE_IMAGES = {  # Glance name: name of the root file system below IMAGES
     "ubuntu_xenial": "docker-20.10",
     "debian-docker-26.1": "docker-26.1",
+    "debian-12": "debian-12",  # no engine: nodes install it
 }
 OS_DISTRO = "debian"
 

@@ -4,7 +4,7 @@ import dataclasses
 from devcloud import images
 from tests.unit.devcloud import base
 
-OLD, NEW = images.RECIPES
+BASE, OLD, NEW = images.RECIPES
 
 
 class RecipeTest(base.TestCase):
@@ -13,6 +13,17 @@ class RecipeTest(base.TestCase):
         more = dataclasses.replace(OLD, packages=(*OLD.packages, "vim"))
         self.assertNotEqual(OLD.hash, more.hash)
         self.assertEqual(OLD.hash, dataclasses.replace(OLD).hash)
+
+    def test_hash_follows_base(self) -> None:
+        """An image is made again when the one below it is another one."""
+        base = dataclasses.replace(BASE, packages=(*BASE.packages, "vim"))
+        self.assertNotEqual(OLD.hash, dataclasses.replace(OLD, base=base).hash)
+
+    def test_base_has_no_engine(self) -> None:
+        """The image below the others lacks what nodes can install."""
+        self.assertIsNone(BASE.base)
+        self.assertEqual((), BASE.docker_packages)
+        self.assertFalse({"docker.io", "haproxy", "iptables"} & set(BASE.packages))
 
     def test_docker_of_another_suite(self) -> None:
         """Only Docker comes from the newer suite; everything else stays with the base."""
@@ -75,6 +86,22 @@ class MirrorTest(base.TestCase):
         """So is that of a .sources file."""
         text = "Types: deb\nURIs: https://m.example/debian\nSuites: bookworm\n"
         self.assertEqual("https://m.example/debian", images.find_mirror([text]))
+
+    def test_without_tls(self) -> None:
+        """Nodes name the mirror without TLS."""
+        self.assertEqual("http://m/debian", images.mirror_for_nodes("https://m/debian"))
+        self.assertEqual("http://m/debian", images.mirror_for_nodes("http://m/debian"))
+
+    def test_dates(self) -> None:
+        """Nodes believe of the mirror's dates what the machine believes, and nothing else."""
+        dump = (
+            'Acquire::http::Proxy "http://user:secret@proxy:1";\n'
+            'Acquire::Check-Valid-Until "false";\nAcquire::Check-Date "false";\n'
+        )
+        self.assertEqual(
+            'Acquire::Check-Valid-Until "false";\nAcquire::Check-Date "false";\n',
+            images.dates_text(dump),
+        )
 
     def test_other_archives(self) -> None:
         """Archives of other makers and the security archive are not mirrors of Debian."""
