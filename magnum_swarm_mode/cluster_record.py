@@ -51,6 +51,9 @@ class State:
     :ivar complete_since: seconds since 1970 at which Heat was first seen to be done; 0 before.
     :ivar watched_by_service: whether Magnum's own user was seen to see the stack.
     :ivar node_credential_revoked: whether the managers' credential is known to be gone.
+    :ivar update: what is under way, as :class:`.update.Plan` puts it into JSON.
+    :ivar groups: uuid of each further node group to what was made for it: ``stack_name``,
+        ``stack_id``, ``prefix`` of its nodes' host names.
     :ivar unknown: what a newer release wrote and this one does not understand.
     """
 
@@ -65,6 +68,8 @@ class State:
     complete_since: int = 0
     watched_by_service: bool = False
     node_credential_revoked: bool = False
+    update: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    groups: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     unknown: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def entering(self, phase: Phase, **changes: Any) -> "State":

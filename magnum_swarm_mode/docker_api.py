@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import docker
@@ -253,6 +253,34 @@ class Swarm:
         :raises Unavailable: as :meth:`nodes`.
         """
         return self._ask(lambda client: list(client.tasks(filters={"desired-state": "running"})))
+
+    def tasks_on(self, node_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return all tasks of some nodes, also those that shall not run any more.
+
+        :raises Unavailable: as :meth:`nodes`.
+        """
+        filters = {"node": list(node_ids)}
+        return self._ask(lambda client: list(client.tasks(filters=filters)))
+
+    def update_node(self, node: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
+        """Change what the swarm wants of a node that :meth:`nodes` returned.
+
+        :raises Unavailable: as :meth:`nodes`, and when the node was changed since.
+        """
+        version = node["Version"]["Index"]
+        self._ask(lambda client: client.update_node(node["ID"], version, dict(spec)))
+
+    def remove_node(self, node_id: str) -> None:
+        """Remove a node whose machine is gone; one that is not listed is fine.
+
+        :raises Unavailable: as :meth:`nodes`, and when it is still a manager.
+        """
+
+        def remove(client: Any) -> None:
+            with contextlib.suppress(docker_errors.NotFound):
+                client.remove_node(node_id, force=True)
+
+        self._ask(remove)
 
     def close(self) -> None:
         """End all connections."""

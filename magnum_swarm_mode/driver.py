@@ -51,7 +51,7 @@ class Driver(driver.Driver):
         return SwarmModeMonitor(context, cluster)
 
     def get_scale_manager(self, context: Any, osclient: Any, cluster: Any) -> None:
-        """Return None: nothing chooses nodes to remove yet."""
+        """Return None: ``update`` chooses nodes to remove."""
         return
 
     def validate_master_size(self, node_count: int) -> None:
@@ -59,7 +59,7 @@ class Driver(driver.Driver):
         admission.validate_manager_count(node_count)
 
     def validate_master_resize(self, node_count: int) -> None:
-        """Refuse, as :meth:`validate_master_size`; resizing itself is refused elsewhere."""
+        """Refuse, as :meth:`validate_master_size`; whether it is safe now is decided later."""
         admission.validate_manager_count(node_count)
 
     def update_cluster(
@@ -69,8 +69,10 @@ class Driver(driver.Driver):
         scale_manager: Any = None,
         rollback: bool = False,
     ) -> None:
-        """Refuse: a second line behind the API, which refuses first."""
-        raise _not_offered("Changing the number of nodes of")
+        """Let the first group of workers have as many nodes as its row says by now."""
+        group = cluster.default_ng_worker
+        with _logged(cluster):
+            Lifecycle().operations.request(cluster, group, rollback=bool(rollback))
 
     def resize_cluster(
         self,
@@ -81,8 +83,11 @@ class Driver(driver.Driver):
         nodes_to_remove: Any,
         nodegroup: Any = None,
     ) -> None:
-        """Refuse, as :meth:`update_cluster`."""
-        raise _not_offered("Resizing")
+        """Let a group have as many nodes as its row says by now, without the given ones."""
+        group = nodegroup or cluster.default_ng_worker
+        named = [str(name) for name in nodes_to_remove or ()]
+        with _logged(cluster):
+            Lifecycle().operations.request(cluster, group, named)
 
     def upgrade_cluster(
         self,
@@ -94,19 +99,19 @@ class Driver(driver.Driver):
         scale_manager: Any = None,
         rollback: bool = False,
     ) -> None:
-        """Refuse, as :meth:`update_cluster`."""
+        """Refuse: a second line behind the API, which refuses first."""
         raise _not_offered("Upgrading")
 
     def create_nodegroup(self, context: Any, cluster: Any, nodegroup: Any) -> None:
-        """Refuse, as :meth:`update_cluster`."""
+        """Refuse, as :meth:`upgrade_cluster`."""
         raise _not_offered("Adding a node group to")
 
     def update_nodegroup(self, context: Any, cluster: Any, nodegroup: Any) -> None:
-        """Refuse, as :meth:`update_cluster`."""
+        """Refuse, as :meth:`upgrade_cluster`."""
         raise _not_offered("Changing a node group of")
 
     def delete_nodegroup(self, context: Any, cluster: Any, nodegroup: Any) -> None:
-        """Refuse, as :meth:`update_cluster`."""
+        """Refuse, as :meth:`upgrade_cluster`."""
         raise _not_offered("Deleting a node group of")
 
     def create_federation(self, context: Any, federation: Any) -> None:
@@ -122,11 +127,11 @@ class Driver(driver.Driver):
         raise _not_offered("Federating")
 
     def rotate_ca_certificate(self, context: Any, cluster: Any) -> None:
-        """Refuse, as :meth:`update_cluster`."""
+        """Refuse, as :meth:`upgrade_cluster`."""
         raise _not_offered("Rotating the CA of")
 
     def rotate_credential(self, context: Any, cluster: Any) -> None:
-        """Refuse, as :meth:`update_cluster`."""
+        """Refuse, as :meth:`upgrade_cluster`."""
         raise _not_offered("Rotating the credential of")
 
 

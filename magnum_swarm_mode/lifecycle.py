@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from keystoneauth1 import exceptions as keystone_exceptions
@@ -21,6 +21,7 @@ from magnum.conductor.handlers.common import cert_manager
 from oslo_log import log as logging
 
 from magnum_swarm_mode import (
+    access,
     address_pools,
     cloud,
     credentials,
@@ -29,6 +30,7 @@ from magnum_swarm_mode import (
     heat,
     labels,
     networks,
+    operations,
     stack_parameters,
     status,
 )
@@ -38,11 +40,12 @@ from magnum_swarm_mode.status import Action, Decision, Seen
 CONF = cloud.CONF
 LOG = logging.getLogger(__name__)
 
-# How long one conductor has a cluster to itself: longer than one poll takes at worst.
-_POLL_LEASE_SECONDS = 180
+# How long one conductor has a cluster to itself: longer than a poll takes but at worst, and not
+# much longer than a cluster may wait whose conductor died.
+_POLL_LEASE_SECONDS = 90
+# How long a delete may take from its record to its status.
+_DELETE_MARK_SECONDS = 60
 _MARK_ATTEMPTS = 10
-
-SWARMS = docker_api.Pool()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Lifecycle:
 
     def __init__(self, store: Store | None = None) -> None:
         self._store = store or Store()
+        self.operations = operations.Operations(self._store)
 
     # Creation
 
@@ -129,7 +133,7 @@ class Lifecycle:
     def _make(
         self, session: Any, cluster: Any, plan: _Plan, record: Record, timeout_minutes: int
     ) -> None:
-        heat_api = _heat(session)
+        heat_api = access.heat_of(session)
         name = record.state.stack_name
         # An earlier attempt may have got as far as Heat.
         found = heat_api.get(name) if record.state.submitted_at else None
@@ -161,7 +165,7 @@ class Lifecycle:
         """Unmake what a failed creation has made; what cannot be unmade now stays in the record."""
         name = stack_parameters.stack_name(cluster)
         try:
-            heat_api = _heat(session)
+            heat_api = access.heat_of(session)
             stack_is_there = heat_api.get(name) is not None
             if stack_is_there:
                 heat_api.delete(name)
@@ -188,7 +192,7 @@ class Lifecycle:
         record = self._store.get(cluster.uuid)
         try:
             # Absent is fine. The delete finds the stack as well, unless it looked too early.
-            _heat(session).delete(stack_parameters.stack_name(cluster))
+            access.heat_of(session).delete(stack_parameters.stack_name(cluster))
             self._revoke_node(cluster, held.state.owner_id, [lambda: session])
             if record is None or record.state.phase is Phase.CLEANING:
                 # Else cleaning is still to come, and until then the trust is needed.
@@ -210,7 +214,7 @@ class Lifecycle:
         :raises SwarmModeError: with a sentence for the user; it may be asked again.
         """
         record = self._mark_deleting(cluster)
-        SWARMS.forget(cluster.uuid)
+        access.SWARMS.forget(cluster.uuid)
         if record.state.phase is not Phase.CLEANING:
             try:
                 self._delete_stack(context, cluster, record)
@@ -264,13 +268,13 @@ class Lifecycle:
     def _delete_stack(self, context: Any, cluster: Any, record: Record) -> None:
         state = record.state
         problems = []
-        for who, session in _heat_sessions(context, cluster, state):
-            foreign = who == _SERVICE
+        for who, session in access.heat_sessions(context, cluster, state):
+            foreign = who == access.SERVICE
             target = state.stack_id if foreign else state.stack_name
             if not target:
                 continue
             try:
-                heat_api = _heat(session)
+                heat_api = access.heat_of(session)
                 stack = heat_api.get(target)
                 if stack is None and foreign:
                     problems.append(f"{who}: sees no stack {target}")
@@ -296,13 +300,13 @@ class Lifecycle:
 
     def _note_who_watches(self, cluster: Any, state: State, who: str) -> None:
         """Learn whether Magnum's own user can watch a stack that the trust cannot."""
-        if who == _TRUST or not state.stack_id:
+        if who == access.TRUST or not state.stack_id:
             return
-        sees = who == _SERVICE
+        sees = who == access.SERVICE
         if not sees:
             unseen = (exceptions.SwarmModeError, keystone_exceptions.ClientException)
             with contextlib.suppress(*unseen):
-                sees = _heat(cloud.service_session()).get(state.stack_id) is not None
+                sees = access.heat_of(cloud.service_session()).get(state.stack_id) is not None
         self._amend(cluster, watched_by_service=sees)
 
     # Watching
@@ -319,11 +323,21 @@ class Lifecycle:
                 self._poll_without_record(cluster)
             return
         try:
-            self._step(context, cluster, record)
+            if cluster.status in operations.BUSY and record.state.phase is Phase.CREATED:
+                self.operations.step(context, cluster, record)
+            elif cluster.status in operations.BUSY:
+                self._mend_delete(cluster, record)
+            else:
+                self._step(context, cluster, record)
         except Conflict:
             LOG.debug("Cluster %s was changed during a poll", cluster.uuid)
         finally:
             self._store.release(record)
+
+    def _mend_delete(self, cluster: Any, record: Record) -> None:
+        """Let a delete go on whose status another request overwrote in the same moment."""
+        if time.time() - record.state.phase_since > _DELETE_MARK_SECONDS:
+            self._change(cluster, Decision("DELETE_IN_PROGRESS", None))
 
     def _poll_without_record(self, cluster: Any) -> None:
         if cluster.status == "DELETE_IN_PROGRESS":
@@ -390,12 +404,12 @@ class Lifecycle:
         """Look with each session until one may; None when none may."""
         state = seen.state
         problems = []
-        for who, session in _heat_sessions(context, cluster, state):
-            foreign = who == _SERVICE
+        for who, session in access.heat_sessions(context, cluster, state):
+            foreign = who == access.SERVICE
             if foreign and not state.stack_id:
                 continue
             try:
-                heat_api = _heat(session)
+                heat_api = access.heat_of(session)
                 stack = heat_api.get(state.stack_id or state.stack_name)
                 if stack is None and foreign and not state.watched_by_service:
                     problems.append(f"{who}: sees no stack {state.stack_id}")
@@ -426,9 +440,9 @@ class Lifecycle:
 
     def _ask_docker(self, cluster: Any, stack: heat.Stack) -> tuple[str, dict[str, Any]]:
         """Return what the swarm lacks, and where it is whole what the cluster's row shall say."""
-        addresses = _output(stack, "manager_addresses")
+        addresses = access.output(stack, "manager_addresses")
         try:
-            swarm = swarm_of(cluster, addresses)
+            swarm = access.swarm_of(cluster, addresses)
             engine, nodes = swarm.engine(), swarm.nodes()
         except exceptions.SwarmModeError as error:
             return error.user_message, {}
@@ -516,27 +530,6 @@ class Lifecycle:
             group.save()
 
 
-_TRUST, _CALLER, _SERVICE = "the creator's trust", "the caller", "Magnum's user"
-
-
-def _heat_sessions(context: Any, cluster: Any, state: State) -> Iterator[tuple[str, Any]]:
-    """Yield sessions that may reach the cluster's stack, the best first.
-
-    Magnum's own user sees it in another project, if at all, and there only by its id.
-    """
-    if state.trust_id:
-        session = cloud.trust_session(state.trust_id)
-        try:
-            with cloud.keystone_errors("Keystone"):
-                session.get_token()
-            yield _TRUST, session
-        except keystone_exceptions.ClientException as error:
-            LOG.info("Trust of cluster %s is of no use any more: %s", cluster.uuid, error)
-    if cloud.has_token(context) and context.project_id == cluster.project_id:
-        yield _CALLER, cloud.user_session(context)
-    yield _SERVICE, cloud.service_session()
-
-
 def _is_wanted(cluster: Any) -> bool:
     """Tell whether Magnum still has the cluster's row, and not for deleting it."""
     try:
@@ -549,10 +542,6 @@ def _is_wanted(cluster: Any) -> bool:
 def _may_still_appear(state: State) -> bool:
     """Tell whether Heat may yet make a stack that it was asked for a moment ago."""
     return not state.stack_id and time.time() - state.submitted_at < status.SUBMIT_SECONDS
-
-
-def _heat(session: Any) -> heat.Heat:
-    return heat.Heat(session, region_name=cloud.region_name(), interface=cloud.interface())
 
 
 def _plan(context: Any, session: Any, cluster: Any) -> _Plan:
@@ -586,7 +575,7 @@ def _plan(context: Any, session: Any, cluster: Any) -> _Plan:
         fixed_network=fixed,
         labels=parsed,
         address_pool=pool,
-        ca_certificate=_text(certificate.get_certificate()),
+        ca_certificate=access.as_text(certificate.get_certificate()),
         openstack_ca=cloud.openstack_ca(),
     )
 
@@ -625,24 +614,6 @@ def _submit(
         return stack.id
 
 
-def swarm_of(cluster: Any, addresses: list[str]) -> docker_api.Swarm:
-    """Return kept connections to a cluster's managers at ``addresses``."""
-
-    def make() -> docker_api.Swarm:
-        admin = cloud.admin_context()
-        ca = cert_manager.get_cluster_ca_certificate(cluster, context=admin)
-        own = cert_manager.get_cluster_magnum_cert(cluster, context=admin)
-        identity = docker_api.Identity(
-            ca=_text(ca.get_certificate()),
-            certificate=_text(own.get_certificate()),
-            key=_text(own.get_decrypted_private_key()),
-        )
-        return docker_api.Swarm(addresses, identity, CONF.swarm_mode.docker_api_timeout)
-
-    key = (cluster.uuid, cluster.ca_cert_ref, cluster.magnum_cert_ref, tuple(addresses))
-    return SWARMS.get(key, make)
-
-
 def _trustee_id() -> str:
     with cloud.keystone_errors("Keystone"):
         return str(cloud.service_session().get_user_id())
@@ -674,16 +645,9 @@ def _remember(cluster: Any, changes: Mapping[str, Any]) -> None:
 
 
 def _addresses(group: Any, stack: heat.Stack) -> list[str]:
-    return _output(stack, "manager_addresses" if group.role == "master" else "worker_addresses")
-
-
-def _output(stack: heat.Stack, name: str) -> list[str]:
-    """Return an output that is a list, without what Heat does not know."""
-    return [str(value) for value in stack.outputs.get(name) or () if value]
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+    return access.output(
+        stack, "manager_addresses" if group.role == "master" else "worker_addresses"
+    )
 
 
 def _for_operator(error: BaseException) -> str:

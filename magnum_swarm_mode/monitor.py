@@ -10,7 +10,7 @@ from typing import Any
 from magnum.conductor import monitors
 from oslo_log import log as logging
 
-from magnum_swarm_mode import docker_api, exceptions, lifecycle, notifications
+from magnum_swarm_mode import access, docker_api, exceptions, notifications
 
 LOG = logging.getLogger(__name__)
 
@@ -251,4 +251,4 @@ class SwarmModeMonitor(monitors.MonitorBase):
         return judge(nodes, self.cluster.master_count, self.cluster.node_count)
 
     def _swarm(self) -> docker_api.Swarm:
-        return lifecycle.swarm_of(self.cluster, list(self.cluster.master_addresses or ()))
+        return access.swarm_of(self.cluster, list(self.cluster.master_addresses or ()))

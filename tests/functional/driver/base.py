@@ -36,7 +36,7 @@ from oslo_db.sqlalchemy import enginefacade
 from oslo_service import loopingcall
 from oslotest import base
 
-from magnum_swarm_mode import cloud, docker_api, driver, lifecycle
+from magnum_swarm_mode import access, cloud, docker_api, driver
 from magnum_swarm_mode.cluster_record import Store
 from magnum_swarm_mode.db import migration, schema
 from tests.functional.driver import fake_cloud
@@ -149,7 +149,7 @@ class DriverTest(base.BaseTestCase):
                 self._set("trust", f"trustee_{name}", "magnum")
         self._set("swarm_mode", "docker_api_timeout", 1.0)
         self.useFixture(
-            fixtures.MonkeyPatch("magnum_swarm_mode.lifecycle.SWARMS", docker_api.Pool())
+            fixtures.MonkeyPatch("magnum_swarm_mode.access.SWARMS", docker_api.Pool())
         )
         keys = _keys()
         self.useFixture(
@@ -311,7 +311,7 @@ class DriverTest(base.BaseTestCase):
             cluster, request.public_bytes(serialization.Encoding.PEM).decode(), context=admin
         )
         pair = certificates.Pair(
-            lifecycle._text(signed),
+            access.as_text(signed),
             key.private_bytes(
                 serialization.Encoding.PEM,
                 serialization.PrivateFormat.PKCS8,
@@ -319,7 +319,7 @@ class DriverTest(base.BaseTestCase):
             ).decode(),
         )
         ca = cert_manager.get_cluster_ca_certificate(cluster, context=admin).get_certificate()
-        docker = self.useFixture(fake_docker.FakeDocker(lifecycle._text(ca), pair, address, 2376))
+        docker = self.useFixture(fake_docker.FakeDocker(access.as_text(ca), pair, address, 2376))
         workers = range(cluster.node_count)
         docker.answers["/nodes"] = (
             200,

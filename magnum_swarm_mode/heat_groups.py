@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Heat knows of the nodes of a group: which there are, and what they reported."""
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from heatclient import exc
+
+from magnum_swarm_mode import heat
+from magnum_swarm_mode.update import Member
+
+# The wait condition handles, and the nested stack that each is in.
+_HANDLES = (("manager_signal", None), ("worker_signal", "workers"), ("worker_signal", None))
+
+
+def members(
+    heat_api: heat.Heat, stack: heat.Stack, output: str, path: tuple[str, ...], prefix: str
+) -> tuple[Member, ...]:
+    """Return the servers of a group.
+
+    :param output: the stack's output that maps indices to ids of servers.
+    :param path: names of the nested resources that lead to the group's ResourceGroup.
+    :param prefix: what the host names begin with.
+    """
+    servers: dict[str, str] = {
+        str(index): str(server) for index, server in (stack.outputs.get(output) or {}).items()
+    }
+    if stack.status.endswith("_FAILED"):
+        # What could not be made has no place in the output, but is a member all the same.
+        servers = {**_listed(heat_api, stack.id, path), **servers}
+    ordered = sorted(servers, key=lambda index: (len(index), index))
+    return tuple(Member(index, f"{prefix}-{index}", servers[index]) for index in ordered)
+
+
+def _listed(heat_api: heat.Heat, stack_id: str, path: tuple[str, ...]) -> dict[str, str]:
+    where = stack_id
+    client = heat_api.client
+    with heat.translated():
+        try:
+            for name in path:
+                where = client.resources.get(where, name).physical_resource_id
+                if not where:
+                    return {}
+            return {
+                one.resource_name: one.physical_resource_id or ""
+                for one in client.resources.list(where)
+                if one.resource_name.isdigit()
+            }
+        except exc.HTTPNotFound:
+            return {}
+
+
+def reports(heat_api: heat.Heat, stack_id: str) -> Mapping[str, str]:
+    """Return what servers said of why they could not join, by their ids."""
+    found: dict[str, str] = {}
+    client = heat_api.client
+    with heat.translated():
+        for handle, group in _HANDLES:
+            with contextlib.suppress(exc.HTTPNotFound):
+                where: Any = stack_id
+                if group:
+                    where = client.resources.get(stack_id, group).physical_resource_id
+                data = client.resources.metadata(where, handle) if where else {}
+                found.update(
+                    (server, str(signal.get("reason")))
+                    for server, signal in data.items()
+                    if isinstance(signal, dict) and signal.get("status") == "FAILURE"
+                )
+    return found
+
+
+def failure(heat_api: heat.Heat, stack: heat.Stack) -> str:
+    """Return why a stack failed, in sentences that a user can act on."""
+    return heat_api.failure_reason(stack) or stack.reason

@@ -1,0 +1,438 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Carries out what ``update`` decides about a cluster that shall change.
+
+Each look is one step, under the cluster's lease: the plan is written down before anything is done,
+so that whichever conductor looks next goes on from there, and every step may be done twice.
+"""
+
+import contextlib
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from oslo_log import log as logging
+
+from magnum_swarm_mode import (
+    access,
+    cloud,
+    docker_api,
+    exceptions,
+    heat,
+    heat_groups,
+    labels,
+    update,
+)
+from magnum_swarm_mode.cluster_record import Conflict, Phase, Record, Store
+from magnum_swarm_mode.update import Group, Node, Outcome, Plan, Seen, Step
+
+CONF = cloud.CONF
+LOG = logging.getLogger(__name__)
+
+_ATTEMPTS = 10
+# How many steps one look may lead to that need no waiting between them.
+_STEPS_AT_ONCE = 6
+# States of tasks that are on a node and have not ended.
+_LIVING = ("assigned", "accepted", "preparing", "ready", "starting", "running")
+_STARTING = _LIVING[:-1]
+BUSY = ("UPDATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS")
+
+Json = Mapping[str, Any]
+
+
+@dataclasses.dataclass
+class _View:
+    """What one look brought to light, and how to act on it."""
+
+    cluster: Any
+    heat_api: heat.Heat
+    stacks: dict[str, heat.Stack]
+    groups: dict[str, Group]
+    rows: dict[str, Any]
+    swarm: docker_api.Swarm | None
+    raw: dict[str, Json]
+
+
+class Operations:
+    """What changes a cluster after it was made.
+
+    :param store: the table of records.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    # Asking for something
+
+    def request(
+        self,
+        cluster: Any,
+        group: Any,
+        named: Sequence[str] = (),
+        *,
+        rollback: bool = False,
+        resized: bool = True,
+        status: str = "UPDATE_IN_PROGRESS",
+    ) -> None:
+        """Write down that a group shall be as its row says; the next polls see to it.
+
+        Whatever is under way goes on; this is served after what cannot be interrupted. Nothing is
+        raised for a cluster that is being deleted, for Magnum would then stop the deletion.
+
+        :param named: nodes to remove, by server id, host name or index.
+        :param rollback: whether a failure shall lead back to the number of nodes before.
+        :param status: of the group from now on.
+        """
+        for _ in range(_ATTEMPTS):
+            record = self._store.get(cluster.uuid)
+            if record is None or record.state.phase is not Phase.CREATED:
+                LOG.info("Cluster %s is not there to be changed", cluster.uuid)
+                return
+            plan = Plan.from_json(record.state.update)
+            plan = plan.requested(group.uuid, named, rollback=rollback, resized=resized)
+            with contextlib.suppress(Conflict):
+                self._store.write(record, dataclasses.replace(record.state, update=plan.to_json()))
+                break
+        else:
+            raise Conflict(cluster.uuid)
+        group.status, group.status_reason = status, None
+        group.save()
+        # The handler does so as well, if its conductor lives long enough.
+        self._store.change_cluster(cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"})
+
+    def recall(self, cluster: Any, record: Record | None) -> None:
+        """Take up what was asked for and forgotten, because the conductor died that was asked.
+
+        Called with clusters that are in no operation, at each poll of their health.
+        """
+        if record is None or record.state.phase is not Phase.CREATED:
+            return
+        if not Plan.from_json(record.state.update).is_over:
+            self._store.change_cluster(
+                cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"}
+            )
+
+    # One look
+
+    def step(self, context: Any, cluster: Any, record: Record) -> None:
+        """Look, decide and act, some times over while nothing has to be waited for.
+
+        :raises Conflict: when somebody else changed the record meanwhile.
+        """
+        for _ in range(_STEPS_AT_ONCE):
+            try:
+                seen, view = self._look(context, cluster, record)
+            except exceptions.SwarmModeError as error:
+                LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
+                self._tell(cluster, cluster.status, error.user_message)
+                return
+            step = update.decide(seen)
+            plan = step.plan.to_json()
+            # Whoever changed the record meanwhile wins here, before anything is done.
+            record = self._store.write(record, dataclasses.replace(record.state, update=plan))
+            try:
+                record = self._act(view, step, record)
+            except exceptions.SwarmModeError as error:
+                LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
+                self._tell(cluster, cluster.status, f"{step.reason} {error.user_message}")
+                return
+            self._write_rows(view, step)
+            if not step.soon:
+                return
+
+    def _look(self, context: Any, cluster: Any, record: Record) -> tuple[Seen, _View]:
+        state = record.state
+        heat_api, stack = _stack(context, cluster, state)
+        stacks = {"cluster": stack}
+        groups: dict[str, Group] = {}
+        rows = {row.uuid: row for row in cluster.nodegroups}
+        for row in rows.values():
+            made = state.groups.get(row.uuid)
+            if row.is_default:
+                groups[row.uuid] = _default_group(heat_api, stack, row)
+            elif made is not None:
+                name = made.get("stack_id") or made["stack_name"]
+                own = heat_api.get(name)
+                if own is not None and own.status != "DELETE_COMPLETE":
+                    stacks[row.uuid] = own
+                groups[row.uuid] = _further_group(heat_api, stacks.get(row.uuid), row, made)
+        plan = Plan.from_json(state.update)
+        values = _labels(cluster)
+        view = _View(cluster, heat_api, stacks, groups, rows, None, {})
+        seen = Seen(
+            groups=tuple(sorted(groups.values(), key=lambda one: not one.is_manager)),
+            nodes=None,
+            plan=plan,
+            now=int(time.time()),
+            drain_timeout=values.drain_timeout,
+            join_timeout=values.join_timeout,
+        )
+        if any((one.stack_status or "").endswith("_IN_PROGRESS") for one in seen.groups):
+            return seen, view
+        try:
+            view.swarm = access.swarm_of(cluster, access.output(stack, "manager_addresses"))
+            seen = _with_swarm(seen, view)
+        except exceptions.SwarmModeError as error:
+            return dataclasses.replace(seen, silence=error.user_message), view
+        return _with_reports(seen, view), view
+
+    # Acting
+
+    def _act(self, view: _View, step: Step, record: Record) -> Record:
+        for action in step.actions:
+            if isinstance(action, update.SetNode):
+                _set_node(view, action)
+            elif isinstance(action, update.Forget) and view.swarm is not None:
+                view.swarm.remove_node(action.node_id)
+            elif isinstance(action, update.Resize):
+                self._resize(view, action)
+        if step.outcome is Outcome.FAILED and step.plan.staying:
+            plan = dataclasses.replace(step.plan, staying={})
+            state = dataclasses.replace(record.state, update=plan.to_json())
+            return self._store.write(record, state)
+        return record
+
+    @staticmethod
+    def _resize(view: _View, action: update.Resize) -> None:
+        group = view.groups[action.group]
+        prefix = ""
+        if view.rows[action.group].is_default:
+            prefix = "manager_" if group.is_manager else "worker_"
+        parameters: dict[str, Any] = {f"{prefix}count": action.count}
+        if action.removals:
+            parameters[f"{prefix}removals"] = list(action.removals)
+        stack = view.stacks[group.stack]
+        view.heat_api.update(stack.id, parameters, int(view.cluster.create_timeout or 0))
+
+    # Magnum's rows
+
+    def _write_rows(self, view: _View, step: Step) -> None:
+        cluster = view.cluster
+        for uuid, count in step.wanted.items():
+            row = view.rows[uuid]
+            if row.node_count != count:
+                row.node_count = count
+                row.save()
+        if step.outcome is Outcome.GOES_ON:
+            self._tell(cluster, cluster.status, step.reason)
+            return
+        if step.outcome is Outcome.GOES_BACK:
+            self._tell(cluster, "ROLLBACK_IN_PROGRESS", step.reason)
+            return
+        self._end_groups(view, step)
+        operation = cluster.status.removesuffix("_IN_PROGRESS")
+        found: dict[str, Any] = {}
+        if step.outcome is Outcome.COMPLETE and view.swarm is not None:
+            with contextlib.suppress(exceptions.SwarmModeError):
+                engine = view.swarm.engine()
+                found = {"coe_version": engine.version, "container_version": engine.version}
+            if address := view.stacks["cluster"].outputs.get("api_address"):
+                found["api_address"] = docker_api.url(str(address))
+        self._tell(cluster, f"{operation}_{step.outcome.name}", step.reason, found)
+
+    @staticmethod
+    def _end_groups(view: _View, step: Step) -> None:
+        complete = step.outcome is Outcome.COMPLETE
+        for uuid, row in view.rows.items():
+            group = view.groups.get(uuid)
+            if group is None:
+                continue
+            done = complete or (uuid != step.group and group.wanted == len(group.members))
+            if str(row.status).endswith("_IN_PROGRESS") or uuid == step.group:
+                operation = str(row.status).rpartition("_")[0].removesuffix("_IN") or "UPDATE"
+                row.status = f"{operation}_{'COMPLETE' if done else 'FAILED'}"
+                row.status_reason = None if done else step.reason
+            addresses = _addresses(view, group)
+            if addresses is not None and list(row.node_addresses or ()) != addresses:
+                row.node_addresses = addresses
+            row.save()
+
+    def _tell(
+        self, cluster: Any, status: str, reason: str | None, found: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write status and reason, unless the status was changed since the cluster was read."""
+        values = {"status": status, "status_reason": reason, **(found or {})}
+        changes = {name: value for name, value in values.items() if getattr(cluster, name) != value}
+        if changes and self._store.change_cluster(cluster.uuid, cluster.status, changes):
+            for name, value in changes.items():
+                setattr(cluster, name, value)
+            cluster.obj_reset_changes(list(changes))
+
+
+def _labels(cluster: Any) -> labels.Labels:
+    try:
+        return labels.parse(cluster.labels or {}, CONF.swarm_mode)
+    except exceptions.Refused as error:
+        # An operator's default may have become wrong since; the cluster lives on.
+        LOG.warning("Labels of cluster %s: %s", cluster.uuid, error.operator_message)
+        return labels.Labels()
+
+
+def _stack(context: Any, cluster: Any, state: Any) -> tuple[heat.Heat, heat.Stack]:
+    """Return the cluster's stack, and Heat as it was seen through.
+
+    :raises Unavailable: when Heat does not show it now.
+    """
+    problems = []
+    for who, session in access.heat_sessions(context, cluster, state):
+        try:
+            heat_api = access.heat_of(session)
+            stack = heat_api.get(state.stack_id or state.stack_name)
+        except heat.NotAllowed as error:
+            problems.append(f"{who}: {error.operator_message}")
+            continue
+        if stack is not None:
+            return heat_api, stack
+        problems.append(f"{who}: sees no stack")
+    raise exceptions.Unavailable(
+        "Heat does not show the cluster's stack to Magnum: it was deleted from outside Magnum, or "
+        "the rights of the cluster's creator are gone.",
+        "; ".join(problems),
+    )
+
+
+def _default_group(heat_api: heat.Heat, stack: heat.Stack, row: Any) -> Group:
+    is_manager = row.role == "master"
+    kind = "manager" if is_manager else "worker"
+    prefix = f"{stack.parameters['node_name_prefix']}-{kind}"
+    path = ("managers",) if is_manager else ("workers", "workers")
+    members = heat_groups.members(heat_api, stack, f"{kind}_servers", path, prefix)
+    return Group(
+        uuid=row.uuid,
+        name=row.name,
+        is_manager=is_manager,
+        wanted=int(row.node_count),
+        asked=int(stack.parameters[f"{kind}_count"]),
+        members=members,
+        stack_status=stack.status,
+        stack_updated=stack.updated,
+        failure=_failure(heat_api, stack),
+        labels=None if is_manager else _node_labels(row),
+    )
+
+
+def _further_group(
+    heat_api: heat.Heat, stack: heat.Stack | None, row: Any, made: Mapping[str, str]
+) -> Group:
+    gone = str(row.status).startswith("DELETE")
+    members: tuple[update.Member, ...] = ()
+    if stack is not None:
+        members = heat_groups.members(heat_api, stack, "servers", ("workers",), made["prefix"])
+    return Group(
+        uuid=row.uuid,
+        name=row.name,
+        is_manager=False,
+        wanted=None if gone else int(row.node_count),
+        asked=int(stack.parameters["count"]) if stack else 0,
+        members=members,
+        stack=row.uuid,
+        stack_status=stack.status if stack else None,
+        stack_updated=stack.updated if stack else "",
+        failure=_failure(heat_api, stack) if stack else "",
+        labels=_node_labels(row),
+        is_new=str(row.status).startswith("CREATE"),
+    )
+
+
+def _node_labels(row: Any) -> Mapping[str, str] | None:
+    """Return the labels of the swarm that a group's nodes shall have; Magnum 23 keeps them."""
+    return dict(getattr(row, "node_labels", None) or {})
+
+
+def _failure(heat_api: heat.Heat, stack: heat.Stack) -> str:
+    if not stack.status.endswith("_FAILED"):
+        return ""
+    return heat_groups.failure(heat_api, stack)
+
+
+def _with_swarm(seen: Seen, view: _View) -> Seen:
+    """Add the swarm's nodes, and how many tasks are on each where that matters."""
+    assert view.swarm is not None
+    nodes = view.swarm.nodes()
+    view.raw = {str(node["ID"]): node for node in nodes}
+    on_node: Counter[str] = Counter()
+    starting = 0
+    if _concerns_tasks(seen):
+        known: set[str] = set()
+        leaving = [str(node["ID"]) for node in nodes if _hostname(node) in seen.plan.leaving]
+        for task in _tasks(view.swarm, leaving):
+            state = (task.get("Status") or {}).get("State")
+            if task.get("ID") in known or state not in _LIVING or not task.get("NodeID"):
+                continue
+            known.add(str(task.get("ID")))
+            on_node[str(task["NodeID"])] += 1
+            starting += state in _STARTING and task.get("DesiredState") == "running"
+    found = tuple(_node(node, on_node) for node in nodes)
+    return dataclasses.replace(seen, nodes=found, starting=starting)
+
+
+def _concerns_tasks(seen: Seen) -> bool:
+    return (
+        bool(seen.plan.leaving)
+        or seen.plan.begun != seen.plan.number
+        or any(group.wanted is None or group.wanted < len(group.members) for group in seen.groups)
+    )
+
+
+def _tasks(swarm: docker_api.Swarm, leaving: Sequence[str]) -> Iterator[Json]:
+    yield from swarm.tasks()
+    if leaving:
+        yield from swarm.tasks_on(leaving)
+
+
+def _hostname(node: Json) -> str:
+    return str((node.get("Description") or {}).get("Hostname") or "")
+
+
+def _node(node: Json, tasks: Mapping[str, int]) -> Node:
+    spec, manager = node.get("Spec") or {}, node.get("ManagerStatus")
+    return Node(
+        id=str(node["ID"]),
+        hostname=_hostname(node),
+        state=str((node.get("Status") or {}).get("State") or "unknown"),
+        availability=str(spec.get("Availability") or "active"),
+        role=str(spec.get("Role") or "worker"),
+        in_raft=bool(manager),
+        reachable=(manager or {}).get("Reachability") == "reachable",
+        leader=bool((manager or {}).get("Leader")),
+        tasks=tasks.get(str(node["ID"]), 0),
+        labels=dict(spec.get("Labels") or {}),
+    )
+
+
+def _with_reports(seen: Seen, view: _View) -> Seen:
+    """Add why nodes could not join, if any is missing."""
+    stacks = {
+        group.stack
+        for group in seen.groups
+        for member in group.members
+        if group.wanted == group.asked and not seen.entries(member)
+    }
+    reports: dict[str, str] = {}
+    for name in stacks:
+        reports.update(heat_groups.reports(view.heat_api, view.stacks[name].id))
+    return dataclasses.replace(seen, reports=reports)
+
+
+def _set_node(view: _View, action: update.SetNode) -> None:
+    assert view.swarm is not None
+    node = view.raw[action.node_id]
+    spec = dict(node.get("Spec") or {})
+    if action.role is not None:
+        spec["Role"] = action.role
+    if action.availability is not None:
+        spec["Availability"] = action.availability
+    if action.labels is not None:
+        kept = {k: v for k, v in (spec.get("Labels") or {}).items() if k not in action.without}
+        spec["Labels"] = {**kept, **action.labels}
+    view.swarm.update_node(node, spec)
+
+
+def _addresses(view: _View, group: Group) -> list[str] | None:
+    stack = view.stacks.get(group.stack)
+    if stack is None:
+        return None
+    if group.stack != "cluster":
+        return access.output(stack, "addresses")
+    return access.output(stack, "manager_addresses" if group.is_manager else "worker_addresses")
