@@ -59,7 +59,7 @@ def run(node: Node) -> None:
     if not node.is_known:
         node.begin("clock")
         url = config.signal["auth_url"]
-        wait.until("right time", lambda: openstack.check_clock(url), CLOCK_TIMEOUT, 5)
+        wait.until("right time", lambda: openstack.check_clock(config, url), CLOCK_TIMEOUT, 5)
     node.begin("engine")
     version = engine.start(node.docker)
     node.say(f"Docker Engine {version}")

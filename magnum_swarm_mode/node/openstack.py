@@ -6,10 +6,14 @@ auth_url, username, user_id, password, project_id, domain_id, region_name and al
 (heat/engine/resources/signal_responder.py): a user that may do nothing but this, and where to POST.
 """
 
+import contextlib
+import ipaddress
+import re
 import ssl
 import time
 from email.utils import mktime_tz, parsedate_tz
 from typing import Any, Dict, Optional
+from urllib.parse import urlsplit
 
 from . import web
 from .config import Config
@@ -18,7 +22,25 @@ from .errors import NodeError, Temporary
 LARGEST_SKEW = 300  # seconds
 
 
-def check_clock(url: str) -> None:
+def proxy_for(config: Config, url: str) -> str:
+    """Return the URL of the cluster's proxy that a request has to go through; empty for none.
+
+    As the engine reads them, the exceptions are addresses, networks and domains with all that is
+    below them, or * for everything.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    for item in re.split("[, ]+", config.engine_no_proxy.lower()):
+        with contextlib.suppress(ValueError):
+            if ipaddress.ip_address(host) in ipaddress.ip_network(item, strict=False):
+                return ""
+        name = item.split(":")[0].lstrip("*.")
+        if item == "*" or (name and ("." + host).endswith("." + name)):
+            return ""
+    return config.engine_https_proxy if parts.scheme == "https" else config.engine_http_proxy
+
+
+def check_clock(config: Config, url: str) -> None:
     """Compare the clock with the Date header of the service at url, if it answers with one.
 
     :raises Temporary: when the two differ too much
@@ -26,7 +48,8 @@ def check_clock(url: str) -> None:
     # Not verified, for a wrong clock is what would make that fail; nothing else is taken from it.
     context = ssl._create_unverified_context() if url.startswith("https") else None
     try:
-        date = parsedate_tz(web.request("GET", url, context=context)[0].get("date", ""))
+        headers = web.request("GET", url, context=context, proxy=proxy_for(config, url))[0]
+        date = parsedate_tz(headers.get("date", ""))
     except NodeError:
         return
     ahead = time.time() - mktime_tz(date) if date else 0
@@ -42,10 +65,13 @@ def _call(
     base = auth_url.rstrip("/")
     if not base.endswith("/v3"):
         base += "/v3"
-    known = web.request("POST", f"{base}/auth/tokens", {"auth": auth}, context=context)[0]
+    tokens = f"{base}/auth/tokens"
+    proxy = proxy_for(config, tokens)
+    known = web.request("POST", tokens, {"auth": auth}, context=context, proxy=proxy)[0]
     headers = {"X-Auth-Token": known.get("x-subject-token", "")}
     # Signing goes through message queue and conductor, and may wait there.
-    return web.request(method, url, body, headers, context, timeout=60)[1]
+    proxy = proxy_for(config, url)
+    return web.request(method, url, body, headers, context, timeout=60, proxy=proxy)[1]
 
 
 def _magnum(config: Config, method: str, path: str, key: str, body: Optional[Any] = None) -> str:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One HTTP request, over TCP, TLS or a unix socket, with its errors sorted."""
 
+import base64
 import http.client
 import json
 import re
@@ -8,7 +9,7 @@ import socket
 import ssl
 import time
 from typing import Any, Mapping, Optional, Tuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from .errors import NodeError, Temporary
 
@@ -52,6 +53,7 @@ def request(
     context: Optional[ssl.SSLContext] = None,
     socket_path: str = "",
     timeout: float = 30,
+    proxy: str = "",
 ) -> Answer:
     """Send one request and return headers and body of its answer.
 
@@ -60,6 +62,7 @@ def request(
     :param body: sent as JSON unless None
     :param socket_path: connect to this unix socket instead of the URL's host
     :param timeout: seconds for each read after the connection is made
+    :param proxy: URL of the HTTP proxy to ask, with user and password if it wants them
     :raises Temporary: no connection, no answer, or status 408, 429, 5xx
     :raises NodeError: any other status of 400 or more, or a certificate that does not verify
     """
@@ -70,7 +73,21 @@ def request(
     if parts.scheme == "https":
         kind = http.client.HTTPSConnection
         extra = {"context": context or tls()}
-    connection = kind(parts.hostname, parts.port, timeout=CONNECT_TIMEOUT, **extra)
+    via = urlsplit(proxy)
+    target = via if proxy else parts
+    path = parts.path + (f"?{parts.query}" if parts.query else "")
+    login = {}
+    if via.username:
+        pair = unquote(via.username) + ":" + unquote(via.password or "")
+        login["Proxy-Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+    try:
+        connection = kind(target.hostname, target.port, timeout=CONNECT_TIMEOUT, **extra)
+        if proxy and extra:
+            connection.set_tunnel(parts.hostname, parts.port, login)
+        elif proxy:
+            path, headers = url, {**login, **(headers or {})}
+    except ValueError as error:
+        raise NodeError(f"{where}: {error}") from error
     try:
         if socket_path:
             connection.sock = socket.socket(socket.AF_UNIX)
@@ -80,7 +97,7 @@ def request(
         connection.sock.settimeout(timeout)
         connection.request(
             method,
-            parts.path + (f"?{parts.query}" if parts.query else ""),
+            path,
             None if body is None else json.dumps(body).encode(),
             {"Accept": "application/json", "Content-Type": "application/json", **(headers or {})},
         )

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fakes at the wire: an engine, the services of a cloud, and programs in PATH."""
 
+import contextlib
 import io
 import json
 import pathlib
+import socket
 import socketserver
 import ssl
 import subprocess
@@ -47,7 +49,7 @@ def config_json(role: str = "manager", managers: Any = 3, **changes: Any) -> dic
             }
         ),
         "join": {"port": 2378, "secret": "bootstrap-secret", "timeout": 1200},
-        "engine": {"mtu": 1450, "storage_driver": "overlay2"},
+        "engine": {"mtu": 1450, "daemon": {"storage-driver": "overlay2"}},
         "swarm": {"address_pool": "10.88.0.0/16", "manager_availability": "drain"},
         "api": {"port": 2376, "addresses": ["172.24.4.9"]},
         "openstack": {
@@ -374,6 +376,53 @@ class Engine(Server):
 
     def delete_networks(self, parts: list[str], body: Any) -> tuple[int, Any]:
         return (200, None) if self.networks.pop(parts[0], None) else (404, {"message": "none"})
+
+
+class Forwarder(fixtures.Fixture):
+    """An HTTP proxy that forwards to this machine; ``asked`` are the first lines it got."""
+
+    def _setUp(self) -> None:  # noqa: N802 (the name that fixtures call)
+        self.asked: list[str] = []
+        self.logins: list[str] = []
+        forwarder = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                forwarder.forward(self.rfile, self.connection)
+
+        server = _TcpServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{server.server_address[1]}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+
+    def forward(self, client: Any, connection: socket.socket) -> None:
+        first = client.readline().decode()
+        headers = list(iter(client.readline, b"\r\n"))
+        self.asked.append(first.strip())
+        for line in headers:
+            name, _, value = line.decode().partition(": ")
+            if name == "Proxy-Authorization":
+                self.logins.append(value.strip())
+        method, url, version = first.split()
+        host, _, path = url.removeprefix("http://").partition("/")
+        with socket.create_connection((host.split(":")[0], int(host.split(":")[1]))) as server:
+            if method == "CONNECT":
+                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            else:
+                server.sendall(f"{method} /{path} {version}\r\n".encode())
+                server.sendall(b"".join(headers) + b"\r\n")
+            answers = threading.Thread(target=self._copy, args=(server.recv, connection))
+            answers.start()
+            self._copy(client.read1, server)
+            answers.join()
+
+    @staticmethod
+    def _copy(read: Any, to: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := read(65536):
+                to.sendall(data)
+            to.shutdown(socket.SHUT_WR)
 
 
 class Programs(fixtures.Fixture):

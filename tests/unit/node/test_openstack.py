@@ -9,6 +9,54 @@ from magnum_swarm_mode.node.errors import NodeError, Temporary
 from tests.unit.node import fakes
 
 
+class ProxyTest(base.BaseTestCase):
+    def _proxy_for(self, url, no_proxy):
+        engine = {"http_proxy": "http://p:1", "https_proxy": "http://p:2", "no_proxy": no_proxy}
+        return openstack.proxy_for(fakes.parse_config(engine=engine), url)
+
+    def test_kinds(self):
+        """Each kind of URL has its proxy; without one it is reached directly."""
+        self.assertEqual("http://p:1", self._proxy_for("http://k:5000/v3", ""))
+        self.assertEqual("http://p:2", self._proxy_for("https://k:5000/v3", "other"))
+        self.assertEqual("", openstack.proxy_for(fakes.parse_config(), "http://k:5000/v3"))
+
+    def test_exceptions(self):
+        """Addresses, networks and domains are excepted, with all that is below them."""
+        for url, no_proxy in (
+            ("http://172.24.4.1:5000/v3", "x, 172.24.4.1"),
+            ("http://172.24.4.1:5000/v3", "10.0.0.0/8,172.24.0.0/16"),
+            ("http://[fd00::1]:5000/v3", "fd00::/8"),
+            ("http://keystone.example:5000/v3", "Example"),
+            ("http://keystone.example:5000/v3", ".example"),
+            ("http://keystone.example:5000/v3", "*.example"),
+            ("http://keystone.example:5000/v3", "keystone.example:5000"),
+            ("https://anything", "*"),
+        ):
+            self.assertEqual("", self._proxy_for(url, no_proxy), no_proxy)
+        for no_proxy in ("keystone", "stone.example", "10.0.0.0/8", "example.org"):
+            self.assertEqual(
+                "http://p:1", self._proxy_for("http://keystone.example:5000", no_proxy), no_proxy
+            )
+
+    def test_calls_go_there(self):
+        """Keystone, Magnum and Heat are asked through the proxy that the cluster has."""
+        cloud = self.useFixture(fakes.Cloud())
+        proxy = self.useFixture(fakes.Forwarder())
+        sections = cloud.sections()
+        config = fakes.parse_config(**sections, engine={"http_proxy": proxy.url})
+        openstack.check_clock(config, f"{cloud.url}/v3")
+        openstack.sign(config, "CSR")
+        openstack.signal(config, "server", "SUCCESS", "r", "d")
+        self.assertEqual(
+            ["/v3", "/v3/auth/tokens", "/v1/certificates", "/v3/auth/tokens", "/signal"],
+            [line.split()[1].removeprefix(cloud.url) for line in proxy.asked],
+        )
+        seen = len(proxy.asked)
+        engine = {"http_proxy": proxy.url, "no_proxy": "127.0.0.1"}
+        openstack.sign(fakes.parse_config(**sections, engine=engine), "CSR")
+        self.assertEqual(seen, len(proxy.asked))
+
+
 class OpenStackTest(base.BaseTestCase):
     def setUp(self):
         super().setUp()
@@ -72,7 +120,7 @@ class CheckClockTest(base.BaseTestCase):
 
     def _check(self, offset):
         self.cloud.date = formatdate(time.time() + offset, usegmt=True)
-        openstack.check_clock(f"{self.cloud.url}/v3")
+        openstack.check_clock(fakes.parse_config(), f"{self.cloud.url}/v3")
 
     def test_small_difference(self):
         """A few minutes do no harm."""
@@ -89,15 +137,15 @@ class CheckClockTest(base.BaseTestCase):
     def test_nonsense_is_no_clock(self):
         """A Date header that is none says nothing."""
         self.cloud.date = "noon"
-        openstack.check_clock(f"{self.cloud.url}/v3")
+        openstack.check_clock(fakes.parse_config(), f"{self.cloud.url}/v3")
 
     def test_no_answer(self):
         """A service that does not answer says nothing about the clock."""
-        openstack.check_clock("http://127.0.0.1:1/v3")
+        openstack.check_clock(fakes.parse_config(), "http://127.0.0.1:1/v3")
 
     def test_unverified_tls(self):
         """The date is had from a server whose certificate a wrong clock would refuse."""
         context = self.useFixture(fakes.Authority()).server_context()
         server = self.useFixture(fakes.Server(context=context))
         server.answers["GET /v3"] = (200, {}, {})
-        openstack.check_clock(f"{server.url}/v3")
+        openstack.check_clock(fakes.parse_config(), f"{server.url}/v3")

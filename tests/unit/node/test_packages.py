@@ -35,7 +35,7 @@ class VersionTest(base.BaseTestCase):
             ("26.10.1", "26.1", False),
             ("126.1", "26.1", False),
         ):
-            self.assertEqual(expected, packages.matches(version, prefix), (version, prefix))
+            self.assertEqual(expected, packages.matches(version, prefix), version)
 
     def test_newest_that_matches(self):
         """The newest version that begins so is chosen, under apt's full name of it."""

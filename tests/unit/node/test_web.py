@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import base64
 import pathlib
 
 import fixtures
@@ -74,6 +75,25 @@ class RequestTest(base.BaseTestCase):
         )
         self.assertRaises(Temporary, web.request, "GET", f"http://127.0.0.1:{server.port}/x")
 
+    def test_proxy(self):
+        """A proxy is asked for the whole URL, with its user and password."""
+        proxy = self.useFixture(fakes.Forwarder())
+        self.server.answers["GET /x?a=b"] = (200, {}, 1)
+        url = f"{self.server.url}/x?a=b"
+        via = proxy.url.replace("//", "//us%40er:word@")
+        self.assertEqual(1, web.request("GET", url, headers={"X-Auth-Token": "t"}, proxy=via)[1])
+        self.assertEqual([f"GET {url} HTTP/1.1"], proxy.asked)
+        login = base64.b64encode(b"us@er:word").decode()
+        self.assertEqual([f"Basic {login}"], proxy.logins)
+        self.assertEqual("t", self.server.requests[0].headers["X-Auth-Token"])
+
+    def test_proxy_is_not_there(self):
+        """A proxy that does not answer may come back."""
+        url = f"{self.server.url}/x"
+        self.assertRaises(Temporary, web.request, "GET", url, proxy="http://127.0.0.1:1")
+        error = self.assertRaises(NodeError, web.request, "GET", url, proxy="http://127.0.0.1:x")
+        self.assertNotIsInstance(error, Temporary)
+
     def test_host(self):
         """Only an IPv6 address gets brackets."""
         self.assertEqual("127.0.0.1", web.host("127.0.0.1"))
@@ -91,6 +111,18 @@ class TlsTest(base.BaseTestCase):
         """A server with a certificate of the given CA is trusted."""
         context = web.tls(self.authority.pem)
         self.assertEqual({}, web.request("GET", f"{self.server.url}/x", context=context)[1])
+
+    def test_through_a_proxy(self):
+        """TLS goes through a tunnel, at whose end the server's certificate is looked at."""
+        proxy = self.useFixture(fakes.Forwarder())
+        context = web.tls(self.authority.pem)
+        via = proxy.url.replace("//", "//user:word@")
+        url = f"{self.server.url}/x"
+        self.assertEqual({}, web.request("GET", url, context=context, proxy=via)[1])
+        self.assertEqual(f"CONNECT 127.0.0.1:{self.server.port}", proxy.asked[0].rpartition(" ")[0])
+        self.assertEqual(["Basic " + base64.b64encode(b"user:word").decode()], proxy.logins)
+        context = web.tls(self.useFixture(fakes.Authority()).pem)
+        self.assertRaises(NodeError, web.request, "GET", url, context=context, proxy=via)
 
     def test_other_authority_is_final(self):
         """A certificate of another CA is an error that is not tried again."""
