@@ -27,6 +27,7 @@ PACKAGES = (
     "erlang-base",
     "iproute2",
     "iptables",
+    "libfaketime",  # the end-to-end tests set a node's clock wrong with it
     "mariadb-client-core",
     "mariadb-server-core",
     "memcached",
