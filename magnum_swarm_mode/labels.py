@@ -91,7 +91,9 @@ class Text(types.ConfigType):
     :param ending: what is taken off its end, such as the slash of a URL.
     """
 
-    def __init__(self, type_name: str, pattern: str, *, longest: int = 255, ending: str = "") -> None:
+    def __init__(
+        self, type_name: str, pattern: str, *, longest: int = 255, ending: str = ""
+    ) -> None:
         super().__init__(type_name=type_name)
         self._about = (type_name, pattern, longest, ending)
 
@@ -192,7 +194,7 @@ class NetworkList(TextList):
         super().__init__(IPv4Network(), "list of IPv4 networks", minimum=minimum, maximum=256)
 
 
-class OptionalInteger(types.Integer):  # type: ignore[misc]
+class OptionalInteger(types.Integer):
     """An integer within bounds, or 0 for none."""
 
     def __init__(self, least: int, most: int) -> None:
@@ -201,10 +203,10 @@ class OptionalInteger(types.Integer):  # type: ignore[misc]
 
     def __call__(self, value: object) -> int | None:
         """Return the number; ValueError when it is neither 0 nor within the bounds."""
-        number: int | None = super().__call__(value)
+        number = super().__call__(value)
         if number and number < self.least:
             raise ValueError(f"0 or at least {self.least} is expected")
-        return number
+        return None if number is None else int(number)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, OptionalInteger) and (other.least, other.max) == (
@@ -332,7 +334,7 @@ class Labels:
     )
     boot_volume_size: int = _label(
         0,
-        f"an integer from 1 to {_LARGEST_VOLUME}, or 0",
+        f"0 or an integer from 1 to {_LARGEST_VOLUME}",
         OptionalInteger(1, _LARGEST_VOLUME),
         "Size of a Cinder volume that each node boots from, made of its image and deleted with "
         "the node. 0 boots from the flavor's own disk.",
@@ -368,7 +370,7 @@ class Labels:
     )
     network_mtu: int = _label(
         0,
-        f"an integer from {_MTUS[0]} to {_MTUS[1]}, or 0",
+        f"0 or an integer from {_MTUS[0]} to {_MTUS[1]}",
         OptionalInteger(*_MTUS),
         "What the network between the nodes carries in one packet, where that is less than Neutron "
         "says; the engine's bridges get it, overlay networks what encapsulation leaves of it. 0 "
@@ -434,8 +436,8 @@ class Labels:
     )
     registry_mirrors: tuple[str, ...] = _label(
         (),
-        "at most 64 URLs such as https://mirror.example.com, without a path, separated by commas or "
-        "spaces, or nothing",
+        "at most 64 URLs such as https://mirror.example.com, without a path, separated by commas "
+        "or spaces, or nothing",
         TextList(
             Text("URL of a mirror", rf"https?://{_HOST}({_PORT})?/?", ending="/"), "list of URLs"
         ),

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from magnum_swarm_mode import exceptions, resources, user_data
+from magnum_swarm_mode.labels import Labels, port_range
 from magnum_swarm_mode.networks import FixedNetwork
 
 # The range of the subnet that a cluster makes for itself.
@@ -53,8 +54,8 @@ class StackRequest:
 class StackInputs:
     """Plain values that decide a cluster's stack; none is a Magnum object.
 
-    Volumes are in GiB, ``join_timeout`` is in seconds, certificates are PEM. An empty text means
-    that the thing is not wanted; ``timeout_minutes`` 0 leaves the limit to Heat.
+    Volumes are in GiB, certificates are PEM. An empty text means that the thing is not wanted;
+    ``timeout_minutes`` 0 leaves the limit to Heat.
     """
 
     cluster_uuid: str
@@ -79,18 +80,11 @@ class StackInputs:
     docker_volume_size: int = 0
     docker_storage_driver: str = "overlay2"
     floating_ip_enabled: bool = True
-    worker_floating_ip_enabled: bool = False
     insecure_registries: tuple[str, ...] = ()
     http_proxy: str = ""
     https_proxy: str = ""
     no_proxy: str = ""
-    address_pool_mask: int = 24
-    data_path_port: int = 4789
-    api_allowed_cidrs: tuple[str, ...] = ("0.0.0.0/0",)
-    ssh_allowed_cidrs: tuple[str, ...] = ()
-    manager_availability: str = "active"
-    join_timeout: int = 1200
-    availability_zone: str = ""
+    labels: Labels = dataclasses.field(default_factory=Labels)
     timeout_minutes: int = 60
 
 
@@ -102,7 +96,7 @@ def stack_name(cluster: Any) -> str:
 def from_magnum(
     cluster: Any,
     cluster_template: Any,
-    labels: Any,
+    labels: Labels,
     *,
     ca_certificate: str,
     magnum_url: str,
@@ -114,7 +108,7 @@ def from_magnum(
     address_pool: str,
     timeout_minutes: int = 60,
 ) -> StackInputs:
-    """Read a cluster, its default node groups, its template and its labels (`labels.Labels`).
+    """Read a cluster, its default node groups, its template and its labels.
 
     A value of the node group comes first, then the cluster's, then the template's.
 
@@ -157,18 +151,11 @@ def from_magnum(
         floating_ip_enabled=bool(
             choose(cluster.floating_ip_enabled, cluster_template.floating_ip_enabled)
         ),
-        worker_floating_ip_enabled=labels.worker_floating_ip_enabled,
         insecure_registries=_split(cluster_template.insecure_registry),
         http_proxy=cluster_template.http_proxy or "",
         https_proxy=cluster_template.https_proxy or "",
         no_proxy=cluster_template.no_proxy or "",
-        address_pool_mask=labels.swarm_address_pool_mask,
-        data_path_port=labels.data_path_port,
-        api_allowed_cidrs=tuple(labels.api_allowed_cidrs),
-        ssh_allowed_cidrs=tuple(labels.ssh_allowed_cidrs),
-        manager_availability=labels.manager_availability,
-        join_timeout=labels.join_timeout,
-        availability_zone=labels.availability_zone,
+        labels=labels,
         timeout_minutes=timeout_minutes,
     )
 
@@ -207,7 +194,7 @@ def environments(inputs: StackInputs) -> tuple[str, ...]:
     if inputs.docker_volume_size:
         names.append("manager_volume")
     worker = ["volume"] * bool(inputs.docker_volume_size)
-    worker += ["floating_ip"] * inputs.worker_floating_ip_enabled
+    worker += ["floating_ip"] * inputs.labels.worker_floating_ip_enabled
     if worker:
         names.append("_".join(["worker", *worker]))
     return tuple(names)
@@ -253,17 +240,18 @@ def _environment(inputs: StackInputs) -> dict[str, Any]:
             ) from error
     return {
         "resource_registry": registry,
-        # A bare server has no properties for these two, so they reach the templates that stand in
+        # A bare server has no properties for these, so they reach the templates that stand in
         # its place from here. A template takes a default only when it is handed nothing.
         "parameter_defaults": {
             "docker_volume_size": inputs.docker_volume_size,
+            "docker_volume_type": inputs.labels.docker_volume_type,
             "external_network": inputs.external_network,
         },
     }
 
 
 def _parameters(inputs: StackInputs) -> dict[str, Any]:
-    fixed = inputs.fixed_network
+    fixed, labels = inputs.fixed_network, inputs.labels
     wait = inputs.timeout_minutes * 60 or _DEFAULT_WAIT
     return {
         "cluster_uuid": inputs.cluster_uuid,
@@ -274,11 +262,11 @@ def _parameters(inputs: StackInputs) -> dict[str, Any]:
         "fixed_network_mtu": fixed.mtu if fixed else 0,
         "fixed_subnet_cidr": fixed.cidr if fixed else MADE_SUBNET_CIDR,
         "dns_nameservers": list(inputs.dns_nameservers),
-        # Nobody but its owner may change an existing subnet: there, containers are told.
-        "engine_dns": list(inputs.dns_nameservers) if fixed else [],
-        "api_allowed_cidrs": list(inputs.api_allowed_cidrs),
-        "ssh_allowed_cidrs": list(inputs.ssh_allowed_cidrs),
-        "data_path_port": inputs.data_path_port,
+        "api_allowed_cidrs": list(labels.api_allowed_cidrs),
+        "ssh_allowed_cidrs": list(labels.ssh_allowed_cidrs),
+        "data_path_port": labels.data_path_port,
+        "published_rules": _published_rules(labels),
+        "network_mtu": labels.network_mtu,
         "manager_count": inputs.manager_count,
         "manager_signals": inputs.manager_count,
         "manager_flavor": inputs.manager_flavor,
@@ -288,18 +276,18 @@ def _parameters(inputs: StackInputs) -> dict[str, Any]:
         "worker_flavor": inputs.worker_flavor,
         "worker_image": inputs.worker_image,
         "key_name": inputs.keypair,
-        "availability_zone": inputs.availability_zone,
+        "availability_zone": labels.availability_zone,
+        "manager_server_group_policy": labels.server_group_policy,
+        "worker_server_group_policy": labels.worker_server_group_policy,
+        "boot_volume_size": labels.boot_volume_size,
+        "boot_volume_type": labels.boot_volume_type,
         "create_timeout": max(30, min(wait, _LONGEST_WAIT) - _WAIT_ENDS_EARLIER),
         "ca_certificate": inputs.ca_certificate,
-        "join_timeout": min(inputs.join_timeout, max(wait // 2, wait - _NODES_END_EARLIER)),
-        "storage_driver": inputs.docker_storage_driver,
-        "insecure_registries": list(inputs.insecure_registries),
-        "http_proxy": inputs.http_proxy,
-        "https_proxy": inputs.https_proxy,
-        "no_proxy": inputs.no_proxy,
+        "join_timeout": min(labels.join_timeout, max(wait // 2, wait - _NODES_END_EARLIER)),
+        "engine": _engine(inputs),
         "swarm_address_pool": inputs.address_pool,
-        "swarm_address_pool_mask": inputs.address_pool_mask,
-        "manager_availability": inputs.manager_availability,
+        "swarm_address_pool_mask": labels.swarm_address_pool_mask,
+        "manager_availability": labels.manager_availability,
         "auth_url": inputs.auth_url,
         "magnum_url": inputs.magnum_url,
         "region_name": inputs.region_name,
@@ -307,6 +295,58 @@ def _parameters(inputs: StackInputs) -> dict[str, Any]:
         "node_credential_id": inputs.node_credential.id,
         "node_credential_secret": inputs.node_credential.secret,
     }
+
+
+def _engine(inputs: StackInputs) -> dict[str, Any]:
+    """Return what nodes are told of their engine; what is empty is not said.
+
+    ``daemon`` is what they put into the engine's ``daemon.json``.
+    """
+    labels = inputs.labels
+    daemon = {
+        "storage-driver": inputs.docker_storage_driver,
+        "log-driver": labels.log_driver,
+        "log-opts": _log_options(labels),
+        "insecure-registries": list(inputs.insecure_registries),
+        "registry-mirrors": list(labels.registry_mirrors),
+        # Nobody but its owner may change an existing subnet: there, containers are told.
+        "dns": list(inputs.dns_nameservers) if inputs.fixed_network else [],
+    }
+    told = {
+        "daemon": {name: value for name, value in daemon.items() if value},
+        "http_proxy": inputs.http_proxy,
+        "https_proxy": inputs.https_proxy,
+        "no_proxy": inputs.no_proxy,
+        "version": labels.docker_version,
+        "repository": labels.docker_repository,
+        "repository_key": labels.docker_repository_key,
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def _log_options(labels: Labels) -> dict[str, str]:
+    if labels.log_driver in ("json-file", "local"):
+        return {"max-size": labels.log_max_size, "max-file": str(labels.log_max_file)}
+    if labels.log_address:
+        return {f"{labels.log_driver}-address": labels.log_address}
+    return {}
+
+
+def _published_rules(labels: Labels) -> list[dict[str, Any]]:
+    """Return the rules of a security group for the published ports."""
+    rules = []
+    for text in labels.published_ports:
+        protocol, first, last = port_range(text)
+        for cidr in labels.published_ports_allowed_cidrs:
+            rules.append(
+                {
+                    "protocol": protocol,
+                    "port_range_min": first,
+                    "port_range_max": last,
+                    "remote_ip_prefix": cidr,
+                }
+            )
+    return rules
 
 
 def _check_size(text: str, parameters: Mapping[str, Any]) -> None:
@@ -325,10 +365,16 @@ def _check_size(text: str, parameters: Mapping[str, Any]) -> None:
 
 
 def _check(inputs: StackInputs) -> None:
+    labels, fixed = inputs.labels, inputs.fixed_network
+    if fixed and labels.network_mtu > fixed.mtu:
+        raise exceptions.Refused(
+            f"Label network_mtu={labels.network_mtu} is more than the network of the nodes carries "
+            f"({fixed.mtu} bytes); choose a smaller one, or leave it out."
+        )
     if not inputs.external_network:
         for wanted, what in (
             (inputs.floating_ip_enabled, "floating IPs (floating_ip_enabled)"),
-            (inputs.worker_floating_ip_enabled, "floating IPs (label worker_floating_ip_enabled)"),
+            (labels.worker_floating_ip_enabled, "floating IPs (label worker_floating_ip_enabled)"),
             (inputs.fixed_network is None, "a network of its own (no fixed_network)"),
         ):
             if wanted:

@@ -3,7 +3,7 @@
 
 import json
 from dataclasses import dataclass, field, fields
-from typing import Dict, List, get_origin
+from typing import Any, Dict, List, get_origin
 from urllib.parse import urlsplit
 
 from .errors import SECRETS, NodeError
@@ -29,9 +29,7 @@ class Config:
     join_port: int = 2378
     join_timeout: int = 1200
     engine_mtu: int = 1500
-    engine_storage_driver: str = "overlay2"
-    engine_insecure_registries: List[str] = field(default_factory=list)
-    engine_dns: List[str] = field(default_factory=list)
+    engine_daemon: Dict[str, Any] = field(default_factory=dict)  # settings for daemon.json
     engine_http_proxy: str = ""
     engine_https_proxy: str = ""
     engine_no_proxy: str = ""

@@ -66,16 +66,7 @@ def daemon_json(
         pool = free_pool(taken)
         settings["bip"] = f"{pool[1]}/24"
         settings["default-address-pools"] = [{"base": str(pool), "size": 24}]
-    settings.update(
-        {
-            "mtu": config.engine_mtu,
-            "storage-driver": config.engine_storage_driver,
-            "log-driver": "json-file",
-            "log-opts": {"max-size": "10m", "max-file": "3"},
-            "insecure-registries": config.engine_insecure_registries,
-            "dns": config.engine_dns,
-        }
-    )
+    settings.update({"mtu": config.engine_mtu, **config.engine_daemon})
     if version >= _NETWORK_OPTIONS_SINCE:
         option = {"com.docker.network.driver.mtu": str(config.engine_mtu)}
         settings["default-network-opts"] = {"bridge": option, "overlay": option}

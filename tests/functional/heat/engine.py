@@ -171,12 +171,40 @@ def _validate(job_: Mapping[str, Any]) -> Any:
 
 
 def _members(job_: Mapping[str, Any]) -> Any:
-    """Return the template that Heat stores for the workers of a stack."""
+    """Return the template that Heat stores for the managers or workers of a stack."""
     # A resource keeps no stack alive.
     root = _stack(job_)
+    if job_.get("role") == "manager":
+        return root["managers"].child_template().t
     outer = root["workers"]
     inner = outer._parse_nested_stack("workers", outer.child_template(), outer.child_params())
     return inner["workers"].child_template().t
+
+
+def _properties(job_: Mapping[str, Any]) -> Any:
+    """Return the properties of the first server of a role, and of whatever stands beside it."""
+    root = _stack(job_)
+    inner = root
+    if job_["role"] == "worker":
+        outer = root["workers"]
+        inner = outer._parse_nested_stack("workers", outer.child_template(), outer.child_params())
+    group = inner[f"{job_['role']}s"]
+    members = group._parse_nested_stack("group", group.child_template(), group.child_params())
+    member = members["0"]
+    if not hasattr(member, "child_template"):
+        return {"server": _given(member)}
+    # Ports have no ids before they are made.
+    given = {"ports": {"0": "port"}, **member.child_params()}
+    nested = member._parse_nested_stack("member", member.child_template(), given)
+    return {name: _given(resource) for name, resource in nested.items()}
+
+
+def _given(resource: Any) -> dict[str, Any]:
+    """Return the properties of a resource that have a value."""
+    found = {name: resource.properties[name] for name in resource.properties}
+    return json.loads(
+        json.dumps({name: value for name, value in found.items() if value not in (None, [], {})})
+    )
 
 
 def _replace(job_: Mapping[str, Any]) -> Any:
@@ -202,7 +230,12 @@ def _main() -> None:
     models.BASE.metadata.create_all(api.get_engine())
     resources.initialise()
     _fake_cloud()
-    actions = {"validate": _validate, "members": _members, "replace": _replace}
+    actions = {
+        "validate": _validate,
+        "members": _members,
+        "properties": _properties,
+        "replace": _replace,
+    }
     results = []
     for item in json.load(sys.stdin):
         try:

@@ -48,12 +48,13 @@ class TestHeat(base.BaseTestCase):
                 build(
                     fixed_network=network,
                     docker_volume_size=volume,
+                    boot_volume_size=boot,
                     floating_ip_enabled=managers,
                     worker_floating_ip_enabled=workers,
                 ),
             )
-            for network, volume, managers, workers in itertools.product(
-                (None, samples.EXISTING), (0, 5), (False, True), (False, True)
+            for network, volume, boot, managers, workers in itertools.product(
+                (None, samples.EXISTING), (0, 5), (0, 10), (False, True), (False, True)
             )
         ]
         for result in engine.run(*jobs):
@@ -71,6 +72,20 @@ class TestHeat(base.BaseTestCase):
                     insecure_registries=("registry:5000",),
                     http_proxy="http://proxy:3128",
                     openstack_ca=samples.CERTIFICATE,
+                    docker_version="26.1",
+                    docker_repository="https://download.docker.com/linux/debian",
+                    log_driver="syslog",
+                    log_address="udp://192.0.2.1:514",
+                    registry_mirrors=("https://mirror.example.com",),
+                    published_ports=("80/tcp", "8000-8010/udp"),
+                    published_ports_allowed_cidrs=("192.0.2.0/24", "198.51.100.0/24"),
+                    network_mtu=1400,
+                    server_group_policy="none",
+                    worker_server_group_policy="anti-affinity",
+                    docker_volume_size=5,
+                    docker_volume_type="fast",
+                    boot_volume_size=10,
+                    boot_volume_type="faster",
                 ),
             ),
             engine.job("validate", build(worker_count=0)),
@@ -112,6 +127,89 @@ class TestHeat(base.BaseTestCase):
             self.assertEqual(told, json.loads(filled["write_files"][0].pop("content")))
             plain["write_files"][0].pop("content")
             self.assertEqual(plain, filled)
+
+
+class TestServers(base.BaseTestCase):
+    """What Heat's own engine asks of Nova and Cinder, by label."""
+
+    def _properties(self, role: str, **changes: Any) -> dict[str, Any]:
+        (result,) = engine.run(engine.job("properties", build(**changes), role=role, trace=1))
+        return result
+
+    def test_a_node_boots_from_a_volume_of_its_image(self):
+        """Nova gets the image as the source of a volume, and no image beside it."""
+        boot = {
+            "boot_index": 0,
+            "image": "ubuntu_xenial",
+            "volume_size": 10,
+            "volume_type": "fast",
+            "delete_on_termination": True,
+        }
+        wanted = {"boot_volume_size": 10, "boot_volume_type": "fast"}
+        jobs = [
+            engine.job("properties", build(**wanted, **changes), role=role, trace=1)
+            for role in ("manager", "worker")
+            for changes in ({}, {"docker_volume_size": 5}, {"worker_floating_ip_enabled": True})
+        ]
+        for made in engine.run(*jobs):
+            server = made["server"]
+            self.assertNotIn("image", server)
+            first = {
+                name: value
+                for name, value in server["block_device_mapping_v2"][0].items()
+                if value is not None
+            }
+            self.assertEqual(boot, {name: first.get(name) for name in boot})
+            rest = server["block_device_mapping_v2"][1:]
+            self.assertEqual(
+                ["docker_volume"] if rest else [], sorted(set(made) & {"docker_volume"})
+            )
+            self.assertEqual([-1] * len(rest), [one["boot_index"] for one in rest])
+
+    def test_a_node_boots_from_its_flavors_disk_otherwise(self):
+        """Without a boot volume Nova gets the image and no mapping."""
+        for made in engine.run(
+            *(engine.job("properties", build(), role=role) for role in ("manager", "worker"))
+        ):
+            self.assertEqual("ubuntu_xenial", made["server"]["image"])
+            self.assertNotIn("block_device_mapping_v2", made["server"])
+
+    def test_the_volume_type_of_docker_volumes(self):
+        """Cinder gets the type of the label, or none."""
+        jobs = [
+            engine.job("properties", build(docker_volume_size=5, **changes), role=role)
+            for role in ("manager", "worker")
+            for changes in ({"docker_volume_type": "fast"}, {})
+        ]
+        types = [made["docker_volume"].get("volume_type") for made in engine.run(*jobs)]
+        self.assertEqual(["fast", None, "fast", None], types)
+
+    def test_the_availability_zone_and_no_zone(self):
+        """Nova gets the zone of the label; without one the property is absent."""
+        jobs = [
+            engine.job("properties", build(**changes), role=role)
+            for role in ("manager", "worker")
+            for changes in ({"availability_zone": "east"}, {})
+        ]
+        zones = [made["server"].get("availability_zone") for made in engine.run(*jobs)]
+        self.assertEqual(["east", None, "east", None], zones)
+
+    def test_server_groups_are_made_as_asked(self):
+        """Each role has a group of its policy and its servers the hint, or neither."""
+        for changes, manager, worker in (
+            ({}, True, False),
+            ({"server_group_policy": "none"}, False, False),
+            ({"worker_server_group_policy": "anti-affinity"}, True, True),
+        ):
+            request = build(**changes)
+            made = engine.run(
+                engine.job("properties", request, role="manager"),
+                engine.job("properties", request, role="worker"),
+                engine.job("validate", request),
+            )
+            hints = ["scheduler_hints" in one["server"] for one in made[:2]]
+            self.assertEqual([manager, worker], hints, str(changes))
+            self.assertEqual(manager, "manager_server_group" in made[2], str(changes))
 
 
 class TestCloudInit(base.BaseTestCase):

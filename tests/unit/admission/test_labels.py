@@ -95,7 +95,7 @@ class ParseTest(base.BaseTestCase):
             ("manager_availability", "pause", "active or drain"),
             ("join_timeout", "59", "an integer from 60 to 43200 seconds"),
             ("join_timeout", "1.5", "an integer from 60 to 43200 seconds"),
-            ("availability_zone", "nova:host", "a name without colons"),
+            ("availability_zone", "nova:host", "printable characters without colons"),
         ):
             with self.subTest(name=name, value=value):
                 message = self.refused(**{name: value})

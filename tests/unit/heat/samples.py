@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from magnum_swarm_mode import stack_parameters
+from magnum_swarm_mode.labels import DECLARATIONS, Labels
 from magnum_swarm_mode.networks import FixedNetwork
 
 UUID = "1d774e36-be41-43ee-8b88-64e6006bd788"
@@ -17,7 +18,11 @@ CERTIFICATE = (
 
 
 def inputs(**changes: Any) -> stack_parameters.StackInputs:
-    """Return the inputs of three managers and eight workers in a network of their own."""
+    """Return the inputs of three managers and eight workers in a network of their own.
+
+    :param changes: fields, or labels, that are otherwise.
+    """
+    labelled = {name: changes.pop(name) for name in DECLARATIONS if name in changes}
     usual = stack_parameters.StackInputs(
         cluster_uuid=UUID,
         cluster_name="swarm-mode-cluster",
@@ -37,6 +42,7 @@ def inputs(**changes: Any) -> stack_parameters.StackInputs:
         node_credential=stack_parameters.NodeCredential("c" * 32, "s" * 86),
         keypair="fuel",
         dns_nameservers=("8.8.8.8",),
+        labels=Labels(**labelled),
     )
     return dataclasses.replace(usual, **changes)
 
@@ -70,12 +76,11 @@ def configuration(role: str, name: str = "swarm-mode-cluster", managers: int = 3
         "join": {"port": 2378, "secret": "x" * 64, "timeout": 1200},
         "engine": {
             "mtu": 1450,
-            "storage_driver": "overlay2",
-            "dns": ["8.8.8.8"],
-            "insecure_registries": [],
-            "http_proxy": "",
-            "https_proxy": "",
-            "no_proxy": "",
+            "daemon": {
+                "storage-driver": "overlay2",
+                "log-driver": "json-file",
+                "log-opts": {"max-size": "10m", "max-file": "3"},
+            },
         },
         "swarm": {
             "address_pool": "10.200.0.0/16",

@@ -91,7 +91,7 @@ class TestTemplates(base.BaseTestCase):
         given = set(given["resource_def"]["properties"])
         for name in VARIANTS[-1]:
             self.assertEqual(
-                {"docker_volume_size", "external_network"},
+                {"docker_volume_size", "docker_volume_type", "external_network"},
                 set(templates()[name]["parameters"]) - given,
             )
             self.assertEqual(set(), given - set(templates()[name]["parameters"]))

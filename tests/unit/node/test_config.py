@@ -21,7 +21,7 @@ class ParseTest(base.BaseTestCase):
         self.assertEqual([0, 1, 2], parsed.indexes)
         self.assertEqual("127.0.0.12", parsed.address(1))
         self.assertEqual(1450, parsed.engine_mtu)
-        self.assertEqual([], parsed.engine_dns)
+        self.assertEqual({"storage-driver": "overlay2"}, parsed.engine_daemon)
         self.assertEqual(4789, parsed.swarm_data_path_port)
         self.assertEqual("http://127.0.0.1:1/signal", parsed.signal["alarm_url"])
 
@@ -67,7 +67,7 @@ class ParseTest(base.BaseTestCase):
         self.assertIn("role", self._refused({"role": "boss"}))
         self.assertIn("version", self._refused({"version": 2}))
         self.assertIn("engine_mtu", self._refused({"engine": {"mtu": "large"}}))
-        self.assertIn("engine_dns", self._refused({"engine": {"dns": "8.8.8.8"}}))
+        self.assertIn("engine_daemon", self._refused({"engine": {"daemon": "8.8.8.8"}}))
         wrong = {"manager_availability": "pause"}
         self.assertIn("swarm_manager_availability", self._refused({"swarm": wrong}))
 

@@ -60,7 +60,6 @@ class DaemonJsonTest(base.BaseTestCase):
         self.assertEqual(1450, settings["mtu"])
         self.assertEqual("172.17.0.1/24", settings["bip"])
         self.assertEqual([{"base": "172.17.0.0/16", "size": 24}], settings["default-address-pools"])
-        self.assertEqual({"max-size": "10m", "max-file": "3"}, settings["log-opts"])
 
     def test_new_engine(self):
         """Engines from 24 on get the MTU of all networks."""
@@ -95,12 +94,10 @@ class DaemonJsonTest(base.BaseTestCase):
         self.assertNotIn("default-network-opts", self._json(20, existing=self._json(26)))
 
     def test_values_of_the_configuration(self):
-        """Registries, storage driver and name servers come from the configuration."""
-        section = {"storage_driver": "btrfs", "insecure_registries": ["r:5000"], "dns": ["9.9.9.9"]}
-        settings = self._json(engine=section)
-        self.assertEqual("btrfs", settings["storage-driver"])
-        self.assertEqual(["r:5000"], settings["insecure-registries"])
-        self.assertEqual(["9.9.9.9"], settings["dns"])
+        """Whatever the control side wants in daemon.json gets there, over what the image has."""
+        wanted = {"storage-driver": "btrfs", "log-opts": {"max-size": "1m"}, "dns": ["9.9.9.9"]}
+        settings = self._json(engine={"daemon": wanted}, existing={"log-opts": {"tag": "x"}})
+        self.assertEqual(wanted, {name: settings[name] for name in wanted})
 
 
 class ProxyUnitTest(base.BaseTestCase):
