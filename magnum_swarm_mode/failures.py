@@ -97,7 +97,7 @@ _ADVICE = tuple(
             "operator.",
         ),
         (
-            "(?i)no space left on device",
+            "(?i)no space left on device|enough free space in /",
             "Use a flavor with a larger disk, or a larger docker_volume_size.",
         ),
         (
@@ -118,6 +118,15 @@ _ADVICE = tuple(
             ": swarm: .* not within .*/v1/worker-token: ",
             "Nodes must reach the managers' ports 2377 and 2378, and label join_timeout must leave "
             "the managers time to come up.",
+        ),
+        (
+            ": packages: no version ",
+            "Choose a docker_version that there is.",
+        ),
+        (
+            ": packages: .* not within ",
+            "Nodes must reach the sources of packages, through a proxy if need be; or use an image "
+            "that lacks nothing.",
         ),
         (
             ": engine: .* not within ",

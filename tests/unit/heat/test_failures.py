@@ -66,6 +66,9 @@ class TestExplain(base.BaseTestCase):
         for words, remedy in (
             ("clock: right time: not within 60 s; last seen: +86400 s", "synchronizes its clock"),
             ("engine configuration: x cannot be written: No space left on device", "larger disk"),
+            ("packages: no version 9 of docker.io", "Choose a docker_version"),
+            ("packages: x: not within 1200 s; last seen: y", "or use an image that lacks nothing"),
+            ("packages: apt-get: You don't have enough free space in /var/x", "larger disk"),
             ("engine: start: not within 60 s; last seen: bad file", "daemon.json"),
             ("certificate: POST http://k/auth/tokens: 401 denied", "Delete the cluster and create"),
             (
