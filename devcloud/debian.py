@@ -25,6 +25,8 @@ PACKAGES = (
     "debian-archive-keyring",
     "e2fsprogs",
     "erlang-base",
+    "gpg",
+    "gpg-agent",
     "iproute2",
     "iptables",
     "libfaketime",  # the end-to-end tests set a node's clock wrong with it

@@ -14,10 +14,11 @@ from .paths import Paths
 
 # What may pass by itself: the network, a mirror that is being updated, somebody else's lock.
 _PASSING = re.compile(
-    " (404|408|429|50[0234]) |onnect|resolv|timed out|Hash Sum mismatch|unexpected size|"
+    " (408|429|50[0234]) |onnect|resolv|timed out|Hash Sum mismatch|unexpected size|"
     "not valid yet|not get lock|locked by"
 )
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_INTERVAL = 10  # seconds between two tries
 _HELPER = "/usr/lib/apt/apt-helper"
 _POLICY = "#!/bin/sh\n# magnum-swarm-mode installs packages\nexit 101\n"
 
@@ -208,5 +209,9 @@ def ensure(config: Config, paths: Paths, say: Callable[[str], None]) -> str:
     apt = Apt(config, paths)
     with nothing_starts(paths):
         return wait.until(
-            "installation of packages", lambda: apt.install(names), config.join_timeout, 10, say
+            "installation of packages",
+            lambda: apt.install(names),
+            config.join_timeout,
+            _INTERVAL,
+            say,
         )

@@ -5,6 +5,7 @@ import http.client
 import http.server
 import socket
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import fixtures
 from oslotest import base
 
-from devcloud import commands, proxy, readiness
+from devcloud import commands, proxy, readiness, settings
 from devcloud.proxy import Place, Upstream
 
 CLIENT, OTHER = "127.0.0.30", "127.0.0.1"
@@ -58,9 +59,14 @@ class ProxyTest(base.BaseTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.mirror = self.useFixture(Mirror())
-        directory = Path(self.useFixture(fixtures.TempDir()).path)
-        directory.chmod(0o711)
-        self.place = Place(directory / "proxy", "127.0.0.1", free_port(), (CLIENT, CLIENT))
+        # Where the proxy's own user gets through, as in the cloud.
+        settings.RUN.mkdir(parents=True, exist_ok=True)
+        directory = tempfile.TemporaryDirectory(prefix="proxy-", dir=settings.RUN)
+        self.addCleanup(directory.cleanup)
+        Path(directory.name).chmod(0o711)
+        self.place = Place(
+            Path(directory.name) / "proxy", "127.0.0.1", free_port(), (CLIENT, CLIENT)
+        )
 
     def _start(self, upstream: Upstream) -> None:
         proxy.prepare(upstream, self.place)
@@ -89,7 +95,9 @@ class ProxyTest(base.BaseTestCase):
         )
         try:
             connection.request(method, url)
-            return connection.getresponse().status
+            response = connection.getresponse()
+            response.read()
+            return response.status
         finally:
             connection.close()
 
