@@ -54,7 +54,6 @@ def wanted(
     def label(name: str, default: Any) -> Any:
         return getattr(values, name, default) if values is not None else default
 
-    policy = label("server_group_policy", "soft-anti-affinity")
     floating = effective.get("floating_ip_enabled")
     return rules.Wanted(
         image=text("image_id"),
@@ -79,7 +78,8 @@ def wanted(
         availability_zones={
             f"label {name}": label(name, "") for name in ("availability_zone",) if label(name, "")
         },
-        server_groups=policy not in ("", "none"),
+        manager_server_group=label("server_group_policy", "") != "none",
+        worker_server_group=label("worker_server_group_policy", "none") != "none",
         rules=rules_of(values),
     )
 
@@ -88,7 +88,8 @@ def rules_of(values: labels_module.Labels | None) -> int:
     """Return how many rules the security groups of a cluster with these labels have."""
     if values is None:
         return _FIXED_RULES
-    return _FIXED_RULES + len(values.api_allowed_cidrs) + len(values.ssh_allowed_cidrs)
+    published = len(values.published_ports) * len(values.published_ports_allowed_cidrs)
+    return _FIXED_RULES + len(values.api_allowed_cidrs) + len(values.ssh_allowed_cidrs) + published
 
 
 @dataclasses.dataclass(frozen=True)

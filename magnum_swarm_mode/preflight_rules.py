@@ -44,7 +44,8 @@ class Wanted:
     boot_volume_size: int = 0
     volume_types: Mapping[str, str] = dataclasses.field(default_factory=dict)
     availability_zones: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    server_groups: bool = True
+    manager_server_group: bool = True
+    worker_server_group: bool = False
     rules: int = 0
 
     @property
@@ -321,13 +322,14 @@ def needs(wanted: Wanted, manager: Flavor, worker: Flavor) -> dict[str, int]:
     nodes = wanted.managers + wanted.workers
     per_node = bool(wanted.docker_volume_size) + bool(wanted.boot_volume_size)
     made = int(wanted.network_is_made)
-    groups = 2 if wanted.server_groups else 0
+    members = [wanted.managers] * wanted.manager_server_group
+    members += [wanted.workers] * wanted.worker_server_group
     return {
         SERVERS: nodes,
         CORES: wanted.managers * manager.vcpus + wanted.workers * worker.vcpus,
         MEMORY: wanted.managers * manager.ram + wanted.workers * worker.ram,
-        SERVER_GROUPS: groups,
-        GROUP_MEMBERS: max(wanted.managers, wanted.workers) if groups else 0,
+        SERVER_GROUPS: len(members),
+        GROUP_MEMBERS: max(members, default=0),
         VOLUMES: nodes * per_node,
         VOLUME_SPACE: nodes * (wanted.docker_volume_size + wanted.boot_volume_size),
         FLOATING_IPS: wanted.floating_ips,
