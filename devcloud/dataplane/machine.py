@@ -99,7 +99,7 @@ class Machine:
         root_filesystem = Path(spec.root_filesystem)
         if not (root_filesystem / "usr").is_dir():
             raise MachineError(f"there is no root file system at {root_filesystem}")
-        for name in ("upper", "work", "root", "docker"):
+        for name in ("upper", "work", "root", "docker", "disk"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
         upper = self.directory / "upper"
         for path, content in machine_files.first_files(spec, seed).items():

@@ -91,6 +91,12 @@ class MachineSpec:
     interfaces: tuple[Interface, ...] = ()
     volumes: tuple[Volume, ...] = ()
     nameservers: tuple[str, ...] = ()
+    boot_volume: str = ""  # id of the volume that keeps what the machine writes; "" for none
+
+    @property
+    def boot_file(self) -> str:
+        """Return the file of the volume that the machine boots from; "" for none."""
+        return next((item.file for item in self.volumes if item.id == self.boot_volume), "")
 
     def to_json(self) -> dict[str, Any]:
         """Return the specification as plain JSON values."""
@@ -249,11 +255,13 @@ def launch_script(
     """
     namespace = fabric.NETNS_DIRECTORY / namespace_name(spec.uuid)
     root = directory / "root"
-    overlay = f"lowerdir={spec.root_filesystem},upperdir={directory}/upper,workdir={directory}/work"
+    disk = disk_of(spec, directory)
+    overlay = f"lowerdir={spec.root_filesystem},upperdir={disk}/upper,workdir={disk}/work"
     join = [f"echo $$ >{shlex.quote(str(group / 'cgroup.procs'))}" for group in groups]
     inner = "\n".join(
         (
             *join,
+            *_boot_volume(spec, directory),
             _line("mount", "-t", "overlay", "overlay", "-o", overlay, str(root)),
             # In the machine's network namespace already when nspawn starts: it mounts /sys before
             # it enters the one it is told, and the machine would see the host's interfaces there.
@@ -281,6 +289,31 @@ def launch_script(
     )
 
 
+def disk_of(spec: MachineSpec, directory: Path) -> Path:
+    """Return where what a machine writes is, as seen in its mount namespace."""
+    return directory / "disk" if spec.boot_file else directory
+
+
+def _boot_volume(spec: MachineSpec, directory: Path) -> tuple[str, ...]:
+    """Return the lines that mount the volume that a machine boots from, made of its image.
+
+    What the machine's directory holds for its first boot is put on a blank volume; later boots
+    take from there only which block devices there are.
+    """
+    if not spec.boot_file:
+        return ()
+    disk, upper = shlex.quote(str(directory / "disk")), shlex.quote(str(directory / "upper"))
+    devices = _line("losetup", "--noheadings", "--output=NAME", "--associated", spec.boot_file)
+    return (
+        f"device=$({devices} | head -n 1)",
+        "blkid -p $device >/dev/null || mkfs.ext4 -q -m 0 $device",
+        f"mount -t ext4 $device {disk}",
+        f"mkdir -p {disk}/work {disk}/docker",
+        f"[ -d {disk}/upper ] || cp -a {upper} {disk}/upper",
+        f"cp -a {upper}/{VOLUME_FILE} {disk}/upper/{VOLUME_FILE}",
+    )
+
+
 def nspawn_command(spec: MachineSpec, directory: Path) -> tuple[str, ...]:
     """Return the command that boots a machine; see systemd-nspawn(1) and ENVIRONMENT.md."""
     return (
@@ -303,7 +336,7 @@ def nspawn_command(spec: MachineSpec, directory: Path) -> tuple[str, ...]:
         "--resolv-conf=off",
         "--timezone=off",
         "--link-journal=no",
-        f"--bind={directory / 'docker'}:/var/lib/docker",
+        f"--bind={disk_of(spec, directory) / 'docker'}:/var/lib/docker",
         "--console=read-only",
     )
 

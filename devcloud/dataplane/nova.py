@@ -29,7 +29,7 @@ from devcloud import settings
 from devcloud.dataplane import commands
 from devcloud.dataplane.machine import Machine, MachineError, all_machines
 from devcloud.dataplane.machine_files import MachineSpec
-from devcloud.dataplane.nova_values import interface, nameservers, volume
+from devcloud.dataplane.nova_values import boot_source, interface, nameservers, volume
 
 CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
@@ -191,17 +191,19 @@ class NspawnDriver(driver.ComputeDriver):
         began = time.monotonic()
         vifs = list(network_info or ())  # waits until Neutron has made the ports
         machine = Machine(instance.uuid)
+        mapping = driver.block_device_info_get_mapping(block_device_info)
+        image, boot_volume = boot_source(str(instance.image_ref or ""), mapping)
         spec = MachineSpec(
             uuid=instance.uuid,
             hostname=instance.hostname,
-            root_filesystem=str(self._root_filesystem(instance)),
+            root_filesystem=str(self._root_filesystem(image)),
             memory_mb=instance.flavor.memory_mb,
             interfaces=tuple(interface(vif) for vif in vifs),
             volumes=tuple(
-                volume(item["connection_info"], item["mount_device"])
-                for item in driver.block_device_info_get_mapping(block_device_info)
+                volume(item["connection_info"], item["mount_device"]) for item in mapping
             ),
             nameservers=nameservers(vifs),
+            boot_volume=boot_volume,
         )
         try:
             machine.create(spec, _config_drive(instance, injected_files, admin_password, vifs))
@@ -213,11 +215,11 @@ class NspawnDriver(driver.ComputeDriver):
         LOG.info("machine started in %.1f s", time.monotonic() - began, instance=instance)
 
     @staticmethod
-    def _root_filesystem(instance: Any) -> Path:
-        path: Path = settings.IMAGES_BY_ID / str(instance.image_ref)
-        if not path.is_dir():
+    def _root_filesystem(image: str) -> Path:
+        path: Path = settings.IMAGES_BY_ID / image
+        if not image or not path.is_dir():
             raise exception.ImageUnacceptable(
-                image_id=str(instance.image_ref), reason=f"no root file system at {path}"
+                image_id=image, reason=f"no root file system at {path}"
             )
         return path.resolve()
 

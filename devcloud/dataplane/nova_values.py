@@ -52,3 +52,17 @@ def volume(connection_info: Mapping[str, Any], mountpoint: str) -> Volume:
         file=data["device_path"],
         device=mountpoint.split("/")[-1],
     )
+
+
+def boot_source(image: str, mapping: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
+    """Return the image that a server is made of, and the volume that it boots from.
+
+    :param image: of the server itself; empty where it boots from a volume.
+    :param mapping: Nova's description of its block devices.
+    :returns: ids; of the volume an empty text where there is none.
+    """
+    for item in mapping:
+        if item.get("boot_index") == 0:
+            data = item["connection_info"]["data"]
+            return data.get("image_id") or image, volume(item["connection_info"], "vda").id
+    return image, ""

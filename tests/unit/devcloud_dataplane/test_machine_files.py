@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A machine is booted with exactly the files that its specification says."""
 
+import dataclasses
 import json
 import subprocess
 from pathlib import Path
@@ -123,8 +124,10 @@ class ScriptsTest(base.BaseTestCase):
 
     def test_scripts_are_shell(self) -> None:
         """The shell finds no fault with the scripts, whatever names have blanks in them."""
+        booted = dataclasses.replace(SPEC, boot_volume=VOLUME.id)
         scripts = (
             machine_files.network_script(SPEC),
+            machine_files.launch_script(booted, Path("/nodes") / UUID, [], []),
             machine_files.launch_script(
                 SPEC, Path("/nodes") / UUID, [Path("/cg/launchers")], [Path("/cg/my group")]
             ),
@@ -146,3 +149,13 @@ class ScriptsTest(base.BaseTestCase):
         """nspawn's status 133 means reboot; any other ends the launcher."""
         script = machine_files.launch_script(SPEC, Path("/nodes") / UUID, [], [])
         self.assertIn("[ $status -eq 133 ] || exit $status", script.splitlines())
+
+    def test_machine_on_a_boot_volume_writes_nowhere_else(self) -> None:
+        """Its upper layer and its engine's data are on the volume, which is mounted first."""
+        directory = Path("/nodes") / UUID
+        booted = dataclasses.replace(SPEC, boot_volume=VOLUME.id)
+        script = machine_files.launch_script(booted, directory, [], [])
+        self.assertLess(script.index("--associated /volumes/one"), script.index("mount -t overlay"))
+        self.assertIn(f"upperdir={directory}/disk/upper,workdir={directory}/disk/work", script)
+        self.assertIn(f"--bind={directory}/disk/docker:/var/lib/docker", script)
+        self.assertEqual(booted, MachineSpec.from_json(json.loads(json.dumps(booted.to_json()))))

@@ -71,3 +71,14 @@ class VolumeTest(base.BaseTestCase):
         """Old attachments name the volume as serial only."""
         information = {"serial": "one", "data": {"device_path": "/volumes/one"}}
         self.assertEqual("one", nova_values.volume(information, "vdb").id)
+
+    def test_a_server_with_an_image_boots_from_it(self) -> None:
+        """Volumes beside the root disk do not change what a server boots from."""
+        beside = {"boot_index": None, "connection_info": {"data": {"volume_id": "one"}}}
+        self.assertEqual(("image", ""), nova_values.boot_source("image", [beside]))
+
+    def test_a_server_without_image_boots_from_its_first_volume(self) -> None:
+        """The volume names the image that it was made of."""
+        data = {"device_path": "/volumes/one", "volume_id": "one", "image_id": "image"}
+        root = {"boot_index": 0, "connection_info": {"data": data}}
+        self.assertEqual(("image", "one"), nova_values.boot_source("", [root]))
