@@ -215,7 +215,7 @@ def _look(context: Any) -> preflight.Preflight:
         cloud.region_name(),
         cloud.interface(),
         # One for the request, which may look twice.
-        pecan.request.environ.setdefault(
+        _environ().setdefault(
             _DEADLINE, services.Deadline.after(CONF.swarm_mode.preflight_timeout)
         ),
     )
@@ -230,14 +230,23 @@ _DEADLINE = "magnum_swarm_mode.deadline"
 _OURS = "magnum_swarm_mode.concerns"
 
 
+def _environ() -> dict[str, Any]:
+    """Return what belongs to the present request alone; nothing lasts where there is none."""
+    try:
+        environ: dict[str, Any] = pecan.request.environ
+    except AttributeError:
+        return {}
+    return environ
+
+
 def _remembered() -> dict[str, Mapping[str, Any]]:
-    images: dict[str, Mapping[str, Any]] = pecan.request.environ.setdefault(_IMAGES, {})
+    images: dict[str, Mapping[str, Any]] = _environ().setdefault(_IMAGES, {})
     return images
 
 
 def _remember(image_id: str, image: Mapping[str, Any]) -> None:
     _remembered()[image_id] = image
-    pecan.request.environ[_OURS] = True
+    _environ()[_OURS] = True
 
 
 def validate_image(original: Callable[..., Any], cli: Any, image: str) -> Any:
@@ -255,7 +264,9 @@ def validate_flavor_root_volume_size(
 
 def concerns_us() -> bool:
     """Tell whether the present request makes or changes something of swarm-mode."""
-    environ = pecan.request.environ
+    environ = _environ()
+    if not environ:
+        return False
     if _OURS not in environ:
         environ[_OURS] = _is_of_our_template(_body().get("cluster_template_id"))
     return bool(environ[_OURS])
@@ -291,7 +302,7 @@ class ClusterNames:
         if not admission.is_cluster_name(text):
             return False
         # Any other request shows a name from the database.
-        return pecan.request.method != "POST" or concerns_us()
+        return _environ().get("REQUEST_METHOD") != "POST" or concerns_us()
 
     match = search
 
