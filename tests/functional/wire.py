@@ -145,7 +145,8 @@ def _misbehave(
     elif mood is Mood.WRONG:
         _send(handler, 200, b'[{"unexpected": [null, 1, {}]}]', kind)
     elif mood is Mood.REDIRECT:
-        _send(handler, 302, b"", {"Location": handler.path})
+        here = f"http://{handler.headers['Host']}{handler.path}"
+        _send(handler, 302, b"", {"Location": here})
     elif mood is Mood.SLOW:
         ended.wait(_PATIENCE)
         handler.close_connection = True

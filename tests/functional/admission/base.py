@@ -311,6 +311,23 @@ class MagnumService(fixtures.Fixture):
         log = self.directory / "magnum.log"
         return (self.directory / "output").read_text() + (log.read_text() if log.exists() else "")
 
+    def rows(self) -> dict[str, int]:
+        """Return how many rows each table of the database has."""
+        import sqlalchemy
+
+        engine = sqlalchemy.create_engine(f"sqlite:///{self.directory}/magnum.sqlite")
+        metadata = sqlalchemy.MetaData()
+        metadata.reflect(engine)
+        with engine.connect() as connection:
+            found = {
+                name: connection.execute(
+                    sqlalchemy.select(sqlalchemy.func.count()).select_from(table)
+                ).scalar_one()
+                for name, table in metadata.tables.items()
+            }
+        engine.dispose()
+        return found
+
     def messages(self) -> list[dict[str, Any]]:
         """Return what the conductor was sent, oldest first."""
         if not self.journal.exists():
@@ -378,9 +395,14 @@ class MagnumTestCase(base.BaseTestCase):
             **fields,
         }
 
+    def sentence(self, answer: requests.Response) -> str:
+        """Return what a user reads of an answer that is an error."""
+        detail: str = answer.json()["errors"][0]["detail"]
+        return detail
+
     def assert_refused(self, answer: requests.Response, *words: str) -> None:
         """Check that the answer is a 400 whose sentence contains all these words."""
         self.assertEqual(400, answer.status_code, answer.text)
-        sentence = answer.json()["errors"][0]["detail"]
+        sentence = self.sentence(answer)
         for word in words:
             self.assertIn(word, sentence)

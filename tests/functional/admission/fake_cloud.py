@@ -44,6 +44,8 @@ class FakeCloud(fixtures.Fixture):
     def reset(self) -> None:
         """Make everything as it was in the beginning."""
         self.tokens: dict[str, dict[str, Any]] = getattr(self, "tokens", {})
+        # What was asked for that changes something: method and path.
+        self.changes: list[tuple[str, str]] = []
         self.moods: dict[str, wire.Mood] = {}
         self.unreachable: set[str] = set()
         self.absent: set[str] = set()
@@ -69,12 +71,12 @@ class FakeCloud(fixtures.Fixture):
                 (("m1.small", 20), ("m1.medium", 20), ("diskless", 0)), start=1
             )
         ]
-        self.networks = [
+        self.networks: list[Any] = [
             network("private", NETWORK, False, [SUBNET]),
             network("public", PUBLIC, True, [str(uuid.uuid4())]),
         ]
-        self.subnets = [subnet("private-subnet", SUBNET, NETWORK)]
-        self.routers = [
+        self.subnets: list[Any] = [subnet("private-subnet", SUBNET, NETWORK)]
+        self.routers: list[Any] = [
             {"id": ROUTER, "name": "router", "external_gateway_info": {"network_id": PUBLIC}}
         ]
         self.ports = [port(NETWORK, SUBNET, "10.0.0.1", "network:router_interface", ROUTER)]
@@ -98,7 +100,7 @@ class FakeCloud(fixtures.Fixture):
             "maxTotalVolumeGigabytes": 1000,
             "totalGigabytesUsed": 10,
         }
-        self.network_quota: dict[str, dict[str, int]] | None = {
+        self.network_quota: Any = {
             name: {"limit": 100, "used": 10, "reserved": 0}
             for name in (
                 *("floatingip", "port", "network", "subnet", "router"),
@@ -146,7 +148,7 @@ class FakeCloud(fixtures.Fixture):
             self.tokens[name]["application_credential"] = application_credential
         return name
 
-    def _quota(self) -> dict[str, Any]:
+    def _quota(self) -> Any:
         if self.network_quota is None:
             raise LookupError
         return self.network_quota
@@ -188,6 +190,8 @@ class FakeCloud(fixtures.Fixture):
                 {"token": self.tokens[subject]},
                 {"X-Subject-Token": subject},
             )
+        if request.method != "GET":
+            self.changes.append((request.method, path))
         kind = next((k for k, prefix in _PREFIXES.items() if path.startswith(prefix)), "")
         if kind in self.moods:
             return self.moods[kind]
@@ -316,7 +320,7 @@ def image(name: str, ident: str, **properties: Any) -> dict[str, Any]:
     }
 
 
-def network(name: str, ident: str, external: bool, subnets: list[str]) -> dict[str, Any]:
+def network(name: str, ident: str, external: bool, subnets: list[str]) -> Any:
     """Return a network as Neutron shows it."""
     return {
         "id": ident,
@@ -332,7 +336,7 @@ def network(name: str, ident: str, external: bool, subnets: list[str]) -> dict[s
     }
 
 
-def subnet(name: str, ident: str, network_id: str, **values: Any) -> dict[str, Any]:
+def subnet(name: str, ident: str, network_id: str, **values: Any) -> Any:
     """Return a subnet as Neutron shows it."""
     return {
         "id": ident,
