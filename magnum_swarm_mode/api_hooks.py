@@ -251,7 +251,14 @@ def _remember(image_id: str, image: Mapping[str, Any]) -> None:
 
 def validate_image(original: Callable[..., Any], cli: Any, image: str) -> Any:
     """Return the image that was looked at already, instead of asking for it again."""
-    return _remembered().get(image) or original(cli, image)
+    if found := _remembered().get(image):
+        return found
+    answer = original(cli, image)
+    if "coe" in (body := _body()):
+        with answering():
+            # Up to Magnum 22 the driver that an image names is stored as it is.
+            admission.check_driver(body["coe"], answer.get("magnum_driver"))
+    return answer
 
 
 def validate_flavor_root_volume_size(
