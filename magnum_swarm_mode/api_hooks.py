@@ -254,7 +254,8 @@ def validate_image(original: Callable[..., Any], cli: Any, image: str) -> Any:
     if found := _remembered().get(image):
         return found
     answer = original(cli, image)
-    if "coe" in (body := _body()):
+    body = _body() if _environ() else {}
+    if "coe" in body:
         with answering():
             # Up to Magnum 22 the driver that an image names is stored as it is.
             admission.check_driver(body["coe"], answer.get("magnum_driver"))
