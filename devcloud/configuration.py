@@ -302,7 +302,11 @@ def _magnum(passwords: Mapping[str, str], with_driver: bool, release: Release) -
     # Without it every call with a credential that has access rules is refused.
     sections["keystone_authtoken"]["service_type"] = "container-infra"
     if with_driver:
-        sections["swarm_mode"] = {"driver": "magnum_swarm_mode"}
+        sections["swarm_mode"] = {
+            "driver": "magnum_swarm_mode",
+            # Managers see the conductor as this machine.
+            "conductor_cidrs": f"{settings.HOST_ADDRESS}/32",
+        }
     return sections
 
 
