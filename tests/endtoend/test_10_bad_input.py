@@ -1,0 +1,364 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mistakes that people make, and names that look like mistakes but are none."""
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from devcloud import settings
+from devcloud.demo import shell
+from devcloud.demo.rest import RestError, request
+from devcloud.services import resources
+from tests import cases
+from tests.endtoend import base, clusters, snapshots
+from tests.endtoend.clusters import Cluster
+from tests.endtoend.waiting import wait_for
+
+TEMPLATE = "bad-input"
+SOON = 12.0  # seconds until a refusal must be there: the preflight's, and the API's own
+NARROW = "10.0.77.0/29"
+CLOSED = "10.0.78.0/24"
+
+
+class TestRefusals(base.EndToEndTestCase):
+    """What cannot be made is refused at once, by real services' answers, and leaves nothing."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.project = self.demo.cloud.project_id or self._project()
+        clusters.make_template(self.demo, TEMPLATE, docker_volume_size=1)
+        self.addCleanup(clusters.remove_template, self.demo, TEMPLATE)
+        self.uuid = self.demo.cloud.get("container-infra", f"/clustertemplates/{TEMPLATE}")["uuid"]
+        self.wrong: list[str] = []
+
+    def _project(self) -> str:
+        self.demo.cloud.authenticate()
+        return self.demo.cloud.project_id
+
+    def test_refused(self) -> None:
+        """Each mistake gets its sentence within seconds, and nothing is left of any."""
+        narrow = self._network("bad-narrow", NARROW)
+        closed = self._network("bad-closed", CLOSED, gateway_ip=None)
+        token = self._restricted_token()
+        nameless = self._image()
+        foreign = self._image(os_distro="fedora-coreos")
+        before = snapshots.settled()
+
+        self._cluster("label-unknown", labels={"join_timeuot": "60"})
+        self._cluster("label-value", labels={"join_timeout": "soon"})
+        self._cluster("managers-even", master_count=2)
+        self._cluster("managers-zero", master_count=0)
+        self._cluster("cluster-name", name="$(reboot)")
+        self._cluster("no-floating-ip", floating_ip_enabled=False)
+        self._cluster("flavor-missing", flavor_id="m1.smal")
+        self._cluster("keypair-missing", keypair="absent")
+        self._cluster("network-missing", fixed_network="absent")
+        self._cluster("subnet-missing", fixed_subnet="absent")
+        self._cluster("zone-missing", labels={"availability_zone": "absent"})
+        self._cluster("pool-overlaps", labels={"swarm_address_pool": "10.0.0.0/16"})
+        self._cluster("subnet-full", fixed_network=narrow, node_count=8)
+        self._cluster("router-missing", fixed_network=narrow, node_count=0)
+        self._cluster("subnet-gateway", fixed_network=closed)
+        self._cluster("credential-restricted", token=token)
+        self._template("image-missing", image_id="absent")
+        self._template("image-without-distro", image_id=nameless)
+        self._template("image-distro", image_id=foreign)
+        self._template("external-missing", external_network_id="absent")
+        self._template("external-internal", external_network_id=settings.PRIVATE_NETWORK)
+        self._quotas()
+
+        left = snapshots.leftovers(before)
+        self.assertEqual({}, left, snapshots.describe(left))
+        self.assertEqual([], self.wrong, "\n".join(self.wrong))
+
+    def test_command_line(self) -> None:
+        """Both commands print the sentence."""
+        for words in (
+            ("openstack", "coe", "cluster", "create", "bad", "--cluster-template", TEMPLATE),
+            ("magnum", "cluster-create", "--name", "bad", "--cluster-template", TEMPLATE),
+        ):
+            with self.subTest(command=words[0]):
+                with self.assertRaises(shell.CommandError) as said:
+                    self.demo.run(*words, "--labels", "join_timeuot=60")
+                self.assertIn("did you mean join_timeout?", said.exception.output)
+
+    # -- requests -----------------------------------------------------------------------------
+
+    def _cluster(self, ident: str, token: str = "", **fields: object) -> None:
+        body = {
+            "name": f"bad-{ident}",
+            "cluster_template_id": self.uuid,
+            "master_count": 1,
+            "node_count": 1,
+            **fields,
+        }
+        self._refused(ident, "/clusters", body, token)
+
+    def _template(self, ident: str, **fields: object) -> None:
+        always = {
+            "name": f"bad-{ident}",
+            "coe": "swarm-mode",
+            "image_id": "ubuntu_xenial",
+            "flavor_id": "m1.small",
+            "external_network_id": settings.EXTERNAL_NETWORK,
+            "fixed_network": settings.PRIVATE_NETWORK,
+        }
+        self._refused(ident, "/clustertemplates", {**always, **fields}, "")
+
+    def _refused(self, ident: str, path: str, body: Mapping[str, Any], token: str) -> None:
+        """Note what is wrong with the answer, so that one case does not hide the others."""
+        cloud = self.demo.cloud
+        headers = {
+            "X-Auth-Token": token or cloud.token,
+            "OpenStack-API-Version": "container-infra latest",
+        }
+        began = time.monotonic()
+        try:
+            made = request("POST", cloud.endpoint("container-infra") + path, body, headers)[0]
+        except RestError as error:
+            seconds = time.monotonic() - began
+            sentence = json.loads(error.body)["errors"][0]["detail"]
+            try:
+                cases.shown(self, ident, sentence, answer=error.status, seconds=seconds)
+                self.assertLess(seconds, SOON, sentence)
+            except AssertionError as problem:
+                self.wrong.append(f"{ident}: {problem}")
+        else:
+            self.wrong.append(f"{ident}: accepted as {made['uuid']}")
+            if path == "/clusters":
+                Cluster(self.demo, body["name"], made["uuid"]).remove()
+            else:
+                clusters.remove_template(self.demo, made["uuid"])
+
+    def _quotas(self) -> None:
+        """Cases of quotas, each lowered for a moment."""
+        compute = f"/os-quota-sets/{self.project}"
+        limits = self.admin.cloud.get("compute", compute)["quota_set"]
+        used = self.demo.cloud.get("compute", "/limits")["limits"]["absolute"]
+
+        def nova(**values: int) -> None:
+            self.admin.cloud.call("PUT", "compute", compute, {"quota_set": values})
+
+        instances = used["totalInstancesUsed"] + 4
+        self.addCleanup(nova, instances=limits["instances"])
+        nova(instances=instances)
+        self._cluster("quota-servers", master_count=3, node_count=8)
+        nova(instances=limits["instances"])
+
+        volumes = f"/os-quota-sets/{self.project}"
+        limits = self.admin.cloud.get("block-storage", volumes)["quota_set"]
+        used = self.demo.cloud.get("block-storage", "/limits")["limits"]["absolute"]
+
+        def cinder(**values: int) -> None:
+            self.admin.cloud.call("PUT", "block-storage", volumes, {"quota_set": values})
+
+        self.addCleanup(cinder, volumes=limits["volumes"])
+        cinder(volumes=used["totalVolumesUsed"] + 1)
+        self._cluster("quota-volumes")
+        cinder(volumes=limits["volumes"])
+
+        network = f"/v2.0/quotas/{self.project}"
+        self.addCleanup(self._reset_network_quota, network)
+        addresses = self.demo.cloud.get("network", "/v2.0/floatingips")["floatingips"]
+        quota = {"quota": {"floatingip": len(addresses)}}
+        self.admin.cloud.call("PUT", "network", network, quota)
+        self._cluster("quota-floating-ips")
+        self._reset_network_quota(network)
+
+    def _reset_network_quota(self, path: str) -> None:
+        try:
+            self.admin.cloud.call("DELETE", "network", path)
+        except RestError as error:
+            if error.status != 404:
+                raise
+
+    # -- what the mistakes need ---------------------------------------------------------------
+
+    def _network(self, name: str, cidr: str, **subnet: object) -> str:
+        """A network of the demo project's own, with one subnet; its id."""
+        cloud = self.demo.cloud
+        body = {"network": {"name": name}}
+        ident: str = cloud.call("POST", "network", "/v2.0/networks", body)["network"]["id"]
+        self.addCleanup(cloud.call, "DELETE", "network", f"/v2.0/networks/{ident}")
+        wanted = {"name": name, "network_id": ident, "ip_version": 4, "cidr": cidr, **subnet}
+        cloud.call("POST", "network", "/v2.0/subnets", {"subnet": wanted})
+        return ident
+
+    def _image(self, **properties: str) -> str:
+        """An image without data; its id."""
+        cloud = self.demo.cloud
+        body = {"name": "bad", "disk_format": "raw", "container_format": "bare", **properties}
+        ident: str = cloud.call("POST", "image", "/v2/images", body)["id"]
+        self.addCleanup(cloud.call, "DELETE", "image", f"/v2/images/{ident}")
+        return ident
+
+    def _restricted_token(self) -> str:
+        """A token of an ordinary application credential of the demo user."""
+        cloud = self.demo.cloud
+        path = f"/users/{cloud.user_id}/application_credentials"
+        body = {"application_credential": {"name": f"bad-{secrets.token_hex(4)}"}}
+        made = cloud.call("POST", "identity", path, body)["application_credential"]
+        self.addCleanup(cloud.call, "DELETE", "identity", f"{path}/{made['id']}")
+        credential = {"id": made["id"], "secret": made["secret"]}
+        methods = {"methods": ["application_credential"], "application_credential": credential}
+        answer = request(
+            "POST", f"{settings.AUTH_URL}/auth/tokens", {"auth": {"identity": methods}}
+        )
+        return next(v for k, v in answer[1].items() if k.lower() == "x-subject-token")
+
+
+# Shell, YAML, HOT and JSON in one, as far as each place lets it in.
+HOSTILE = "\";touch /pwned;'$(touch /pwned)`touch /pwned` {get_file: /etc/passwd} #&x *x !y |z"
+HOSTILE_NO_PROXY = "localhost,{get_file:/etc/passwd},;touch${IFS}/pwned;,#,&x,*x,!y,|z,<<,@X@,%s"
+ORDINARY = "ordinary"
+NAMES = ("a_b.c-", "n" * 242, "集群", "twins", "twins", ORDINARY)
+HOSTILE_NAME = "null"
+# What tells nodes apart, or was given on purpose.
+LISTING = (
+    "find / -xdev -type f "
+    "-not -path '/proc/*' -not -path '/sys/*' -not -path '/run/*' -not -path '/var/log/*' "
+    "-not -path '/var/lib/docker/*' -not -path '/var/lib/containerd/*' -not -path '/var/cache/*' "
+    "-newer /etc/hostname | sort"
+)
+
+
+class TestNames(base.EndToEndTestCase):
+    """Names that Magnum allows, or should, and values that want to be something else."""
+
+    def test_all_are_created(self) -> None:
+        """Clusters of any name, two of the same, and one of hostile values are all complete, and
+        the hostile one's manager has the same files as an ordinary one's."""
+        before = snapshots.settled()
+        made = self._make()
+        try:
+            self._look_at(made)
+        finally:
+            for cluster in made.values():
+                cluster.delete()
+            for cluster in made.values():
+                cluster.wait_gone()
+        self.doCleanups()
+        left = snapshots.leftovers(before)
+        self.assertEqual({}, left, snapshots.describe(left))
+
+    def _make(self) -> dict[str, Cluster]:
+        """Ask for all clusters at once, and wait for them."""
+        fields: dict[str, Any] = {"docker_volume_size": 1, "labels": clusters.SSH}
+        clusters.make_template(self.demo, ORDINARY, **fields)
+        self.addCleanup(clusters.remove_template, self.demo, ORDINARY)
+        wanted = [(f"{name[:20]}-{place}", name, ORDINARY) for place, name in enumerate(NAMES)]
+        wanted.append(("hostile", HOSTILE_NAME, self._hostile_template()))
+
+        def ask(one: tuple[str, str, str]) -> tuple[str, Cluster]:
+            key, name, template = one
+            return key, clusters.ask_for(self.demo, name, template, 1, 0)
+
+        with ThreadPoolExecutor(len(wanted)) as pool:
+            made = dict(pool.map(ask, wanted))
+        for cluster in made.values():
+            self.addCleanup(cluster.remove)
+        began = time.monotonic()
+        for key, cluster in made.items():
+            status, reason = cluster.wait("CREATE_COMPLETE")
+            print(f"{key}: {status} {reason} after {time.monotonic() - began:.0f} s")
+        return made
+
+    def _look_at(self, made: Mapping[str, Cluster]) -> None:
+        for key, cluster in made.items():
+            record = cluster.record()
+            assert record is not None, key
+            self.assertEqual("CREATE_COMPLETE", record["status"])
+        # Found by its name, as people look for it.
+        shown = self.demo.json("coe", "cluster", "show", "集群")
+        self.assertEqual("集群", shown["name"])
+        self.assertIn("集群", self.demo.run("magnum", "cluster-list"))
+
+        key = next(key for key in made if key.startswith(ORDINARY))
+        files = {name: self._files(made[name]) for name in (key, "hostile")}
+        self.assertEqual(files[key], files["hostile"])
+        machine = made["hostile"].machine(made["hostile"].managers()[0])
+        self.assertEqual("", machine.text("ls -d /pwned /var/lib/cloud/pwned 2>/dev/null || true"))
+        # The value arrived as it is where it belongs.
+        proxies = machine.text("systemctl show docker --property Environment")
+        self.assertIn("{get_file:/etc/passwd}", proxies)
+
+    def _files(self, cluster: Cluster) -> list[str]:
+        """Files that its manager has written since it booted, without what names the node."""
+        server = cluster.managers()[0]
+        listed = cluster.machine(server).text(LISTING)
+        volume = next(iter(self._volumes(server.ident)), "-")
+        names = (server.name, server.ident, volume, volume[:20], cluster.uuid)
+        lines = set()
+        for line in listed.splitlines():
+            for name in names:
+                line = line.replace(name, "*")
+            lines.add(line)
+        return sorted(lines)
+
+    def _volumes(self, server: str) -> list[str]:
+        path = f"/servers/{server}/os-volume_attachments"
+        found = self.demo.cloud.get("compute", path)["volumeAttachments"]
+        return [one["volumeId"] for one in found]
+
+    def _hostile_template(self) -> str:
+        """A template in which everything that may be is hostile; its uuid."""
+        image = self._hostile_image()
+        volume_type = self._hostile_volume_type()
+        name = f"{HOSTILE} 集"
+        clusters.make_template(
+            self.demo,
+            name,
+            image_id=image,
+            docker_volume_size=1,
+            no_proxy=HOSTILE_NO_PROXY,
+            http_proxy="http://proxy.invalid:3128",
+            tags=HOSTILE,
+            labels={**clusters.SSH, "docker_volume_type": volume_type},
+        )
+        listed = self.demo.cloud.get("container-infra", "/clustertemplates")["clustertemplates"]
+        uuid: str = next(one["uuid"] for one in listed if one["name"] == name)
+        self.addCleanup(clusters.remove_template, self.demo, uuid)
+        return uuid
+
+    def _hostile_image(self) -> str:
+        """The image that the ordinary clusters have, under another name; that name."""
+        cloud = self.admin.cloud
+        body = {
+            "name": HOSTILE,
+            "disk_format": "raw",
+            "container_format": "bare",
+            "visibility": "public",
+            "os_distro": settings.OS_DISTRO,
+        }
+        ident = cloud.call("POST", "image", "/v2/images", body)["id"]
+        self.addCleanup(cloud.call, "DELETE", "image", f"/v2/images/{ident}")
+        path = settings.STATE / f"hostile-{ident}"
+        path.write_text("a placeholder\n", encoding="utf-8")
+        self.addCleanup(path.unlink)
+        self.admin.run("openstack", "image", "upload", "--file", str(path), ident)
+        link = settings.IMAGES_BY_ID / ident
+        resources.link_image(ident, settings.GLANCE_IMAGES["ubuntu_xenial"])
+        self.addCleanup(link.unlink)
+        return HOSTILE
+
+    def _hostile_volume_type(self) -> str:
+        cloud = self.admin.cloud
+        body = {"volume_type": {"name": HOSTILE}}
+        made = cloud.call("POST", "block-storage", "/types", body)["volume_type"]
+        self._later(lambda: cloud.call("DELETE", "block-storage", f"/types/{made['id']}"))
+        return HOSTILE
+
+    def _later(self, remove: Callable[[], object]) -> None:
+        """Remove something at the end; Cinder has to have forgotten who used it."""
+
+        def gone() -> bool:
+            try:
+                remove()
+            except RestError as error:
+                return error.status == 404
+            return True
+
+        self.addCleanup(wait_for, "a thing to be removed", gone, timeout=30)
