@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import configparser
 import contextlib
 import json
 import os
@@ -78,6 +79,25 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+def entry_points() -> str:
+    """Return what an installation of this package would make known to Magnum."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    return "\n".join(
+        f"[{group}]{names}"
+        for group, names in setup["entry_points"].items()
+        if group != "console_scripts"
+    )
+
+
+def write_distribution(site: Path, name: str, points: str) -> None:
+    """Make entry points known to whoever has ``site`` on its path."""
+    directory = site / f"{name}-1.0.dist-info"
+    directory.mkdir(parents=True)
+    (directory / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (directory / "entry_points.txt").write_text(textwrap.dedent(points))
 
 
 class MagnumService(fixtures.Fixture):
@@ -199,32 +219,16 @@ class MagnumService(fixtures.Fixture):
     def _write_distributions(self) -> None:
         """Make entry points known, as an installation would, ahead of what is installed."""
         self.site = self.directory / "site"
-        if self.installed:
-            entry_points = """
-                [magnum.drivers]
-                swarm_mode = magnum_swarm_mode.driver:Driver
-                [oslo.config.opts]
-                magnum_swarm_mode = magnum_swarm_mode.conf:list_opts
-                [oslo.config.driver]
-                magnum_swarm_mode = magnum_swarm_mode.registration:ConfigurationSourceDriver
-                """
-        else:
-            entry_points = ""
-        self._write_distribution("magnum_swarm_mode", entry_points)
+        write_distribution(self.site, "magnum_swarm_mode", entry_points() if self.installed else "")
         if self.other_driver:
-            self._write_distribution(
+            write_distribution(
+                self.site,
                 "other_driver",
                 f"""
                 [magnum.drivers]
                 {self.other_driver} = tests.functional.admission.other_driver:Driver
                 """,
             )
-
-    def _write_distribution(self, name: str, entry_points: str) -> None:
-        directory = self.site / f"{name}-1.0.dist-info"
-        directory.mkdir(parents=True)
-        (directory / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (directory / "entry_points.txt").write_text(textwrap.dedent(entry_points))
 
     @property
     def environment(self) -> dict[str, str]:

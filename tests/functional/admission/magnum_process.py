@@ -14,6 +14,7 @@ JOURNAL, a line of JSON each.
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import threading
@@ -114,14 +115,14 @@ def _ask_conductor(journal: Path) -> None:
     from oslo_versionedobjects import base
 
     admin = context.make_admin_context(all_tenants=True)
-    templates = api.API(context=admin).object_class_action_versions(
-        admin,
-        "ClusterTemplate",
-        "list",
-        base.obj_tree_get_versions("ClusterTemplate"),
-        (),
-        {},
-    )
+    conductor = api.API(context=admin)
+    versions = base.obj_tree_get_versions("ClusterTemplate")
+    what = "ClusterTemplate", "list"
+    # How magnum-api asks changed with Magnum 22.
+    if hasattr(conductor, "object_class_action_versions"):
+        templates = conductor.object_class_action_versions(admin, *what, versions, (), {})
+    else:
+        templates = conductor.object_class_action(admin, *what, versions[what[0]], (), {})
     journal.write_text(json.dumps([template.coe for template in templates]) + "\n")
 
 
@@ -129,6 +130,9 @@ def main() -> None:
     """Run the service until it is killed."""
     kind, port, journal, config = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
     sys.argv = ["magnum", "--config-file", config]
+    if kind in ("conductor", "command"):
+        # Up to Magnum 22 this makes eventlet replace threads, of which there must be none yet.
+        importlib.import_module("magnum.cmd")
     if kind == "conductor":
         threading.Thread(target=_ask_conductor, args=(journal,), daemon=True).start()
         from magnum.cmd import conductor

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The API applications and the conductor of the releases before the newest, with swarm-mode.
+
+The newest one is what :mod:`tests.functional.admission` runs. What is asked is the same; what those
+releases answer otherwise is said here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oslotest import base as test_base
+
+from devcloud import releases
+from tests.functional.admission import base, test_clusters, test_registration, test_templates
+
+
+class _Stored:
+    """Before Magnum 23 a template has a driver only where its image names one.
+
+    Whose driver a cluster gets is decided when it is needed.
+    """
+
+    service: base.MagnumService
+
+    def create_template(self, **fields: Any) -> dict[str, Any]:
+        created: dict[str, Any] = super().create_template(**fields)  # type: ignore[misc]
+        if created["driver"] is None:
+            created["driver"] = self.found(created["coe"])
+        return created
+
+    def found(self, coe: str) -> str:
+        """The entry point that the release finds for an engine on Ubuntu."""
+        result = self.service.run_magnum(
+            "api",
+            check=False,
+            before="import json; from magnum.common import service\n"
+            "service.prepare_service(sys.argv)\n"
+            "from magnum.drivers.common import driver\n"
+            f"found = driver.Driver.get_driver('vm', 'ubuntu', {coe!r})\n"
+            "print('found', type(found).__module__)\n"
+            "sys.exit(7)",
+        )
+        module = result.stdout.rpartition("found ")[2].strip()
+        assert result.returncode == 7, result.stderr
+        known = {
+            "magnum_swarm_mode.driver": "swarm_mode",
+            "tests.functional.admission.other_driver": str(self.service.other_driver),
+        }
+        return known[module]
+
+
+class _Other(_Stored):
+    def post(self, fields: dict[str, Any]) -> Any:
+        answer = super().post(fields)  # type: ignore[misc]
+        if answer.status_code == 201 and answer.json()["driver"] is None:
+            body = {**answer.json(), "driver": self.found(answer.json()["coe"])}
+            answer.json = lambda: body
+        return answer
+
+
+def _on(release: releases.Release, case: type[base.MagnumTestCase]) -> type:
+    """A test case of the newest release's, on another one."""
+    name = f"{case.__name__}{release.version.partition('.')[0]}"
+    return type(
+        name,
+        (_Other if issubclass(case, test_templates.OtherDriverTest) else _Stored, case),
+        {
+            "__doc__": case.__doc__,
+            "__module__": __name__,
+            "service_options": {**case.service_options, "release": release},
+        },
+    )
+
+
+for _release in releases.ALL:
+    if not _release.is_default:
+        for _case in (
+            test_templates.TemplateTest,
+            test_templates.OtherDriverTest,
+            test_templates.LaterDriverTest,
+            test_clusters.CreateTest,
+            test_clusters.LivingClusterTest,
+            test_clusters.NodeCredentialTest,
+            test_registration.CommandTest,
+        ):
+            _made = _on(_release, _case)
+            globals()[_made.__name__] = _made
+            del _made
+
+
+class ConductorTest(test_base.BaseTestCase):
+    def test_admitted(self) -> None:
+        """The conductor reads a template of swarm-mode and sends it over RPC."""
+        for release in releases.ALL:
+            with (
+                self.subTest(release=release.version),
+                base.MagnumService("conductor", release=release) as service,
+            ):
+                self.assertEqual('["swarm-mode"]\n', service.journal.read_text())
