@@ -12,13 +12,12 @@ from typing import Any
 import hypothesis
 import yaml
 from hypothesis import strategies
-from oslo_config import types
 
-from magnum_swarm_mode import labels
 from magnum_swarm_mode.node import config
 from magnum_swarm_mode.preview import main
 from tests.functional.heat import engine
 from tests.unit.preview import base
+from tests.unit.strategies import label_maps
 
 # cloud-init is not among Python's packages; it comes with the node images of the one-machine cloud.
 IMAGES = pathlib.Path("/var/lib/devcloud/images")
@@ -84,32 +83,6 @@ class VariantTest(base.RenderTestCase):
         )
 
 
-def _networks() -> strategies.SearchStrategy[str]:
-    return strategies.builds(
-        lambda octet, length: f"{octet}.0.0.0/{length}",
-        strategies.integers(20, 99),
-        strategies.integers(9, 16),
-    )
-
-
-def _label(name: str) -> strategies.SearchStrategy[str]:
-    """Return good values of a label, by its declaration."""
-    kind = labels.DECLARATIONS[name].type
-    if isinstance(kind, labels.NetworkList):
-        return strategies.lists(_networks(), min_size=1, max_size=3).map(",".join)
-    if isinstance(kind, labels.IPv4Network):
-        return _networks()
-    if isinstance(kind, types.Integer):
-        low = 0 if kind.min is None else int(kind.min)
-        high = low + 1000 if kind.max is None else int(kind.max)
-        return strategies.integers(low, high).map(str)
-    if isinstance(kind, types.Boolean):
-        return strategies.sampled_from(["true", "false"])
-    if choices := getattr(kind, "choices", None):
-        return strategies.sampled_from(sorted(choices))
-    return strategies.just(str(labels.BUILT_IN_DEFAULTS[name]))
-
-
 _NAME = strategies.text(
     strategies.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=60
 )
@@ -119,9 +92,7 @@ _CLUSTERS = strategies.fixed_dictionaries(
         "master_count": strategies.sampled_from([1, 3, 5, 7]),
         "node_count": strategies.integers(0, 2000),
         "create_timeout": strategies.integers(0, 720),
-        "labels": strategies.fixed_dictionaries(
-            {}, optional={name: _label(name) for name in labels.DECLARATIONS}
-        ),
+        "labels": label_maps(),
     },
     optional={
         "keypair": _NAME,
@@ -143,8 +114,15 @@ def _rendered(clusters: Sequence[dict[str, Any]], directory: pathlib.Path) -> li
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = main.main(
-                ["render", "--output", str(target), "--template-file", str(template)]
-                + ["--cluster-file", str(source)]
+                [
+                    "render",
+                    "--output",
+                    str(target),
+                    "--template-file",
+                    str(template),
+                    "--cluster-file",
+                    str(source),
+                ]
             )
         if code == 0:
             found.append(
