@@ -16,6 +16,7 @@ extensions = [
     "openstackdocstheme",
     "reno.sphinxext",
     "swarm_mode_tables",
+    "swarm_mode_tests",
 ]
 exclude_patterns = ["_generated", "**/*.inc"]
 

@@ -52,20 +52,31 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=_version())
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="<command>")
-    render = verbs.add_parser(
-        "render",
-        help="show what a cluster would be made of, without a cloud",
-        description="Print HOT, environment, parameters and both roles' cloud-init of a cluster, "
-        "without any cloud, or the sentence with which Magnum's API would refuse it.",
-        usage="magnum-swarm-mode render [options]",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    _describe(
+        verbs.add_parser("render", help="show what a cluster would be made of, without a cloud")
     )
-    render.set_defaults(run=run_render)
-    _add_sources(render)
-    _add_facts(render)
-    _add_fields(render)
+    return parser
+
+
+def render_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``render`` alone."""
+    return _describe(argparse.ArgumentParser(prog="magnum-swarm-mode render"))
+
+
+def _describe(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.usage = "magnum-swarm-mode render [options]"
+    parser.description = (
+        "Print HOT, environment, parameters and both roles' cloud-init of a cluster, without any "
+        "cloud, or the sentence with which Magnum's API would refuse it."
+    )
+    parser.epilog = _EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    # Half an option is not a value that somebody wanted to be rendered.
+    parser.allow_abbrev = False
+    parser.set_defaults(run=run_render)
+    _add_sources(parser)
+    _add_facts(parser)
+    _add_fields(parser)
     return parser
 
 

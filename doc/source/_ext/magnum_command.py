@@ -1,16 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The directive ``magnum-commands``: the help of each command, taken from the table of commands."""
+"""The help of our commands, taken from their parsers.
 
+``magnum-commands`` is that of each command of ``magnum``, ``swarm-mode-render-help`` that of
+``magnum-swarm-mode render``.
+"""
+
+import contextlib
 import os
+from collections.abc import Iterator
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from sphinx.application import Sphinx
 
 from magnum_swarm_mode.cli import commands, declare
+from magnum_swarm_mode.preview import main as preview
 
 # Columns that a line of the help may have in the documentation.
 _COLUMNS = "90"
+
+
+@contextlib.contextmanager
+def _columns() -> Iterator[None]:
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = _COLUMNS
+    try:
+        yield
+    finally:
+        del os.environ["COLUMNS"]
+        if before is not None:
+            os.environ["COLUMNS"] = before
 
 
 class MagnumCommands(Directive):
@@ -22,21 +41,26 @@ class MagnumCommands(Directive):
 
     @staticmethod
     def _section(command: declare.Command) -> nodes.section:
-        before = os.environ.get("COLUMNS")
-        os.environ["COLUMNS"] = _COLUMNS
-        try:
+        with _columns():
             text = command.parser().format_help()
-        finally:
-            del os.environ["COLUMNS"]
-            if before is not None:
-                os.environ["COLUMNS"] = before
         section = nodes.section(ids=[f"magnum-{command.name}"])
         section += nodes.title(text=command.name)
         section += nodes.literal_block(text, text, language="text")
         return section
 
 
+class RenderHelp(Directive):
+    """The help of ``magnum-swarm-mode render``."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a literal block."""
+        with _columns():
+            text = preview.render_parser().format_help()
+        return [nodes.literal_block(text, text, language="text")]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the directive."""
+    """Register the directives."""
     app.add_directive("magnum-commands", MagnumCommands)
+    app.add_directive("swarm-mode-render-help", RenderHelp)
     return {"parallel_read_safe": True}

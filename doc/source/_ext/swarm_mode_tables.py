@@ -3,15 +3,19 @@
 
 ``swarm-mode-labels`` shows every label, ``swarm-mode-fields:: cluster-template`` (or ``cluster``,
 ``node-group``) what becomes of every field of Magnum's API, ``swarm-mode-operations`` what a living
-cluster refuses, and ``swarm-mode-options`` every option of ``[swarm_mode]``.
+cluster refuses, ``swarm-mode-options`` every option of ``[swarm_mode]``, and
+``swarm-mode-cases:: refusals`` the cases in a file of ``doc/source/cases``; tests bring them about.
 """
 
+import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
+import yaml
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from oslo_config import cfg
 from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
 
 from magnum_swarm_mode import admission, conf, labels
 
@@ -136,10 +140,38 @@ class OptionTable(Directive):
         )
 
 
+class CaseList(SphinxDirective):
+    """Everything that goes wrong in one way, as a definition list."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return the list."""
+        path = pathlib.Path(self.env.srcdir, "cases", f"{self.arguments[0]}.yaml")
+        self.env.note_dependency(str(path))
+        result = nodes.definition_list()
+        for case in yaml.safe_load(path.read_text(encoding="utf-8")) or ():
+            result += self._item(case)
+        return [result]
+
+    @staticmethod
+    def _item(case: Mapping[str, object]) -> nodes.definition_list_item:
+        answer = nodes.paragraph("", "", nodes.literal(text=str(case["answer"])))
+        answer += nodes.Text(f" {case['sentence']}")
+        inside = nodes.definition("", answer)
+        if case.get("remedy"):
+            remedy = nodes.paragraph("", "", nodes.emphasis(text="What helps: "))
+            remedy += nodes.Text(str(case["remedy"]).strip())
+            inside += remedy
+        term = nodes.term("", "", nodes.Text(str(case["case"])))
+        return nodes.definition_list_item("", term, inside, ids=[f"case-{case['id']}"])
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive("swarm-mode-labels", LabelTable)
     app.add_directive("swarm-mode-fields", FieldTable)
     app.add_directive("swarm-mode-operations", OperationTable)
     app.add_directive("swarm-mode-options", OptionTable)
+    app.add_directive("swarm-mode-cases", CaseList)
     return {"parallel_read_safe": True}

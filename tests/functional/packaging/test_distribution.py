@@ -258,6 +258,20 @@ class EmptyEnvironmentTest(base.BaseTestCase):
         )  # fmt: skip
         self.assertEqual(len(list((BUILT.clone / "templates/heat").rglob("*.yaml"))), int(found))
 
+    def test_extra_of_the_server(self) -> None:
+        """The extra "server", as installations ask for it, fits together with what they add."""
+        root = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        run(sys.executable, "-m", "venv", root / "venv", cwd=root)
+        # Resolved only, as it is half a gigabyte; the releases that run together are pinned.
+        run(
+            root / "venv/bin/pip", "install", "--quiet", "--dry-run", "--report", root / "report",
+            "--constraint", CHECKOUT / "devcloud/constraints.txt",
+            f"{BUILT.wheel}[server]", "PyMySQL", "pyuwsgi", "python-memcached", cwd=root,
+        )  # fmt: skip
+        report = json.loads((root / "report").read_text())
+        names = {one["metadata"]["name"].lower() for one in report["install"]}
+        self.assertEqual(set(), {"magnum", "pymysql", "pyuwsgi", "sqlalchemy"} - names)
+
 
 class RequirementsTest(base.BaseTestCase):
     def test_habits_name_each_requirement(self) -> None:
