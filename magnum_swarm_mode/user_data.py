@@ -12,6 +12,7 @@ import bz2
 import functools
 import math
 import pathlib
+import threading
 
 import jinja2
 
@@ -26,6 +27,9 @@ CONFIGURATION = "@CONFIGURATION@"
 
 _TEMPLATE = "user_data/node.yaml.j2"
 _NODE = pathlib.Path(__file__).resolve().parent / "node"
+# Python counts the depth of a syntax tree for all threads together: two that parse at once fail
+# with "AST constructor recursion depth mismatch" (python/cpython#106905).
+_PACKING = threading.Lock()
 
 
 def share(text: str) -> float:
@@ -80,8 +84,10 @@ def render(role: str) -> str:
         autoescape=False,
         keep_trailing_newline=True,
     )
+    with _PACKING:
+        packed = pack(role)
     try:
-        text = environment.get_template(_TEMPLATE).render(role=role, program=pack(role))
+        text = environment.get_template(_TEMPLATE).render(role=role, program=packed)
     except jinja2.TemplateError as error:
         raise exceptions.Inconsistent(
             "The template of the nodes' user-data is not valid; ask the operator.",

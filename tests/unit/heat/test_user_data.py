@@ -6,6 +6,7 @@ import json
 import pathlib
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import fixtures
 import yaml
@@ -61,6 +62,17 @@ class TestUserData(base.BaseTestCase):
         user_data.pack.cache_clear()
         user_data.program.cache_clear()
         self.assertEqual(first, user_data.pack("manager"))
+
+    def test_clusters_that_are_made_at_once(self):
+        """A conductor that has packed nothing yet can make several clusters at once."""
+        interval = sys.getswitchinterval()
+        self.addCleanup(sys.setswitchinterval, interval)
+        sys.setswitchinterval(1e-6)
+        user_data.program.cache_clear()
+        user_data.pack.cache_clear()
+        with ThreadPoolExecutor(8) as pool:
+            texts = set(pool.map(user_data.render, ["manager", "worker"] * 4))
+        self.assertEqual(2, len(texts))
 
     def test_what_it_runs_makes_the_program(self):
         """The first command turns the packed text into the program, which knows its verbs."""
