@@ -113,6 +113,55 @@ class ParseTest(base.BaseTestCase):
             self.refused(swarm_address_pool="10.1.0.0/24"),
         )
 
+    def test_published_ports(self):
+        """Ports come with their protocol; those that the nodes need themselves are refused."""
+        self.assertEqual(
+            ("80/tcp", "8000-8010/tcp", "53/udp"),
+            labels.parse({"published_ports": "80, 8000-8010/tcp 53/udp 80"}).published_ports,
+        )
+        for text, held in (
+            ("22", "22/tcp"),
+            ("2300-2400", "2376/tcp"),
+            ("1-65535/udp", "7946/udp"),
+            ("4789/udp", "4789/udp"),
+        ):
+            self.assertIn(f"holds {held}, which", self.refused(published_ports=text))
+        labels.parse({"published_ports": "4789/udp", "data_path_port": "4790"})
+        for text in ("0", "65536", "9-8", "80/icmp", "http", "-1", "1--2"):
+            self.assertIn("published_ports", self.refused(published_ports=text))
+
+    def test_logs(self):
+        """An address needs a driver that sends, and such a driver an address."""
+        self.assertIn("log_address=udp://a:1", self.refused(log_address="udp://a:1"))
+        self.assertIn("set log_address", self.refused(log_driver="gelf"))
+        self.assertIn(
+            "speaks tcp only", self.refused(log_driver="fluentd", log_address="udp://a:1")
+        )
+        labels.parse({"log_driver": "syslog"})
+        labels.parse({"log_driver": "gelf", "log_address": "udp://192.0.2.1:12201"})
+        self.assertIn("json-file, local", self.refused(log_driver="awslogs"))
+
+    def test_repositories(self):
+        """A key needs a repository, and one without TLS a key that comes with it."""
+        key = "https://mirror.example.com/gpg"
+        self.assertIn("docker_repository_key", self.refused(docker_repository_key=key))
+        self.assertIn(
+            "needs docker_repository_key", self.refused(docker_repository="http://m.example.com")
+        )
+        parsed = labels.parse(
+            {"docker_repository": "http://m.example.com/d/", "docker_repository_key": key}
+        )
+        self.assertEqual("http://m.example.com/d", parsed.docker_repository)
+
+    def test_boot_volumes(self):
+        """A type alone makes no volume."""
+        self.assertIn("boot_volume_size", self.refused(boot_volume_type="fast"))
+
+    def test_numbers_that_may_be_nothing(self):
+        """Zero stands for none; what lies between it and the least is refused."""
+        self.assertEqual(0, labels.parse({"network_mtu": "0"}).network_mtu)
+        self.assertIn("0 or an integer from 1280", self.refused(network_mtu="1279"))
+
     @PROPERTY
     @given(st.dictionaries(st.one_of(NAMES, st.text()), ANYTHING))
     def test_any_input_is_parsed_or_refused(self, values):

@@ -134,6 +134,39 @@ class TestBuild(base.BaseTestCase):
             parameters = build(timeout_minutes=minutes, join_timeout=wanted).parameters
             self.assertEqual(seconds, parameters["join_timeout"])
 
+    def test_where_logs_are_sent(self):
+        """Each driver that sends logs away gets the address under a name of its own."""
+        for driver in ("syslog", "gelf", "fluentd"):
+            address = "tcp://logs.example.com:24224"
+            daemon = build(log_driver=driver, log_address=address).parameters["engine"]["daemon"]
+            self.assertEqual({f"{driver}-address": address}, daemon["log-opts"])
+        daemon = build(log_driver="journald").parameters["engine"]["daemon"]
+        self.assertNotIn("log-opts", daemon)
+
+    def test_published_ports_become_rules(self):
+        """Each range is opened to each network, and to nothing else."""
+        rules = build(
+            published_ports=("53/udp", "8000-8010/tcp"),
+            published_ports_allowed_cidrs=("192.0.2.0/24", "198.51.100.0/24"),
+        ).parameters["published_rules"]
+        self.assertEqual(
+            [
+                ("udp", 53, 53, "192.0.2.0/24"),
+                ("udp", 53, 53, "198.51.100.0/24"),
+                ("tcp", 8000, 8010, "192.0.2.0/24"),
+                ("tcp", 8000, 8010, "198.51.100.0/24"),
+            ],
+            [tuple(rule.values()) for rule in rules],
+        )
+
+    def test_an_mtu_that_the_network_does_not_carry(self):
+        """An override above the existing network's MTU is refused with both numbers."""
+        changes = {"fixed_network": samples.EXISTING, "network_mtu": 1451}
+        error = self.assertRaises(exceptions.Refused, build, **changes)
+        self.assertIn("network_mtu=1451", str(error))
+        self.assertIn("1450 bytes", str(error))
+        build(**{**changes, "network_mtu": 1450})
+
     def test_floating_ips_need_an_external_network(self):
         """What cannot be is refused before Heat sees it, naming the fields."""
         error = self.assertRaises(exceptions.Refused, build, external_network="")
