@@ -31,6 +31,7 @@ from magnum_swarm_mode import (
     cloud,
     exceptions,
     labels,
+    legacy,
     preflight,
     services,
     stack_parameters,
@@ -143,10 +144,11 @@ def _find_distro(cluster_template: Any) -> None:
 
 def get_default_driver(original: Callable[..., Any], cls: Any) -> str | None:
     """Return the driver of templates that name none; never ours, for those are not swarm-mode's."""
+    ours = {admission.ENTRY_POINT, legacy.ENTRY_POINT}
     name: str | None = original(cls)
-    if name != admission.ENTRY_POINT:
+    if name not in ours:
         return name
-    disabled = set(CONF.drivers.disabled_drivers) | {admission.ENTRY_POINT}
+    disabled = set(CONF.drivers.disabled_drivers) | ours
     # Nothing is loaded: no plug-in bears an empty name.
     installed = named.NamedExtensionManager(
         "magnum.drivers", names=[], warn_on_missing_entrypoint=False

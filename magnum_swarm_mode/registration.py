@@ -28,7 +28,7 @@ from typing import Any
 from oslo_config import cfg, sources
 from oslo_log import log as logging
 
-from magnum_swarm_mode import admission, conf, exceptions
+from magnum_swarm_mode import admission, conf, exceptions, legacy
 
 LOG = logging.getLogger(__name__)
 
@@ -39,6 +39,9 @@ _MARK = "__magnum_swarm_mode__"
 _API_MODULE = "magnum.api.app"
 _TEMPLATE_CONTROLLER = "magnum.api.controllers.v1.cluster_template"
 _CLUSTER_CONTROLLER = "magnum.api.controllers.v1.cluster"
+
+# Magnum reads rows of both; of the second there can be old ones only.
+_ENGINES = (admission.COE, legacy.COE)
 
 _lock = threading.RLock()
 
@@ -214,11 +217,9 @@ def _register_objects() -> None:
         raise exceptions.Inconsistent(
             "magnum.objects.fields.ClusterType or ClusterTypeField lists no orchestration engines"
         )
-    if admission.COE not in known:
-        fields.ClusterType.ALL = (*known, admission.COE)
-    if admission.COE not in values:
-        # Shared by all fields of this type, so that objects which are defined already know it too.
-        enum._valid_values = type(values)((*values, admission.COE))
+    fields.ClusterType.ALL = (*known, *(name for name in _ENGINES if name not in known))
+    # Shared by all fields of this type, so that objects which are defined already know it too.
+    enum._valid_values = type(values)((*values, *(n for n in _ENGINES if n not in values)))
 
 
 def _register_api_type() -> None:
@@ -235,8 +236,8 @@ def _register_api_type() -> None:
     values = getattr(found[0].datatype, "values", None) if found else None
     if not isinstance(values, set):
         raise exceptions.Inconsistent(f"{_TEMPLATE_CONTROLLER}.ClusterTemplate.coe is no choice")
-    if admission.COE not in values:
-        values.add(admission.COE)
+    if not values.issuperset(_ENGINES):
+        values.update(_ENGINES)
         found[0].datatype.name = f"Enum({', '.join(sorted(values))})"
 
 
@@ -259,8 +260,17 @@ def _register_cluster_names() -> None:
     datatype.pattern = hooks.ClusterNames(pattern)
 
 
+def _guarded(patch: Patch) -> Patch:
+    """Put what looks for rows of old releases before a patch's hook."""
+    from magnum_swarm_mode import legacy_hooks
+
+    return dataclasses.replace(
+        patch, hook=legacy_hooks.before(patch.module, patch.path, patch.hook)
+    )
+
+
 def _apply(patches: Iterable[Patch]) -> None:
-    patches = list(patches)
+    patches = [_guarded(patch) for patch in patches]
     # All are looked at before one is touched.
     for patch in patches:
         patch.verify()
