@@ -12,7 +12,13 @@ from typing import Any
 from oslotest import base as test_base
 
 from devcloud import releases
-from tests.functional.admission import base, test_clusters, test_registration, test_templates
+from tests.functional.admission import (
+    base,
+    test_clusters,
+    test_legacy,
+    test_registration,
+    test_templates,
+)
 
 
 class _Stored:
@@ -82,6 +88,7 @@ for _release in releases.ALL:
             test_clusters.CreateTest,
             test_clusters.LivingClusterTest,
             test_clusters.NodeCredentialTest,
+            test_legacy.LegacyTest,
             test_registration.CommandTest,
         ):
             _made = _on(_release, _case)
