@@ -5,15 +5,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.endtoend.clusters import Cluster, Server
 
-NAME = "local/busybox:2"
+NAME = "local/busybox:3"
 WIDTH = 3  # machines that make it at once
+APPLETS = (
+    "awk cat dd head hostname httpd mkdir nc nslookup ping rm sh sleep sort ssl_client tail wc"
+)
 IMPORT = f"""
 set -e
 if ! docker image inspect {NAME} >/dev/null 2>&1; then
     root=$(mktemp -d)
     mkdir -p $root/bin $root/etc $root/tmp $root/www
     cp "$(command -v busybox)" $root/bin/busybox
-    for applet in sh httpd nc nslookup hostname awk sleep tail; do
+    for applet in {APPLETS}; do
         ln -s busybox $root/bin/$applet
     done
     tar -c -C $root . | docker import - {NAME} >/dev/null
@@ -22,9 +25,10 @@ fi
 """
 
 
-def bring(cluster: Cluster) -> None:
+def bring(cluster: Cluster, *, everywhere: bool = False) -> None:
     """Import the image on every worker that lacks it, over ssh.
 
+    :param everywhere: on managers too
     :raises shell.CommandError: a worker cannot be reached or refuses
     """
 
@@ -32,4 +36,4 @@ def bring(cluster: Cluster) -> None:
         cluster.machine(server).run(IMPORT)
 
     with ThreadPoolExecutor(WIDTH) as pool:
-        list(pool.map(one, cluster.workers()))
+        list(pool.map(one, cluster.servers() if everywhere else cluster.workers()))
