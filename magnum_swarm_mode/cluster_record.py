@@ -109,6 +109,7 @@ class Record:
     lease_expires: int
     created_at: int
     updated_at: int
+    health_due: int = 0
 
 
 class Conflict(exceptions.Unavailable):
@@ -244,6 +245,22 @@ class Store:
                 )
                 .values(lease_owner=None, lease_expires=0)
             )
+
+    @_retrying
+    def claim_health(self, cluster_uuid: str, seconds: int) -> bool:
+        """Tell whether the caller is to look at a cluster's health, as nobody else does now.
+
+        :param seconds: for which nobody else shall.
+        """
+        now = int(time.time())
+        with self._engine.begin() as connection:
+            result = connection.execute(
+                sa.update(_TABLE)
+                .where(_TABLE.c.cluster_uuid == cluster_uuid, _TABLE.c.health_due <= now)
+                .values(health_due=now + seconds)
+            )
+            # A cluster without a record has nothing that it could be shared out by.
+            return result.rowcount == 1 or _select(connection, cluster_uuid) is None
 
     @_retrying
     def known(self, cluster_uuids: list[str]) -> set[str]:

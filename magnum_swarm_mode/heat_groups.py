@@ -14,6 +14,19 @@ from magnum_swarm_mode.update import Member
 _HANDLES = (("manager_signal", None), ("worker_signal", "workers"), ("worker_signal", None))
 
 
+def members_of(
+    heat_api: heat.Heat, stack: heat.Stack, *, is_default: bool, is_manager: bool
+) -> tuple[Member, ...]:
+    """Return the servers of a group of Magnum's, which is in ``stack``."""
+    if not is_default:
+        prefix = str(stack.parameters["group_name_prefix"])
+        return members(heat_api, stack, "servers", ("workers",), prefix)
+    kind = "manager" if is_manager else "worker"
+    path = ("managers",) if is_manager else ("workers", "workers")
+    prefix = f"{stack.parameters['node_name_prefix']}-{kind}"
+    return members(heat_api, stack, f"{kind}_servers", path, prefix)
+
+
 def members(
     heat_api: heat.Heat, stack: heat.Stack, output: str, path: tuple[str, ...], prefix: str
 ) -> tuple[Member, ...]:

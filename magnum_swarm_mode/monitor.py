@@ -10,7 +10,14 @@ from typing import Any
 from magnum.conductor import monitors
 from oslo_log import log as logging
 
-from magnum_swarm_mode import access, docker_api, exceptions, notifications
+from magnum_swarm_mode import (
+    access,
+    cluster_record,
+    docker_api,
+    exceptions,
+    notifications,
+    operations,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -18,6 +25,8 @@ HEALTHY, UNHEALTHY, UNKNOWN = "HEALTHY", "UNHEALTHY", "UNKNOWN"
 # Magnum keeps the reasons, as JSON, in a text column of 64 KiB.
 _LONGEST_REASON = 300
 _MOST_BYTES = 60_000
+# Less than the minute after which Magnum asks every conductor for every cluster's health.
+_SHARED_SECONDS = 45
 
 Json = Mapping[str, Any]
 
@@ -47,16 +56,18 @@ def leaderless(problem: str) -> Health:
     )
 
 
-def judge(nodes: Sequence[Json], managers: int, workers: int) -> Health:
+def judge(nodes: Sequence[Json], managers: int | None = None, workers: int | None = None) -> Health:
     """Return a cluster's health from what ``GET /nodes`` answered.
 
-    :param managers: how many managers there should be.
-    :param workers: how many workers there should be.
+    :param managers: how many managers there should be; None for as many as there are.
+    :param workers: how many workers there should be, likewise.
     """
     present = [node for node in nodes if node.get("ManagerStatus")]
     reachable = [node for node in present if _manager_status(node) == "reachable"]
     others = [node for node in nodes if not node.get("ManagerStatus")]
     ready = [node for node in others if _state(node) == "ready"]
+    managers = len(present) if managers is None else managers
+    workers = len(others) if workers is None else workers
     reason = {
         "api": "ok",
         "managers": _managers(len(reachable), len(present), managers),
@@ -227,10 +238,16 @@ class SwarmModeMonitor(monitors.MonitorBase):
     def poll_health_status(self) -> None:
         """Write ``health_status`` and ``health_status_reason`` into ``data``.
 
-        A cluster that is not made yet, or is being deleted, has no health; nothing is written.
+        A cluster that is not made yet, or is being deleted, has no health, and one that another
+        conductor has just looked at needs no second look; nothing is written.
         """
         if not self.cluster.api_address or self.cluster.status == "DELETE_IN_PROGRESS":
             return
+        store = cluster_record.Store()
+        if not store.claim_health(self.cluster.uuid, _SHARED_SECONDS):
+            return
+        if not self.cluster.status.endswith("_IN_PROGRESS"):
+            operations.Operations(store).recall(self.cluster, store.get(self.cluster.uuid))
         health = self._poll()
         self.data["health_status"] = health.status
         self.data["health_status_reason"] = dict(health.reason)
@@ -248,6 +265,9 @@ class SwarmModeMonitor(monitors.MonitorBase):
         except exceptions.SwarmModeError as error:
             LOG.info("Health of cluster %s: %s", self.cluster.uuid, error.operator_message)
             return unknown(error.user_message)
+        if self.cluster.status in operations.BUSY:
+            # Until the operation has ended, what is there is what shall be there.
+            return judge(nodes)
         return judge(nodes, self.cluster.master_count, self.cluster.node_count)
 
     def _swarm(self) -> docker_api.Swarm:

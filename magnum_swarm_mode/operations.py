@@ -156,7 +156,7 @@ class Operations:
                 own = heat_api.get(name)
                 if own is not None and own.status != "DELETE_COMPLETE":
                     stacks[row.uuid] = own
-                groups[row.uuid] = _further_group(heat_api, stacks.get(row.uuid), row, made)
+                groups[row.uuid] = _further_group(heat_api, stacks.get(row.uuid), row)
         plan = Plan.from_json(state.update)
         values = _labels(cluster)
         view = _View(cluster, heat_api, stacks, groups, rows, None, {})
@@ -295,9 +295,7 @@ def _stack(context: Any, cluster: Any, state: Any) -> tuple[heat.Heat, heat.Stac
 def _default_group(heat_api: heat.Heat, stack: heat.Stack, row: Any) -> Group:
     is_manager = row.role == "master"
     kind = "manager" if is_manager else "worker"
-    prefix = f"{stack.parameters['node_name_prefix']}-{kind}"
-    path = ("managers",) if is_manager else ("workers", "workers")
-    members = heat_groups.members(heat_api, stack, f"{kind}_servers", path, prefix)
+    members = heat_groups.members_of(heat_api, stack, is_default=True, is_manager=is_manager)
     return Group(
         uuid=row.uuid,
         name=row.name,
@@ -312,13 +310,11 @@ def _default_group(heat_api: heat.Heat, stack: heat.Stack, row: Any) -> Group:
     )
 
 
-def _further_group(
-    heat_api: heat.Heat, stack: heat.Stack | None, row: Any, made: Mapping[str, str]
-) -> Group:
+def _further_group(heat_api: heat.Heat, stack: heat.Stack | None, row: Any) -> Group:
     gone = str(row.status).startswith("DELETE")
     members: tuple[update.Member, ...] = ()
     if stack is not None:
-        members = heat_groups.members(heat_api, stack, "servers", ("workers",), made["prefix"])
+        members = heat_groups.members_of(heat_api, stack, is_default=False, is_manager=False)
     return Group(
         uuid=row.uuid,
         name=row.name,

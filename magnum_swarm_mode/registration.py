@@ -121,6 +121,7 @@ def _api_patches() -> list[Patch]:
     # Importing this imports Magnum's validators, which freeze option values: not before the
     # configuration was parsed, and never in the conductor.
     from magnum_swarm_mode import api_hooks as hooks
+    from magnum_swarm_mode import api_operations
 
     client = "magnum.conductor.api"
     parameters = {
@@ -194,11 +195,13 @@ def _api_patches() -> list[Patch]:
                 client,
                 f"API.{operation}",
                 ("self", "cluster", *parameters[operation]),
-                hooks.gate(operation),
+                api_operations.gate(operation)
+                if operation in api_operations.OFFERED
+                else hooks.gate(operation),
                 # Since Magnum 21.
                 optional=operation == "credential_rotate",
             )
-            for operation in admission.REFUSED_OPERATIONS
+            for operation in (*api_operations.OFFERED, *admission.REFUSED_OPERATIONS)
         ),
     ]
 

@@ -24,4 +24,6 @@ CLUSTER = sa.Table(
     sa.Column("lease_expires", sa.BigInteger(), nullable=False, server_default="0"),
     sa.Column("created_at", sa.BigInteger(), nullable=False),
     sa.Column("updated_at", sa.BigInteger(), nullable=False),
+    # Seconds since 1970 before which no conductor needs to look at the cluster's health.
+    sa.Column("health_due", sa.BigInteger(), nullable=False, server_default="0"),
 )

@@ -204,16 +204,6 @@ class LivingClusterTest(ClusterCase):
         ident = self.existing()
         path = f"/v1/clusters/{ident}"
         template = self.create_template()
-        replace = [{"op": "replace", "path": "/node_count", "value": 9}]
-        self.assert_not_offered("PATCH", path, replace)
-        self.assert_not_offered(
-            "PATCH",
-            path,
-            replace,
-            headers={"OpenStack-API-Version": "container-infra 1.2"},
-        )
-        self.assert_not_offered("POST", f"{path}/actions/resize", {"node_count": 9})
-        self.assert_not_offered("POST", f"{path}/actions/resize", {"node_count": 8})
         self.assert_not_offered(
             "POST", f"{path}/actions/upgrade", {"cluster_template": template["uuid"]}
         )
@@ -227,14 +217,30 @@ class LivingClusterTest(ClusterCase):
         )
         self.assertEqual("CREATE_COMPLETE", self.service.call("GET", path).json()["status"])
 
-    def test_managers_cannot_be_resized(self):
-        """A change of the number of managers is a 400."""
-        answer = self.service.call(
-            "POST",
-            f"/v1/clusters/{self.existing()}/actions/resize",
-            {"node_count": 5, "nodegroup": "default-master"},
-        )
-        self.assertEqual(400, answer.status_code, answer.text)
+    def resize(self, count, **more):
+        path = f"/v1/clusters/{self.existing()}/actions/resize"
+        headers = {"OpenStack-API-Version": "container-infra 1.10"}
+        return self.service.call("POST", path, {"node_count": count, **more}, headers=headers)
+
+    def test_resize(self):
+        """Any number of workers, none included, and odd numbers of managers reach the conductor."""
+        for count, group in ((9, None), (0, None), (5, "default-master"), (1, "default-master")):
+            answer = self.resize(count, **({"nodegroup": group} if group else {}))
+            self.assertEqual(202, answer.status_code, answer.text)
+            sent = self.sent("cluster_resize")
+            self.assertEqual(count, sent["node_count"])
+
+    def test_resize_refused(self):
+        """Numbers that make no sense are a 400 with the arithmetic."""
+        self.assert_refused(self.resize(4, nodegroup="default-master"), "4 managers need 3")
+        self.assert_refused(self.resize(10_000_000), "node_count")
+
+    def test_update_node_count(self):
+        """``cluster update node_count`` reaches the conductor."""
+        path = f"/v1/clusters/{self.existing()}"
+        replace = [{"op": "replace", "path": "/node_count", "value": 9}]
+        self.assertEqual(202, self.service.call("PATCH", path, replace).status_code)
+        self.assertEqual(9, self.sent("cluster_update")["node_count"])
 
     def test_health_can_be_written(self):
         """A health status from outside is Magnum's own business."""

@@ -148,9 +148,7 @@ class DriverTest(base.BaseTestCase):
             for name in ("domain_name", "domain_admin_name", "domain_admin_password"):
                 self._set("trust", f"trustee_{name}", "magnum")
         self._set("swarm_mode", "docker_api_timeout", 1.0)
-        self.useFixture(
-            fixtures.MonkeyPatch("magnum_swarm_mode.access.SWARMS", docker_api.Pool())
-        )
+        self.useFixture(fixtures.MonkeyPatch("magnum_swarm_mode.access.SWARMS", docker_api.Pool()))
         keys = _keys()
         self.useFixture(
             fixtures.MonkeyPatch(
@@ -339,4 +337,9 @@ class DriverTest(base.BaseTestCase):
             "manager_addresses": [MANAGER],
             "manager_fixed_addresses": ["10.0.0.11"],
             "worker_addresses": ["10.0.0.21", "10.0.0.22"],
+            "manager_servers": {"0": "server-manager-0"},
+            "worker_servers": {
+                str(index): f"server-worker-{index}"
+                for index in range(int(stack.parameters["worker_count"]))
+            },
         }

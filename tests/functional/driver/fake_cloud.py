@@ -59,6 +59,8 @@ class Stack:
     outputs: dict[str, Any] = dataclasses.field(default_factory=dict)
     failed: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     deleted_by: Token | None = None
+    updated: str | None = None
+    updates: list[tuple[Token, dict[str, Any]]] = dataclasses.field(default_factory=list)
 
 
 class FakeCloud(fixtures.Fixture):
@@ -205,6 +207,8 @@ class FakeCloud(fixtures.Fixture):
                     status, answer = handler(token, body, query, *match.groups())
                     if method in self.lost_answers and service == "heat":
                         return 504, {"error": {"message": "gateway timed out"}}, {}
+                    if status == 302:
+                        return status, None, {"Location": answer}
                     return status, answer, {}
             raise AssertionError(f"{method} {target} is not known here")
         except RefusalError as refusal:
@@ -215,7 +219,7 @@ class FakeCloud(fixtures.Fixture):
         user = r"/v3/users/(\w+)"
         stacks = r"/heat/v1/(\w+)/stacks"
         name = rf"{stacks}/([\w-]+)(?:/[\w-]+)?"
-        return {
+        routes: dict[str, list[tuple[str, Any]]] = {
             "GET": [
                 (rf"{user}/application_credentials", self._list_credentials),
                 (rf"{user}/access_rules", self._list_rules),
@@ -223,8 +227,13 @@ class FakeCloud(fixtures.Fixture):
                 (rf"{stacks}/([\w-]+)/resources", self._list_resources),
                 (rf"{stacks}/([\w-]+)/resources/(\w+)", self._absent),
                 (rf"{stacks}/([\w-]+)/resources/(\w+)/metadata", self._absent),
-                (name, self._show_stack),
+                (rf"{stacks}/([\w-]+)", self._redirect),
+                (rf"{stacks}/[\w-]+/([\w-]+)/resources", self._list_resources),
+                (rf"{stacks}/[\w-]+/([\w-]+)/resources/(\w+)", self._absent),
+                (rf"{stacks}/[\w-]+/([\w-]+)/resources/(\w+)/metadata", self._absent),
+                (rf"{stacks}/[\w-]+/([\w-]+)", self._show_stack),
             ],
+            "PATCH": [(name, self._update_stack)],
             "POST": [
                 (rf"{user}/application_credentials", self._create_credential),
                 (r"/v3/OS-TRUST/trusts", self._create_trust),
@@ -238,7 +247,8 @@ class FakeCloud(fixtures.Fixture):
                 (user, self._delete_user),
                 (name, self._delete_stack),
             ],
-        }[method]
+        }
+        return routes[method]
 
     # Keystone
 
@@ -485,6 +495,13 @@ class FakeCloud(fixtures.Fixture):
         self.stacks[stack.id] = stack
         return 201, {"stack": {"id": stack.id, "links": []}}
 
+    def _redirect(
+        self, token: Token, _: Any, __: Any, project: str, identifier: str
+    ) -> tuple[int, Any]:
+        self._in_project(token, project)
+        stack = self._find(token, identifier)
+        return 302, f"{self.url}/heat/v1/{project}/stacks/{stack.name}/{stack.id}"
+
     def _show_stack(
         self, token: Token, _: Any, __: Any, project: str, identifier: str
     ) -> tuple[int, Any]:
@@ -500,9 +517,24 @@ class FakeCloud(fixtures.Fixture):
                 "stack_status": stack.status,
                 "stack_status_reason": stack.reason,
                 "outputs": outputs,
-                "parameters": {},
+                "updated_time": stack.updated,
+                # Heat's API gives every value as text.
+                "parameters": {name: _as_text(value) for name, value in stack.parameters.items()},
             }
         }
+
+    def _update_stack(
+        self, token: Token, body: Any, _: Any, project: str, identifier: str
+    ) -> tuple[int, Any]:
+        self._in_project(token, project)
+        stack = self._find(token, identifier)
+        if stack.status.endswith("_IN_PROGRESS"):
+            raise AssertionError("a second update cuts the first off")
+        stack.updates.append((token, body["parameters"]))
+        stack.parameters = {**stack.parameters, **body["parameters"]}
+        stack.status = "UPDATE_IN_PROGRESS"
+        stack.updated = f"2026-01-01T00:00:{len(stack.updates):02}Z"
+        return 202, None
 
     def _delete_stack(
         self, token: Token, _: Any, __: Any, project: str, identifier: str
@@ -520,3 +552,7 @@ class FakeCloud(fixtures.Fixture):
 
     def _absent(self, *_: Any) -> tuple[int, Any]:
         raise RefusalError(404)
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -2,6 +2,7 @@
 import contextlib
 
 from magnum.conductor import monitors
+from magnum.conductor.handlers import cluster_conductor
 from magnum.service import periodic
 from oslo_service import loopingcall
 
@@ -20,7 +21,8 @@ class HealthTest(base.DriverTest):
         self.events.clear()
 
     def poll_health(self):
-        """Let Magnum's periodic task look at the cluster; return its row."""
+        """Let Magnum's periodic task look at the cluster a minute later; return its row."""
+        self.pass_time(60)
         job = periodic.ClusterHealthUpdateJob(cloud.admin_context(), self.cluster(self.uuid))
         with contextlib.suppress(loopingcall.LoopingCallDone):
             job.update_health_status()
@@ -74,6 +76,33 @@ class HealthTest(base.DriverTest):
                 (event_type, content["health_status_before"], content["health_status"])
                 for event_type, content in changes
             ],
+        )
+
+    def test_shared_out(self):
+        """Of several conductors that poll within a minute one asks the managers."""
+        self.poll_health()
+        before = len(self.docker.requests)
+        self.docker.answers["/nodes"][1][1]["Status"]["State"] = "down"
+        for _ in range(2):
+            job = periodic.ClusterHealthUpdateJob(cloud.admin_context(), self.cluster(self.uuid))
+            with contextlib.suppress(loopingcall.LoopingCallDone):
+                job.update_health_status()
+
+        self.assertEqual(before, len(self.docker.requests))
+        self.assertEqual("HEALTHY", self.cluster(self.uuid).health_status)
+
+    def test_busy(self):
+        """While nodes are added their absence is no illness; a node that is down is."""
+        self.resize(2)
+        self.assertEqual("HEALTHY", self.poll_health().health_status)
+        self.docker.answers["/nodes"][1][1]["Status"]["State"] = "down"
+
+        self.assertEqual("UNHEALTHY", self.poll_health().health_status)
+
+    def resize(self, count):
+        cluster = self.cluster(self.uuid)
+        cluster_conductor.Handler().cluster_resize(
+            self.context(), cluster, count, [], cluster.default_ng_worker
         )
 
     def test_unreachable(self):

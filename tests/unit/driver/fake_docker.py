@@ -22,7 +22,12 @@ def node(hostname, *, manager=None, leader=False, state="ready", engine="20.10.2
     """Return a node as ``GET /nodes`` describes it; ``manager`` is its reachability."""
     described: dict[str, Any] = {
         "ID": f"id-of-{hostname}-{more.get('number', 0)}",
-        "Spec": {"Availability": more.get("availability", "active")},
+        "Version": {"Index": 10},
+        "Spec": {
+            "Availability": more.get("availability", "active"),
+            "Role": "manager" if manager else "worker",
+            "Labels": {},
+        },
         "Description": {
             "Hostname": hostname,
             "Engine": {"EngineVersion": engine},
@@ -44,6 +49,7 @@ class FakeDocker(fixtures.Fixture):
 
     :ivar answers: path without version to status and body; bytes are sent as they are.
     :ivar requests: paths that were asked for.
+    :ivar changes: what was done to nodes: host name, and what it was set to or ``"removed"``.
     :ivar connections: how many TLS connections were made.
     :ivar delay: seconds before each answer.
     :ivar drip: seconds between the bytes of an answer.
@@ -56,6 +62,7 @@ class FakeDocker(fixtures.Fixture):
         self._authority_pem, self._pair = authority_pem, pair
         self.address, self.port = address, port
         self.requests: list[str] = []
+        self.changes: list[tuple[str, Any]] = []
         self.connections = 0
         self.delay = self.drip = 0.0
         self.chunked = self.cut = False
@@ -86,6 +93,30 @@ class FakeDocker(fixtures.Fixture):
         self._ends.callback(server.shutdown)
         self._ends.callback(self.stopping.set)
 
+    def change(self, method, path, version, spec):
+        """Do to a node what the engine would; return status and body of the answer."""
+        nodes = self.answers["/nodes"][1]
+        identifier = path.split("/")[2]
+        found = next((node for node in nodes if node["ID"] == identifier), None)
+        if found is None:
+            return 404, {"message": f"node {identifier} not found"}
+        hostname = found["Description"]["Hostname"]
+        if method == "DELETE":
+            if found.get("ManagerStatus"):
+                return 400, {"message": "node is a cluster manager and is a member of the raft"}
+            nodes.remove(found)
+            self.changes.append((hostname, "removed"))
+            return 200, {}
+        if version != str(found["Version"]["Index"]):
+            return 500, {"message": "rpc error: code = Unknown desc = update out of sequence"}
+        found["Version"]["Index"] += 1
+        changed = {key: value for key, value in spec.items() if found["Spec"].get(key) != value}
+        self.changes.append((hostname, changed))
+        found["Spec"] = spec
+        if spec.get("Role") == "worker" and found.pop("ManagerStatus", {}).get("Leader"):
+            next(n for n in nodes if n.get("ManagerStatus"))["ManagerStatus"]["Leader"] = True
+        return 200, {}
+
     def stop(self):
         """End the manager with all its connections; a second time changes nothing."""
         self.stopping.set()
@@ -112,6 +143,28 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *args):
         pass
+
+    def do_POST(self):
+        self._change()
+
+    def do_DELETE(self):
+        self._change()
+
+    def _change(self):
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        url = urllib.parse.urlsplit(self.path)
+        self.fake.requests.append(f"{self.command} {url.path}")
+        version = urllib.parse.parse_qs(url.query).get("version", [""])[0]
+        status, answer = self.fake.change(
+            self.command, "/" + url.path.split("/", 2)[2], version, json.loads(body or b"{}")
+        )
+        text = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
 
     def do_GET(self):
         fake = self.fake

@@ -170,7 +170,9 @@ class World:
             assert not self.nodes[action.node_id].in_raft
             del self.nodes[action.node_id]
         elif isinstance(action, Resize):
-            assert not self.stack_status.endswith("IN_PROGRESS"), "a second update cancels the first"
+            assert not self.stack_status.endswith("IN_PROGRESS"), (
+                "a second update cancels the first"
+            )
             row = self.rows[action.group]
             self.updates.append((action.group, action.count, action.removals))
             row.asked = action.count

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands before the methods of Magnum's RPC client that change a living cluster.
+
+As :mod:`.api_hooks`, for the operations that are offered: it decides by :mod:`.operation_rules`,
+in the API process, whether the cluster can be changed so now.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pecan
+
+from magnum_swarm_mode import (
+    access,
+    admission,
+    api_hooks,
+    cloud,
+    exceptions,
+    heat_groups,
+    operation_rules,
+    update,
+)
+
+
+def _update(cluster: Any, node_count: int, **_: Any) -> None:
+    group = cluster.default_ng_worker
+    if int(node_count) == group.node_count:
+        # Only health or a name; Magnum serves that by itself.
+        return
+    operation_rules.check_update(cluster.status, cluster.status_reason)
+    operation_rules.check_count(_row(group), int(node_count))
+
+
+def _resize(
+    cluster: Any, node_count: int, nodes_to_remove: Sequence[str], nodegroup: Any, **_: Any
+) -> None:
+    operation_rules.check_resize(cluster.status, cluster.status_reason)
+    operation_rules.check_count(_row(nodegroup), int(node_count))
+    if nodes_to_remove:
+        names = [str(name) for name in nodes_to_remove]
+        operation_rules.check_named(names, _members(nodegroup), nodegroup.name)
+
+
+def _row(group: Any) -> Mapping[str, Any]:
+    names = ("role", "name", "min_node_count", "max_node_count")
+    return {name: getattr(group, name, None) for name in names}
+
+
+def _members(group: Any) -> tuple[update.Member, ...]:
+    """Return the nodes of a group as the user who asks sees them in Heat.
+
+    :raises Unavailable: when Heat does not show them now.
+    """
+    heat_api = access.heat_of(cloud.user_session(pecan.request.context))
+    stack = heat_api.get(group.stack_id) if group.stack_id else None
+    if stack is None:
+        raise exceptions.Unavailable(
+            "Heat does not show the nodes of the cluster now, so that none can be named to be "
+            "removed; try again later."
+        )
+    return heat_groups.members_of(
+        heat_api, stack, is_default=bool(group.is_default), is_manager=group.role == "master"
+    )
+
+
+_CHECKS: Mapping[str, tuple[tuple[str, ...], Callable[..., None]]] = {
+    "cluster_update_async": (
+        ("node_count", "health_status", "health_status_reason", "rollback"),
+        _update,
+    ),
+    "cluster_resize_async": (("node_count", "nodes_to_remove", "nodegroup", "rollback"), _resize),
+}
+OFFERED = tuple(_CHECKS)
+
+
+def gate(operation: str) -> Callable[..., Any]:
+    """Return what stands before a method of Magnum's RPC client: the last place before the cast.
+
+    :param operation: one of ``OFFERED``.
+    """
+    names, check = _CHECKS[operation]
+
+    def gated(
+        original: Callable[..., Any], self: Any, cluster: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        if cluster.cluster_template.coe == admission.COE:
+            with api_hooks.answering():
+                check(cluster, **dict(zip(names, args, strict=False)), **kwargs)
+        return original(self, cluster, *args, **kwargs)
+
+    return gated

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which changes of a cluster may be asked for now; decided before Magnum passes a request on.
+
+Whatever the conductor refuses stops what it is doing, as Magnum then calls the cluster failed. So
+what can be known beforehand is refused here, where the user reads the sentence at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from magnum_swarm_mode import admission, exceptions, update
+
+_DONE = tuple(
+    f"{action}_COMPLETE"
+    for action in (
+        "CREATE",
+        "UPDATE",
+        "RESUME",
+        "RESTORE",
+        "ROLLBACK",
+        "SNAPSHOT",
+        "CHECK",
+        "ADOPT",
+    )
+)
+# What Magnum's conductor itself serves; what it does not it drops without a word to the user.
+_UPDATABLE = _DONE
+_RESIZABLE = (*_DONE, "UPDATE_FAILED", "UPDATE_IN_PROGRESS")
+
+
+def check_update(status: str, reason: str | None) -> None:
+    """Refuse ``cluster update`` of a cluster in the wrong status.
+
+    :raises Refused: with what to do instead.
+    """
+    if status in _UPDATABLE:
+        return
+    if status in _RESIZABLE:
+        what = "An operation is under way" if status.endswith("PROGRESS") else "The last one failed"
+        raise exceptions.Refused(
+            f"The cluster is {status}, so that node_count cannot be updated. {what}"
+            f"{_because(reason)} Use cluster resize, which waits its turn and repairs, or try "
+            "again when the cluster is UPDATE_COMPLETE."
+        )
+    _refuse_status(status, reason)
+
+
+def check_resize(status: str, reason: str | None) -> None:
+    """Refuse ``cluster resize`` of a cluster in the wrong status.
+
+    :raises Refused: with what to do instead.
+    """
+    if status not in _RESIZABLE:
+        _refuse_status(status, reason)
+
+
+def _refuse_status(status: str, reason: str | None) -> None:
+    if status.endswith("_IN_PROGRESS"):
+        advice = "try again when that has ended"
+    elif status == "ROLLBACK_FAILED":
+        advice = "Magnum lets such a cluster only be deleted"
+    else:
+        advice = "delete the cluster and create it again"
+    raise exceptions.Refused(
+        f"The cluster is {status} and cannot be changed{_because(reason)} {advice[0].upper()}"
+        f"{advice[1:]}."
+    )
+
+
+def _because(reason: str | None) -> str:
+    return f": {reason.rstrip('.')}." if reason else "."
+
+
+def check_count(group: Mapping[str, Any], count: int) -> None:
+    """Refuse a number of nodes that a group cannot have.
+
+    :param group: ``role``, ``name``, ``min_node_count`` and ``max_node_count`` of its row.
+    :raises Refused: with the bounds.
+    """
+    if group["role"] == "master":
+        admission.check_manager_count(count)
+        return
+    admission.check_fields(admission.CLUSTER_FIELDS, {"node_count": count})
+    least, most = group["min_node_count"] or 0, group["max_node_count"]
+    if count < least or (most and count > most):
+        bounds = f"at least {least}" + (f" and at most {most}" if most else "")
+        raise exceptions.Refused(
+            f"node_count={count} is refused: node group {group['name']} is to have {bounds} nodes."
+        )
+
+
+def check_named(names: Sequence[str], members: Sequence[update.Member], group: str) -> None:
+    """Refuse nodes to remove that are not in the group.
+
+    :raises Refused: naming the first of them, and what there is.
+    """
+    for name in names:
+        if update.resolve(members, name) is None:
+            known = ", ".join(member.hostname for member in members[:10]) or "no node"
+            more = f" and {len(members) - 10} more" if len(members) > 10 else ""
+            raise exceptions.Refused(
+                f"Node {admission._shown(name)} is not in node group {group}; give ids of servers, "
+                f"host names or indices of {known}{more}."
+            )

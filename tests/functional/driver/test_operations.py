@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+import contextlib
+import threading
+
+from magnum.conductor.handlers import cluster_conductor
+from magnum.service import periodic
+from oslo_service import loopingcall
+
+from magnum_swarm_mode import cloud, operations
+from magnum_swarm_mode.cluster_record import Store
+from tests.functional.driver import base, fake_cloud
+from tests.unit.driver import fake_docker
+
+
+class OperationsCase(base.DriverTest):
+    """A cluster of one manager and two workers that is complete."""
+
+    def setUp(self):
+        super().setUp()
+        self.uuid = self.create(managers=1, workers=2)
+        self.docker = self.serve_docker(self.uuid)
+        self.finish_stack()
+        self.poll()
+        self.stack = self.cloud.stack()
+        self.gone = set()
+        self.events.clear()
+
+    def resize(self, count, remove=(), group="default-worker", context=None):
+        """Ask the conductor as magnum-api does."""
+        cluster = self.cluster(self.uuid)
+        (row,) = [one for one in cluster.nodegroups if one.name == group]
+        cluster_conductor.Handler().cluster_resize(
+            context or self.context(), cluster, count, list(remove), row
+        )
+
+    def heat_finishes(self, status="UPDATE_COMPLETE"):
+        """Let Heat do what it was asked for, and new nodes join."""
+        parameters, outputs = self.stack.parameters, self.stack.outputs
+        self.gone |= {int(index) for index in parameters.get("worker_removals", ())}
+        names = [i for i in range(100) if i not in self.gone][: int(parameters["worker_count"])]
+        before = {int(index) for index in outputs["worker_servers"]}
+        outputs["worker_servers"] = {str(i): f"server-worker-{i}" for i in names}
+        outputs["worker_addresses"] = [f"10.0.0.{21 + i}" for i in names]
+        nodes = self.docker.answers["/nodes"][1]
+        for index in set(names) - before:
+            nodes.append(fake_docker.node(f"swarm-worker-{index}"))
+        for node in nodes:
+            if node["Description"]["Hostname"] in {
+                f"swarm-worker-{i}" for i in before - set(names)
+            }:
+                node["Status"]["State"] = "down"
+        self.stack.status = status
+
+    def go_on(self, most=60):
+        """Poll, with a Heat that is always quick, until the operation has ended."""
+        for _ in range(most):
+            if self.stack.status == "UPDATE_IN_PROGRESS":
+                self.heat_finishes()
+            self.poll()
+            if not self.cluster(self.uuid).status.endswith("_IN_PROGRESS"):
+                return
+        raise AssertionError(self.cluster(self.uuid).status_reason)
+
+    def hostnames(self):
+        return sorted(node["Description"]["Hostname"] for node in self.docker.answers["/nodes"][1])
+
+    def asked(self):
+        return [parameters for _, parameters in self.stack.updates]
+
+
+class ResizeTest(OperationsCase):
+    def test_grow(self):
+        """More workers are one update of Heat by the creator's trust, and then all is filled in."""
+        self.resize(4)
+        self.assertEqual("UPDATE_IN_PROGRESS", self.cluster(self.uuid).status)
+        self.poll()
+        cluster = self.cluster(self.uuid)
+        self.assertEqual(
+            "Heat is asked to make the workers of default-worker from 2 to 4.",
+            cluster.status_reason,
+        )
+        self.poll()
+        self.assertEqual(
+            "Heat makes it 1 managers, 4 workers.", self.cluster(self.uuid).status_reason
+        )
+
+        self.go_on()
+
+        cluster = self.cluster(self.uuid)
+        self.assertEqual(("UPDATE_COMPLETE", None), (cluster.status, cluster.status_reason))
+        self.assertEqual([{"worker_count": 4}], self.asked())
+        (token,) = [token for token, _ in self.stack.updates]
+        self.assertEqual((fake_cloud.OWNER, True), (token.user, bool(token.trust)))
+        self.assertEqual(4, len(cluster.default_ng_worker.node_addresses))
+        self.assertEqual(4, cluster.node_count)
+        self.assertEqual(
+            {"UPDATE_COMPLETE", "CREATE_COMPLETE"}, {row.status for row in cluster.nodegroups}
+        )
+        self.assertEqual(
+            [("update", "pending"), ("update", "success")],
+            [(payload["action"], payload["outcome"]) for _, payload in self.events],
+        )
+
+    def test_shrink(self):
+        """A node that leaves is paused, drained, removed from Heat, then from the swarm."""
+        self.resize(1, ["swarm-worker-0"])
+
+        self.go_on()
+
+        self.assertEqual(
+            [
+                ("swarm-worker-0", {"Availability": "pause"}),
+                ("swarm-worker-0", {"Availability": "drain"}),
+                ("swarm-worker-0", "removed"),
+            ],
+            self.docker.changes,
+        )
+        self.assertEqual([{"worker_count": 1, "worker_removals": ["0"]}], self.asked())
+        self.assertEqual(["swarm-manager-0", "swarm-worker-1"], self.hostnames())
+        self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
+
+    def test_update(self):
+        """``cluster update node_count`` does the same."""
+        cluster = self.cluster(self.uuid)
+        cluster_conductor.Handler().cluster_update(self.context(), cluster, 3, None, None)
+
+        self.go_on()
+
+        self.assertEqual([{"worker_count": 3}], self.asked())
+        self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
+
+    def test_rollback(self):
+        """An update that fails with --rollback leads back, and both are told."""
+        cluster = self.cluster(self.uuid)
+        cluster_conductor.Handler().cluster_update(
+            self.context(), cluster, 3, None, None, rollback=True
+        )
+        self.poll()
+        self.heat_finishes("UPDATE_FAILED")
+        self.stack.reason = "Resource UPDATE failed: no host"
+        self.poll()
+        self.assertEqual("ROLLBACK_IN_PROGRESS", self.cluster(self.uuid).status)
+
+        self.go_on()
+
+        cluster = self.cluster(self.uuid)
+        self.assertEqual("ROLLBACK_COMPLETE", cluster.status)
+        self.assertIn("Went back to the number of nodes before", cluster.status_reason)
+        self.assertEqual(2, cluster.default_ng_worker.node_count)
+        self.assertEqual(["swarm-manager-0", "swarm-worker-0", "swarm-worker-1"], self.hostnames())
+
+    def test_failure_and_repair(self):
+        """What Heat cannot do is told; the same number again repairs it."""
+        self.resize(3)
+        self.poll()
+        self.stack.status, self.stack.reason = "UPDATE_FAILED", "Resource UPDATE failed: no host"
+        self.poll()
+        cluster = self.cluster(self.uuid)
+        self.assertEqual("UPDATE_FAILED", cluster.status)
+        self.assertIn("no host", cluster.status_reason)
+        self.assertEqual("UPDATE_FAILED", cluster.default_ng_worker.status)
+
+        self.resize(3)
+        self.go_on()
+
+        cluster = self.cluster(self.uuid)
+        self.assertEqual(("UPDATE_COMPLETE", None), (cluster.status, cluster.status_reason))
+        self.assertEqual("UPDATE_COMPLETE", cluster.default_ng_worker.status)
+        self.assertEqual(4, len(self.hostnames()))
+
+    def test_second_waits(self):
+        """What is asked for while Heat is at work is served after it."""
+        self.resize(5)
+        self.poll()
+        self.resize(1)
+        self.poll()
+        self.assertEqual(1, len(self.stack.updates))
+
+        self.go_on()
+
+        self.assertEqual([5, 1], [parameters["worker_count"] for parameters in self.asked()])
+        self.assertEqual(2, len(self.hostnames()))
+
+    def test_manager_lost_refused(self):
+        """Managers are not resized while the only one leads alone; the row says what is there."""
+        self.resize(1, ["swarm-manager-0"], group="default-master")
+
+        self.go_on()
+
+        cluster = self.cluster(self.uuid)
+        self.assertEqual("UPDATE_FAILED", cluster.status)
+        self.assertIn("swarm-manager-0 is the only manager", cluster.status_reason)
+        self.assertEqual(1, cluster.master_count)
+        self.assertEqual([], self.stack.updates)
+
+    def test_heat_away(self):
+        """While Heat does not answer nothing changes but the reason."""
+        self.resize(3)
+        self.cloud.down.add("heat")
+        self.poll()
+        self.assertIn("Heat", self.cluster(self.uuid).status_reason)
+        self.cloud.down.clear()
+
+        self.go_on()
+
+        self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
+
+    def test_docker_away(self):
+        """A swarm that cannot be asked fails the operation after some minutes."""
+        self.resize(3)
+        self.docker.stop()
+        self.poll()
+        self.assertIn("Waiting for the swarm", self.cluster(self.uuid).status_reason)
+        self.pass_time(301)
+
+        self.poll()
+
+        cluster = self.cluster(self.uuid)
+        self.assertEqual("UPDATE_FAILED", cluster.status)
+        self.assertIn("connection refused", cluster.status_reason)
+
+    def test_deleted_meanwhile(self):
+        """A delete overtakes whatever is under way, also one whose status was overwritten."""
+        self.resize(3)
+        self.poll()
+        self.delete(self.uuid)
+        self.resize_late()
+        self.assertEqual("UPDATE_IN_PROGRESS", self.cluster(self.uuid).status)
+        self.pass_time(61)
+        for _ in range(3):
+            self.poll()
+            self.cloud.finish_deletes()
+        self.assertEqual([], self.clusters())
+        self.assertEqual({}, self.cloud.leftovers())
+
+    def resize_late(self):
+        """Ask for a resize with a cluster as it was before its delete."""
+        cluster = self.cluster(self.uuid)
+        cluster.status = "UPDATE_IN_PROGRESS"
+        cluster_conductor.Handler().cluster_resize(
+            self.context(), cluster, 1, [], cluster.default_ng_worker
+        )
+
+
+class ConductorsTest(OperationsCase):
+    def test_at_once(self):
+        """Several conductors that poll at the same moment ask Heat once."""
+        self.resize(4)
+        cluster = self.cluster(self.uuid)
+        threads = [threading.Thread(target=self.poll_alone, args=(cluster,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        self.assertEqual([{"worker_count": 4}], self.asked())
+
+    @staticmethod
+    def poll_alone(cluster):
+        job = periodic.ClusterUpdateJob(cloud.admin_context(), cluster)
+        with contextlib.suppress(loopingcall.LoopingCallDone):
+            job.update_status()
+
+    def test_death(self):
+        """A conductor may die at any of its requests; another brings the operation to its end."""
+        for after in (False, True):
+            number = 0
+            while self._dies_at(number := number + 1, after):
+                pass
+            self.assertGreater(number, 15)
+
+    def _dies_at(self, number, after):
+        """Swap one worker for another while a conductor dies; whether it died."""
+        (old,) = self.hostnames()[1:2]
+        updates = len(self.stack.updates)
+        self.resize(2, [old])
+        killer = base.Killer()
+        died = False
+        with killer:
+            killer.deadly, killer.after = number, after
+            try:
+                self.go_on()
+            except base.Died:
+                died = True
+        if died:
+            self.pass_time(100)  # its lease
+            self.go_on()
+        cluster = self.cluster(self.uuid)
+        self.assertEqual("UPDATE_COMPLETE", cluster.status, cluster.status_reason)
+        self.assertEqual(3, len(self.hostnames()))
+        self.assertNotIn(old, self.hostnames())
+        self.assertEqual(updates + 1, len(self.stack.updates))
+        return died
+
+    def test_forgotten(self):
+        """A request whose conductor died before it set the status is taken up again."""
+        cluster = self.cluster(self.uuid)
+        row = cluster.default_ng_worker
+        row.node_count = 3
+        row.save()
+        store = Store()
+        operations.Operations(store).request(cluster, row)
+        store.change_cluster(self.uuid, "UPDATE_IN_PROGRESS", {"status": "CREATE_COMPLETE"})
+
+        job = periodic.ClusterHealthUpdateJob(cloud.admin_context(), self.cluster(self.uuid))
+        with contextlib.suppress(loopingcall.LoopingCallDone):
+            job.update_health_status()
+        self.assertEqual("UPDATE_IN_PROGRESS", self.cluster(self.uuid).status)
+        self.go_on()
+
+        self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)

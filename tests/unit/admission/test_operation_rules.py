@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+from oslotest import base
+
+from magnum_swarm_mode import exceptions, operation_rules
+from magnum_swarm_mode.update import Member
+
+WORKERS = {"role": "worker", "name": "more", "min_node_count": 1, "max_node_count": 4}
+
+
+class StatusTest(base.BaseTestCase):
+    def refusal(self, function, *arguments):
+        return str(self.assertRaises(exceptions.Refused, function, *arguments))
+
+    def test_at_rest(self):
+        """A cluster that is complete can be changed either way."""
+        for status in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "ROLLBACK_COMPLETE"):
+            operation_rules.check_update(status, None)
+            operation_rules.check_resize(status, None)
+
+    def test_busy(self):
+        """While an operation is under way a resize waits its turn, and an update is told so."""
+        operation_rules.check_resize("UPDATE_IN_PROGRESS", "Draining a.")
+        self.assertEqual(
+            "The cluster is UPDATE_IN_PROGRESS, so that node_count cannot be updated. An operation "
+            "is under way: Draining a. Use cluster resize, which waits its turn and repairs, or "
+            "try again when the cluster is UPDATE_COMPLETE.",
+            self.refusal(operation_rules.check_update, "UPDATE_IN_PROGRESS", "Draining a."),
+        )
+
+    def test_failed(self):
+        """A failed update is repaired by a resize, and an update is told so."""
+        operation_rules.check_resize("UPDATE_FAILED", None)
+        self.assertIn(
+            "The last one failed. Use cluster resize",
+            self.refusal(operation_rules.check_update, "UPDATE_FAILED", None),
+        )
+
+    def test_wrong_status(self):
+        """Other statuses are named with what to do."""
+        for status, words in (
+            ("CREATE_IN_PROGRESS", "Try again when that has ended"),
+            ("CREATE_FAILED", "Delete the cluster and create it again"),
+            ("ROLLBACK_FAILED", "lets such a cluster only be deleted"),
+        ):
+            for function in (operation_rules.check_update, operation_rules.check_resize):
+                self.assertIn(words, self.refusal(function, status, None))
+
+    def test_bounds(self):
+        """A group keeps to its bounds."""
+        operation_rules.check_count(WORKERS, 4)
+        for count in (0, 5):
+            self.assertIn(
+                "at least 1 and at most 4 nodes",
+                self.refusal(operation_rules.check_count, WORKERS, count),
+            )
+
+    def test_named(self):
+        """A node that is not in the group is named, with those that are."""
+        members = [Member("0", "swarm-worker-0", "id-0"), Member("3", "swarm-worker-3", "id-3")]
+        operation_rules.check_named(["3", "id-0", "swarm-worker-0"], members, "more")
+        self.assertEqual(
+            "Node 1 is not in node group more; give ids of servers, host names or indices of "
+            "swarm-worker-0, swarm-worker-3.",
+            self.refusal(operation_rules.check_named, ["1"], members, "more"),
+        )
