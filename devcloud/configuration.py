@@ -45,15 +45,17 @@ def database_url(database: str, password: str) -> str:
     """The SQLAlchemy URL of one of our databases."""
     return (
         f"mysql+pymysql://os:{password}@{settings.LOOPBACK}:{settings.DATABASE_PORT}"
-        f"/{database}?charset=utf8"
+        # Without the last word every new connection would read all certificates of the host.
+        f"/{database}?charset=utf8&ssl_disabled=true"
     )
 
 
 def _database(database: str, passwords: Mapping[str, str]) -> Section:
     return {
         "connection": database_url(database, passwords["database"]),
-        "max_pool_size": "10",
-        "max_overflow": "30",
+        # A service has up to this many threads that ask the database at once.
+        "max_pool_size": "32",
+        "max_overflow": "32",
         "connection_recycle_time": "600",
     }
 
@@ -96,6 +98,14 @@ def _token(name: str, passwords: Mapping[str, str], **more: str) -> Section:
     )
 
 
+def _cache() -> Section:
+    return {
+        "enabled": "true",
+        "backend": "dogpile.cache.pymemcache",
+        "memcache_servers": _MEMCACHED,
+    }
+
+
 def _common(service: str, database: str, passwords: Mapping[str, str]) -> Sections:
     return {
         "database": _database(database, passwords),
@@ -116,11 +126,7 @@ def _keystone(passwords: Mapping[str, str]) -> Sections:
         "fernet_tokens": {"key_repository": f"{keys}/fernet"},
         "fernet_receipts": {"key_repository": f"{keys}/fernet"},
         "credential": {"key_repository": f"{keys}/credential"},
-        "cache": {
-            "enabled": "true",
-            "backend": "dogpile.cache.pymemcache",
-            "memcache_servers": _MEMCACHED,
-        },
+        "cache": _cache(),
     }
 
 
@@ -270,6 +276,11 @@ def _heat(passwords: Mapping[str, str]) -> Sections:
         "trustee": _user("heat", passwords),
         "clients_keystone": {"auth_uri": _KEYSTONE},
         "clients": {"endpoint_type": "publicURL"},
+        # Each node's template names the same image, flavor, key and network: Heat asks for each of
+        # them once, not once a node. What is deleted and made anew is found within a minute.
+        "cache": _cache(),
+        "constraint_validation_cache": {"expiration_time": "60"},
+        "resource_finder_cache": {"expiration_time": "60"},
     }
 
 

@@ -35,7 +35,7 @@ from devcloud.dataplane import (
 )
 
 REREAD_SECONDS = 20.0  # when nothing woke us
-SETTLE_SECONDS = 0.1  # changes come in bursts
+SETTLE_SECONDS = 0.5  # changes come in bursts
 CONFIRM_SECONDS = 0.3  # between two reads that must agree
 RETRY_SECONDS = 1.0  # after an error
 
