@@ -219,7 +219,9 @@ def ask_for(
         "node_count": workers,
         **fields,
     }
-    made = user.cloud.call("POST", "container-infra", "/clusters", body)
+    # As the commands do; the oldest version knows no clusters without workers.
+    newest = {"OpenStack-API-Version": "container-infra latest"}
+    made = user.cloud.call("POST", "container-infra", "/clusters", body, newest)
     cluster = Cluster(user, name, made["uuid"])
     # The API answers before the conductor has written the cluster down.
     wait_for(f"{name} to exist", cluster.record, timeout=SHOWABLE, interval=0.5)
