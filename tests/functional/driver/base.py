@@ -47,6 +47,7 @@ DRIVER = driver.Driver  # its import makes swarm-mode known to Magnum
 
 _ENTRY_POINTS = """[magnum.drivers]
 swarm_mode = magnum_swarm_mode.driver:Driver
+swarm_mode_legacy = magnum_swarm_mode.legacy_driver:Driver
 [magnum.cert_manager.backend]
 x509keypair = magnum.common.cert_manager.x509keypair_cert_manager:CertManager
 """
@@ -70,7 +71,7 @@ def _prepare() -> None:
         "Metadata-Version: 2.1\nName: swarm-mode-under-test\nVersion: 1\n"
     )
     (info / "entry_points.txt").write_text(_ENTRY_POINTS)
-    if not importlib.metadata.entry_points(group="magnum.drivers", name="swarm_mode"):
+    if not importlib.metadata.entry_points(group="magnum.drivers", name="swarm_mode_legacy"):
         sys.path.insert(0, str(info.parent))
     models.Base.metadata.create_all(enginefacade.writer.get_engine())
     migration.ensure(enginefacade.writer.get_engine())
