@@ -381,9 +381,8 @@ class Labels:
         "",
         "one to four numbers with dots between them, such as 26.1 or 20.10.24, or nothing",
         Text("version", r"\d{1,5}(\.\d{1,5}){0,3}"),
-        "Version of the Docker Engine, or the first of its numbers, that nodes install if their "
-        "image has no engine; the cluster fails where the image has another one. Empty takes "
-        "whatever there is.",
+        "Version of the Docker Engine, or the first of its numbers; nodes whose image has no "
+        "engine or another one install it. Empty takes whatever there is.",
     )
     docker_repository: str = _label(
         "",
