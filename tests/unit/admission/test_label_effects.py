@@ -51,7 +51,7 @@ EFFECTS: dict[str, tuple[str, ...]] = {
     "published_ports_allowed_cidrs": (_LIVING + "test_published_ports",),
     "network_mtu": (_LIVING + "test_containers",),
     "docker_version": (
-        "tests.endtoend.test_12_engine.TestEngineInstallation.test_one_and_one",
+        _PACKAGES + "test_version_of_docker",
         _LIVING + "test_engine",
     ),
     "docker_repository": (_PACKAGES + "test_version_of_docker",),
