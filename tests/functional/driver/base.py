@@ -48,8 +48,6 @@ DRIVER = driver.Driver  # its import makes swarm-mode known to Magnum
 _ENTRY_POINTS = """[magnum.drivers]
 swarm_mode = magnum_swarm_mode.driver:Driver
 swarm_mode_legacy = magnum_swarm_mode.legacy_driver:Driver
-[magnum.cert_manager.backend]
-x509keypair = magnum.common.cert_manager.x509keypair_cert_manager:CertManager
 """
 _SPACE = pathlib.Path(tempfile.mkdtemp(prefix="swarm-mode-tests-"))
 atexit.register(shutil.rmtree, _SPACE, ignore_errors=True)
