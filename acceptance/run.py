@@ -2,6 +2,7 @@
 """Makes a cluster, tries every promise, and removes what it made, whatever happens."""
 
 import contextlib
+import http
 import os
 import subprocess
 import tempfile
@@ -26,7 +27,10 @@ LEFT_TIMEOUT = 60.0  # servers and ports may vanish from lists a moment later
 JOIN_PORT = 2378
 # Ports of the engine without TLS, of managers, of workers' tokens, and of gossip.
 CLOSED_PORTS = (2375, 2377, JOIN_PORT, 7946)
-WEB, VIRTUAL, SEALED, ASKER = (f"acceptance-{name}" for name in ("web", "virtual", "sealed", "ask"))
+DOOR_TIMEOUT = 60.0
+WEB, VIRTUAL, SEALED, ASKER, DOOR = (
+    f"acceptance-{name}" for name in ("web", "virtual", "sealed", "ask", "door")
+)
 
 
 class Run:
@@ -190,6 +194,9 @@ class Run:
             seen = self._ask(docker)
         except Broken as error:
             seen = dict.fromkeys(probe.judge(probe.Answers(""), _NOBODY), str(error))
+        seen["worker-power"] = probe.because(
+            filter(None, (seen["worker-power"], self._guess(docker)))
+        )
         for name, reason in seen.items():
             self._note(name, reason, time.monotonic() - began)
         self._try("reboot", lambda: self._reboot(docker))
@@ -220,14 +227,23 @@ class Run:
             "WEB": WEB,
             "VIRTUAL": VIRTUAL,
             "API_PORT": str(docker.port),
-            "JOIN_PORT": str(JOIN_PORT),
             "PUBLISHED": str(self._options.published_port),
             "NODES": " ".join(one.address for one in nodes),
-            "MANAGERS": " ".join(one.address for one in nodes if one.role == "manager"),
             "WORKERS": " ".join(one.address for one in nodes if one.role == "worker"),
         }
         docker.make_service(
             docker_module.service(ASKER, image, probe.ASK, [plain], environment=environment)
+        )
+        manager = next(one.address for one in nodes if one.role == "manager")
+        docker.make_service(
+            docker_module.service(
+                DOOR,
+                image,
+                probe.DOOR,
+                [],
+                environment={"MANAGER": manager, "JOIN_PORT": str(JOIN_PORT)},
+                host_port=self._options.door_port,
+            )
         )
         self._wait_running(docker, WEB)
         self._wait_running(docker, ASKER)
@@ -273,7 +289,6 @@ class Run:
             nodes={one.name: one.address for one in nodes if one.availability == "active"},
             tasks=where(WEB),
             sealed=where(SEALED),
-            managers=tuple(one.address for one in nodes if one.role == "manager"),
             workers=tuple(one.address for one in nodes if one.role == "worker"),
         )
 
@@ -295,6 +310,26 @@ class Run:
                 self._say(f"not seen yet: {missing}")
             shown = missing
             time.sleep(3)
+
+    def _guess(self, docker: Docker) -> str:
+        """Return what is wrong with the answer to a wrong secret, empty if nothing is."""
+
+        def status() -> int | str:
+            try:
+                return docker.answer_to_guess(self._options.door_port)
+            except Broken as error:
+                return str(error)
+
+        try:
+            seen = waiting.until(
+                "an answer to a wrong secret",
+                status,
+                lambda seen: isinstance(seen, int),
+                timeout=DOOR_TIMEOUT,
+            )
+        except Broken as error:
+            return str(error)
+        return "" if seen == http.HTTPStatus.UNAUTHORIZED else f"a wrong secret is answered {seen}"
 
     def _reboot(self, docker: Docker) -> None:
         worker = next(one for one in docker.nodes() if one.role == "worker")
@@ -346,7 +381,7 @@ class Run:
             raise Broken(f"DELETE_FAILED: {seen.get('status_reason')}")
 
 
-_NOBODY = probe.Layout({}, {}, {}, (), ())
+_NOBODY = probe.Layout({}, {}, {}, ())
 
 
 def _state(task: Task) -> str:

@@ -147,8 +147,8 @@ def configuration(upstream: Upstream, place: Place = PLACE) -> str:
         *_peer(upstream),
         # Two nodes that boot together fetch a package once.
         "collapsed_forwarding on",
-        # A package's name bears its version: it never changes, while lists of packages do.
-        r"refresh_pattern \.deb$ 129600 100% 129600",
+        # Names with a version or a checksum never stand for anything else.
+        r"refresh_pattern (\.deb$|/by-hash/) 129600 100% 129600",
         "refresh_pattern . 0 20% 60",
         "maximum_object_size 512 MB",
         "cache_mem 16 MB",
