@@ -19,6 +19,8 @@ from typing import Any
 import pecan
 from magnum import objects
 from magnum.api import validation
+from magnum.api.controllers.v1 import cluster as cluster_controller
+from magnum.api.controllers.v1 import cluster_template as template_controller
 from magnum.common import exception
 from oslo_log import log as logging
 from stevedore import named
@@ -33,6 +35,7 @@ from magnum_swarm_mode import (
     labels,
     legacy,
     preflight,
+    request_bodies,
     services,
     stack_parameters,
 )
@@ -107,24 +110,34 @@ def enforce_network_driver_types(original: Callable[..., Any], cluster_template:
     """
     original(cluster_template)
     with answering():
-        admission.check_driver(cluster_template.coe, getattr(cluster_template, "driver", None))
+        admission.check_driver(cluster_template.coe, _field(cluster_template, "driver"))
     if cluster_template.coe != admission.COE:
         return
     with answering():
         # Before Magnum asks for a volume that would suit a storage driver which is not offered.
         admission.check_fields(
             admission.CLUSTER_TEMPLATE_FIELDS,
-            {"docker_storage_driver": cluster_template.docker_storage_driver},
+            {"docker_storage_driver": _field(cluster_template, "docker_storage_driver")},
         )
     # Magnum would take the alphabetically first driver, whatever it offers.
     cluster_template.driver = admission.ENTRY_POINT
     # Magnum looks for a flavor named None when managers have none of their own.
-    if admission.is_unset(cluster_template.master_flavor_id) and not admission.is_unset(
-        cluster_template.flavor_id
+    flavor = _field(cluster_template, "flavor_id")
+    if admission.is_unset(_field(cluster_template, "master_flavor_id")) and not admission.is_unset(
+        flavor
     ):
-        cluster_template.master_flavor_id = cluster_template.flavor_id
+        cluster_template.master_flavor_id = flavor
     if pecan.request.method == "POST":
         _find_distro(cluster_template)
+
+
+def _field(template: Any, name: str) -> Any:
+    """Return a field of a template; None where a patch has just removed it."""
+    try:
+        return getattr(template, name, None)
+    except NotImplementedError:
+        # An object of Magnum's that has no value there, and nothing to load it with.
+        return None
 
 
 def _find_distro(cluster_template: Any) -> None:
@@ -133,6 +146,9 @@ def _find_distro(cluster_template: Any) -> None:
     Magnum would ask Glance itself, take every failure for an image without the property, and go on
     before it looks at anything else.
     """
+    if cluster_template.labels is None:
+        # Magnum itself fails on null.
+        cluster_template.labels = {}
     with answering():
         given = cluster_template.as_dict()
         admission.check_cluster_template(given, _settings())
@@ -278,15 +294,16 @@ def concerns_us() -> bool:
     if not environ:
         return False
     if _OURS not in environ:
-        environ[_OURS] = _is_of_our_template(_body().get("cluster_template_id"))
+        environ[_OURS] = _is_ours(pecan.request.context, _body().get("cluster_template_id"))
     return bool(environ[_OURS])
 
 
-def _is_of_our_template(name_or_id: object) -> bool:
+def _is_ours(context: Any, name_or_id: object) -> bool:
+    """Tell whether a template that is named so is one of swarm-mode."""
     if not isinstance(name_or_id, str):
         return False
     try:
-        template = objects.ClusterTemplate.get(pecan.request.context, name_or_id)
+        template = objects.ClusterTemplate.get(context, name_or_id)
     except exception.MagnumException:
         # Not found, or not the only one: Magnum says so itself.
         return False
