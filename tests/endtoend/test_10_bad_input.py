@@ -81,9 +81,9 @@ class TestRefusals(base.EndToEndTestCase):
             ("magnum", "cluster-create", "--name", "bad", "--cluster-template", TEMPLATE),
         ):
             with self.subTest(command=words[0]):
-                with self.assertRaises(shell.CommandError) as said:
-                    self.demo.run(*words, "--labels", "join_timeuot=60")
-                self.assertIn("did you mean join_timeout?", said.exception.output)
+                labels = ("--labels", "join_timeuot=60")
+                error: Any = self.assertRaises(shell.CommandError, self.demo.run, *words, *labels)
+                self.assertIn("did you mean join_timeout?", error.output)
 
     # -- requests -----------------------------------------------------------------------------
 

@@ -209,12 +209,6 @@ class LivingClusterTest(ClusterCase):
         )
         self.assert_not_offered("PATCH", f"/v1/certificates/{ident}")
         self.assert_not_offered("PATCH", f"/v1/credentials/{ident}")
-        self.assert_not_offered("POST", f"{path}/nodegroups", {"name": "more"})
-        self.assert_not_offered(
-            "PATCH",
-            f"{path}/nodegroups/default-worker",
-            [{"op": "replace", "path": "/max_node_count", "value": 9}],
-        )
         self.assertEqual("CREATE_COMPLETE", self.service.call("GET", path).json()["status"])
 
     def resize(self, count, **more):
