@@ -440,32 +440,76 @@ def _only_health(
 
 
 def before_request(original: Callable[..., Any], self: Any, state: Any) -> None:
-    """Hold the credentials of nodes to their own cluster; see :mod:`.certificate_guard`.
+    """Hold the credentials of nodes to their own cluster, and look at bodies; see
+    :mod:`.certificate_guard` and :mod:`.request_bodies`.
 
-    :raises webob.exc.HTTPForbidden: when the call is not one of those that they are for.
+    :raises webob.exc.HTTPForbidden: when the call is not one of those that nodes may make.
+    :raises webob.exc.HTTPBadRequest: when the body has JSON of the wrong kind.
     """
     request = state.request
     token_info = request.environ.get("keystone.token_info")
-    if not certificate_guard.concerns(token_info):
-        original(self, state)
-        return
-    sentence = certificate_guard.refusal(
-        token_info,
-        certificate_guard.Call(
-            method=request.method,
-            path=request.path_info,
-            query=request.query_string,
-            content_type=request.content_type or "",
-            body=request.body,
-        ),
-    )
-    if sentence is not None:
-        LOG.warning("Forbidden: %s %s: %s", request.method, request.path_info, sentence)
-        # Magnum's middleware reads the detail, or where JSON was not asked for, the body.
-        raise exc.HTTPForbidden(
-            detail=sentence,
-            content_type="application/json",
-            charset="utf-8",
-            body=json.dumps({"faultcode": "Client", "faultstring": sentence}).encode(),
+    if certificate_guard.concerns(token_info):
+        sentence = certificate_guard.refusal(
+            token_info,
+            certificate_guard.Call(
+                method=request.method,
+                path=request.path_info,
+                query=request.query_string,
+                content_type=request.content_type or "",
+                body=request.body,
+            ),
         )
+        if sentence is not None:
+            LOG.warning("Forbidden: %s %s: %s", request.method, request.path_info, sentence)
+            raise exc.HTTPForbidden(**_answer(sentence))
     original(self, state)
+    try:
+        _check_body(request)
+    except exceptions.Refused as refusal:
+        LOG.info("Refused: %s", refusal.operator_message)
+        raise exc.HTTPBadRequest(**_answer(refusal.user_message)) from refusal
+
+
+def _answer(sentence: str) -> dict[str, Any]:
+    # Magnum's middleware reads the detail, or where JSON was not asked for, the body.
+    return {
+        "detail": sentence,
+        "content_type": "application/json",
+        "charset": "utf-8",
+        "body": json.dumps({"faultcode": "Client", "faultstring": sentence}).encode(),
+    }
+
+
+_CLUSTERS, _TEMPLATES = "clusters", "clustertemplates"
+
+
+def _check_body(request: Any) -> None:
+    """Refuse JSON of the wrong kind in what makes clusters and makes or changes templates.
+
+    :raises Refused: naming the field.
+    """
+    parts = [part for part in request.path_info.split("/") if part]
+    if request.method == "POST" and parts in (["v1", _CLUSTERS], ["v1", _TEMPLATES]):
+        body = request_bodies.parse(request.body)
+        if not isinstance(body, dict):
+            raise exceptions.Refused("The request's body must be a JSON object.")
+        if parts[1] == _TEMPLATES and body.get("coe") == admission.COE:
+            request_bodies.check_object(
+                request_bodies.kinds(template_controller.ClusterTemplate),
+                admission.CLUSTER_TEMPLATE_FIELDS,
+                body,
+            )
+        elif parts[1] == _CLUSTERS and _is_ours(request.context, body.get("cluster_template_id")):
+            request_bodies.check_object(
+                request_bodies.kinds(cluster_controller.Cluster), admission.CLUSTER_FIELDS, body
+            )
+    elif (
+        request.method == "PATCH"
+        and parts[:2] == ["v1", _TEMPLATES]
+        and len(parts) == 3
+        and _is_ours(request.context, parts[2])
+    ):
+        request_bodies.check_patch(
+            request_bodies.kinds(template_controller.ClusterTemplate),
+            request_bodies.parse(request.body),
+        )
