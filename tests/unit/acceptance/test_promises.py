@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+import pathlib
+import textwrap
+
 from oslotest import base
 
 from acceptance import promises
@@ -27,6 +30,11 @@ class TableTest(base.BaseTestCase):
         lines = promises.listing().splitlines()
         self.assertEqual([one.name for one in PROMISES], [line.split()[0] for line in lines])
         self.assertTrue(all(line.endswith(".") for line in lines))
+
+    def test_documentation(self):
+        """The documentation lists the promises as the program does."""
+        page = pathlib.Path(__file__).parents[3] / "doc/source/install/acceptance.rst"
+        self.assertIn(textwrap.indent(promises.listing(), "   "), page.read_text())
 
     def test_exit_code(self):
         """Only when all promises hold it is 0; a failure counts more than what was not tried."""
