@@ -149,7 +149,7 @@ def _insecure_registry(value: Any) -> str | None:
 
 
 def _create_timeout(value: Any) -> str | None:
-    if 0 <= int(value) <= LONGEST_CREATE_TIMEOUT:
+    if _is_between(value, 0, LONGEST_CREATE_TIMEOUT):
         return None
     return (
         f"create_timeout={_shown(value)} cannot be kept: Heat waits for nodes "
@@ -180,8 +180,15 @@ def _manager_count(value: Any) -> str | None:
     return None
 
 
+def _is_between(value: Any, least: int, most: int) -> bool:
+    try:
+        return least <= int(value) <= most
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
 def _node_count(value: Any) -> str | None:
-    if 0 <= int(value) <= MOST_WORKERS:
+    if _is_between(value, 0, MOST_WORKERS):
         return None
     return (
         f"node_count={_shown(value)} is not possible; give the number of workers, 0 to "
@@ -190,7 +197,7 @@ def _node_count(value: Any) -> str | None:
 
 
 def _docker_volume_size(value: Any) -> str | None:
-    if 1 <= int(value) <= LARGEST_VOLUME:
+    if _is_between(value, 1, LARGEST_VOLUME):
         return None
     return (
         f"docker_volume_size={_shown(value)} is not possible; give the size of each node's volume "
