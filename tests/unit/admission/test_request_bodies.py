@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+from typing import Any
+
+from magnum.api.controllers.v1 import cluster, cluster_template
+from oslotest import base
+
+from magnum_swarm_mode import admission, exceptions, request_bodies
+from magnum_swarm_mode.request_bodies import Kind
+
+TEMPLATE = request_bodies.kinds(cluster_template.ClusterTemplate)
+CLUSTER = request_bodies.kinds(cluster.Cluster)
+MAPS = {"labels", "health_status_reason", "faults", "labels_overridden", "labels_added"}
+
+
+class RequestBodiesTest(base.BaseTestCase):
+    def accept(self, body):
+        request_bodies.check_object(CLUSTER, admission.CLUSTER_FIELDS, body)
+
+    def refuse(self, name, value):
+        error = self.assertRaises(exceptions.Refused, self.accept, {name: value})
+        self.assertIn(name, str(error))
+
+    def test_kinds(self):
+        """Every field of Magnum's types is of a known kind, but those that Magnum writes."""
+        others = {name for name, kind in (TEMPLATE | CLUSTER).items() if kind is Kind.OTHER}
+        tables = {**admission.CLUSTER_TEMPLATE_FIELDS, **admission.CLUSTER_FIELDS}
+        self.assertEqual(
+            {admission.Handling.REFUSED}, {tables[name].handling for name in others}, str(others)
+        )
+        self.assertEqual(Kind.INTEGER, CLUSTER["node_count"])
+        self.assertEqual(Kind.TRUTH, TEMPLATE["public"])
+        self.assertEqual(Kind.TEXT, TEMPLATE["dns_nameserver"])
+        self.assertEqual(MAPS, MAPS & {name for name, kind in CLUSTER.items() if kind is Kind.MAP})
+
+    def test_accepted(self):
+        """What clients send is accepted: numbers and truth as text, too."""
+        self.accept({"node_count": 1, "master_count": "3", "floating_ip_enabled": "True"})
+        self.accept({"floating_ip_enabled": 1, "labels": {"a": "b", "c": 1, "d": 0.5, "e": True}})
+        self.accept({"name": None, "whatever": [], "labels": {}})
+
+    def test_refused(self):
+        """A value of another kind is refused by a sentence that names the field."""
+        for name, value in (
+            ("node_count", []),
+            ("node_count", True),
+            ("node_count", 1.5),
+            ("node_count", "many"),
+            ("node_count", "9" * 11),
+            ("floating_ip_enabled", {}),
+            ("floating_ip_enabled", "perhaps"),
+            ("floating_ip_enabled", 2),
+            ("name", 1),
+            ("labels", []),
+            ("labels", {"a": None}),
+            ("labels", {"a": {"b": "c"}}),
+            ("labels", {"a": float("inf")}),
+            ("links", []),
+            ("node_addresses", ["10.0.0.1"]),
+        ):
+            with self.subTest(name=name, value=value):
+                self.refuse(name, value)
+
+    def test_patches(self):
+        """A patch is a list of objects whose values are text or integers."""
+        good = [{"op": "replace", "path": "/apiserver_port", "value": "2376"}]
+        request_bodies.check_patch(TEMPLATE, good)
+        request_bodies.check_patch(TEMPLATE, [{"op": "remove", "path": "/labels"}])
+        request_bodies.check_patch(TEMPLATE, [{"op": "add", "path": "/labels", "value": "{}"}])
+        bad: tuple[Any, ...] = (
+            {},
+            [1],
+            [{"op": "add", "path": "/apiserver_port", "value": "x"}],
+            [{"op": "add", "path": "/name", "value": 1}],
+            [{"op": "add", "path": "/public", "value": "maybe"}],
+            [{"op": "add", "path": "/labels", "value": {}}],
+            [{"op": "add", "path": "/name"}],
+        )
+        for body in bad:
+            with self.subTest(body=body):
+                self.assertRaises(exceptions.Refused, request_bodies.check_patch, TEMPLATE, body)
+
+    def test_no_json(self):
+        """What is no JSON is refused."""
+        for body in (b"", b"{", b"\xff", b"[" * 100_000):
+            self.assertRaises(exceptions.Refused, request_bodies.parse, body)
