@@ -35,7 +35,9 @@ def tests_of(module: str) -> set[str]:
 def is_there(runner: str) -> bool:
     """Tell whether a test, or program of the checkout, exists."""
     if not runner.startswith("tests."):
-        return runner == "here" or (documented.ROOT / runner).is_file()
+        return (
+            runner == "here" or runner.startswith("never: ") or (documented.ROOT / runner).is_file()
+        )
     module = re.sub(r"(\.[A-Z]\w*)?(\.test_\w+)?$", "", runner)
     # The last of a module's name looks like that of a test.
     return any(runner in tests_of(name) for name in (module, runner))
@@ -71,6 +73,14 @@ class CommandsTest(base.BaseTestCase):
                 module = ".".join(followed.split(".")[:-2])
                 text = (documented.ROOT / f"{module.replace('.', '/')}.py").read_text()
                 self.assertTrue(page in text, f"{followed} does not take up {page}")
+
+    def test_what_is_never_run_is_said(self) -> None:
+        """A command that no test runs is named among what no test shows."""
+        said = (documented.SOURCE / "contributor/coverage.rst").read_text()
+        for page, entry in documented.table().items():
+            for command, runner in entry.get("commands", {}).items():
+                if runner.startswith("never: "):
+                    self.assertIn(f"``{command.removeprefix('./')}``", said, page)
 
 
 class ParserTest(base.BaseTestCase):
