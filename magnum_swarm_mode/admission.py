@@ -229,9 +229,9 @@ _DISCOVERY = (
     "discovery_url is refused: managers of a swarm find each other without a discovery service; "
     "leave it out."
 )
-_NODE_GROUPS = (
-    "Node groups besides default-master and default-worker are not offered for swarm-mode clusters "
-    "in this release; create another cluster."
+_TAINTS = (
+    "node_taints is not offered: Swarm has no taints; give the nodes node_labels and constrain "
+    "services to them."
 )
 
 CLUSTER_TEMPLATE_FIELDS: Mapping[str, Field] = {
@@ -335,37 +335,41 @@ CLUSTER_FIELDS: Mapping[str, Field] = {
 }
 
 NODE_GROUP_FIELDS: Mapping[str, Field] = {
-    name: _refused(_NODE_GROUPS)
-    for name in (
-        "id",
-        "uuid",
-        "name",
-        "cluster_id",
-        "project_id",
-        "docker_volume_size",
-        "labels",
-        "links",
-        "flavor_id",
-        "image_id",
-        "node_addresses",
-        "node_count",
-        "role",
-        "min_node_count",
-        "max_node_count",
-        "is_default",
-        "stack_id",
-        "status",
-        "status_reason",
-        "version",
-        "merge_labels",
-        "labels_overridden",
-        "labels_added",
-        "labels_skipped",
-        "node_labels",
-        "node_taints",
-        "created_at",
-        "updated_at",
-    )
+    "name": _honoured("name of the group, and the node label magnum.node_group of its nodes"),
+    "node_count": _honoured("number of workers", _node_count),
+    "min_node_count": _magnums("the fewest workers that a resize may ask for"),
+    "max_node_count": _magnums("the most workers that a resize may ask for"),
+    "role": _honoured("any word but master; all further groups are of workers"),
+    "flavor_id": _honoured("flavor of the group's nodes; the cluster's when left out"),
+    "image_id": _honoured("image of the group's nodes; the template's when left out"),
+    "docker_volume_size": _honoured(
+        "GiB of a Cinder volume for each node's engine; the cluster's when left out"
+    ),
+    "labels": _honoured("see the table of labels, of which some may differ from the cluster's"),
+    "merge_labels": _magnums("whether the cluster's labels are added"),
+    "node_labels": _honoured("labels of the nodes in the swarm, for placement constraints"),
+    "node_taints": _refused(_TAINTS, [], ()),
+    **{
+        name: _answer_only(name)
+        for name in (
+            "id",
+            "uuid",
+            "cluster_id",
+            "project_id",
+            "links",
+            "node_addresses",
+            "is_default",
+            "stack_id",
+            "status",
+            "status_reason",
+            "version",
+            "labels_overridden",
+            "labels_added",
+            "labels_skipped",
+            "created_at",
+            "updated_at",
+        )
+    },
 }
 
 # Operations on a living cluster that this release does not perform, by the method of Magnum's RPC
@@ -382,14 +386,6 @@ REFUSED_OPERATIONS: Mapping[str, str] = {
     "credential_rotate": (
         "Rotating the credential of a swarm-mode cluster is not offered in this release; create "
         "another cluster to have another credential."
-    ),
-    "nodegroup_create_async": _NODE_GROUPS,
-    "nodegroup_update_async": (
-        "Changing node groups of a swarm-mode cluster is not offered in this release."
-    ),
-    "nodegroup_delete_async": (
-        "Deleting node groups of a swarm-mode cluster is not offered in this release; delete the "
-        "cluster."
     ),
 }
 

@@ -419,24 +419,12 @@ def gate(operation: str) -> Callable[..., Any]:
     def gated(
         original: Callable[..., Any], self: Any, cluster: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        if cluster.cluster_template.coe == admission.COE and not _only_health(
-            operation, cluster, args, kwargs
-        ):
+        if cluster.cluster_template.coe == admission.COE:
             with answering():
                 raise exceptions.Refused(admission.REFUSED_OPERATIONS[operation])
         return original(self, cluster, *args, **kwargs)
 
     return gated
-
-
-def _only_health(
-    operation: str, cluster: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> bool:
-    """Tell whether an update leaves the number of nodes alone: then Magnum serves it by itself."""
-    if operation != "cluster_update_async":
-        return False
-    wanted = args[0] if args else kwargs["node_count"]
-    return bool(wanted == cluster.default_ng_worker.node_count)
 
 
 def before_request(original: Callable[..., Any], self: Any, state: Any) -> None:

@@ -5,10 +5,13 @@ As :mod:`.api_hooks`, for the operations that are offered: it decides by :mod:`.
 in the API process, whether the cluster can be changed so now.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pecan
+from magnum.api import attr_validator
+from magnum.common import clients
 
 from magnum_swarm_mode import (
     access,
@@ -17,9 +20,11 @@ from magnum_swarm_mode import (
     cloud,
     exceptions,
     heat_groups,
+    node_groups,
     operation_rules,
     update,
 )
+from magnum_swarm_mode.conf import CONF
 
 
 def _update(cluster: Any, node_count: int, **_: Any) -> None:
@@ -39,6 +44,51 @@ def _resize(
     if nodes_to_remove:
         names = [str(name) for name in nodes_to_remove]
         operation_rules.check_named(names, _members(nodegroup), nodegroup.name)
+
+
+def _create_group(cluster: Any, nodegroup: Any, **_: Any) -> None:
+    operation_rules.check_group_change(cluster.status, cluster.status_reason, creates=True)
+    admission.check_given(admission.NODE_GROUP_FIELDS, _given())
+    _check_fields(nodegroup)
+    node_groups.check_labels(nodegroup.labels, cluster.labels, CONF.swarm_mode)
+    client = clients.OpenStackClients(pecan.request.context)
+    attr_validator.validate_flavor(client, nodegroup.flavor_id)
+    image = attr_validator.validate_image(client, nodegroup.image_id)
+    properties = {name: image.get(name) for name in ("os_distro", "magnum_driver")}
+    admission.check_image(properties, nodegroup.image_id, None)
+
+
+def _update_group(cluster: Any, nodegroup: Any, **_: Any) -> None:
+    operation_rules.check_group_change(cluster.status, cluster.status_reason, creates=False)
+    _check_fields(nodegroup)
+
+
+def _delete_group(cluster: Any, nodegroup: Any, **_: Any) -> None:
+    operation_rules.check_group_change(cluster.status, cluster.status_reason, creates=False)
+    if nodegroup.status in ("CREATE_FAILED", "DELETE_FAILED"):
+        # Magnum's conductor would drop the request without a word, as for no other group.
+        nodegroup.status = "UPDATE_FAILED"
+        nodegroup.save()
+
+
+def _check_fields(group: Any) -> None:
+    names = ("node_count", "node_taints", "docker_volume_size")
+    given = {name: getattr(group, name) for name in names if _has(group, name)}
+    admission.check_fields(admission.NODE_GROUP_FIELDS, given)
+
+
+def _has(group: Any, name: str) -> bool:
+    """Tell whether an object has a field, which not all releases have, and a value for it."""
+    return name in group.fields and bool(group.obj_attr_is_set(name))
+
+
+def _given() -> set[str]:
+    """Return the names of the fields that the present request gives a value."""
+    try:
+        body = json.loads(pecan.request.body or b"{}")
+    except ValueError:
+        return set()
+    return {name for name, value in body.items() if value} if isinstance(body, dict) else set()
 
 
 def _row(group: Any) -> Mapping[str, Any]:
@@ -69,6 +119,9 @@ _CHECKS: Mapping[str, tuple[tuple[str, ...], Callable[..., None]]] = {
         _update,
     ),
     "cluster_resize_async": (("node_count", "nodes_to_remove", "nodegroup", "rollback"), _resize),
+    "nodegroup_create_async": (("nodegroup",), _create_group),
+    "nodegroup_update_async": (("nodegroup",), _update_group),
+    "nodegroup_delete_async": (("nodegroup",), _delete_group),
 }
 OFFERED = tuple(_CHECKS)
 

@@ -282,6 +282,31 @@ class Swarm:
 
         self._ask(remove)
 
+    def put_config(self, name: str, labels: Mapping[str, str]) -> None:
+        """Make a config that says something by its labels, unless there is one of that name.
+
+        :raises Unavailable: as :meth:`nodes`.
+        """
+
+        def put(client: Any) -> None:
+            if not any(one["Spec"]["Name"] == name for one in client.configs({"name": name})):
+                client.create_config(name, b"{}", dict(labels))
+
+        self._ask(put)
+
+    def remove_config(self, name: str) -> None:
+        """Remove the config of that name, if there is one.
+
+        :raises Unavailable: as :meth:`nodes`.
+        """
+
+        def remove(client: Any) -> None:
+            for one in client.configs({"name": name}):
+                if one["Spec"]["Name"] == name:
+                    client.remove_config(one["ID"])
+
+        self._ask(remove)
+
     def close(self) -> None:
         """End all connections."""
         with self._lock:

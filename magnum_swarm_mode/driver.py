@@ -103,16 +103,21 @@ class Driver(driver.Driver):
         raise _not_offered("Upgrading")
 
     def create_nodegroup(self, context: Any, cluster: Any, nodegroup: Any) -> None:
-        """Refuse, as :meth:`upgrade_cluster`."""
-        raise _not_offered("Adding a node group to")
+        """Ask Heat for a further group of workers."""
+        with _logged(cluster):
+            Lifecycle().operations.create_group(context, cluster, nodegroup)
 
     def update_nodegroup(self, context: Any, cluster: Any, nodegroup: Any) -> None:
-        """Refuse, as :meth:`upgrade_cluster`."""
-        raise _not_offered("Changing a node group of")
+        """Let the nodes of a group have the labels that its row says by now."""
+        with _logged(cluster):
+            Lifecycle().operations.request(cluster, nodegroup, resized=False)
 
     def delete_nodegroup(self, context: Any, cluster: Any, nodegroup: Any) -> None:
-        """Refuse, as :meth:`upgrade_cluster`."""
-        raise _not_offered("Deleting a node group of")
+        """Let a further group of workers be emptied and deleted."""
+        with _logged(cluster):
+            Lifecycle().operations.request(
+                cluster, nodegroup, resized=False, status="DELETE_IN_PROGRESS"
+            )
 
     def create_federation(self, context: Any, federation: Any) -> None:
         """Refuse: swarms do not federate."""

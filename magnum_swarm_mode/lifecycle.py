@@ -217,7 +217,9 @@ class Lifecycle:
         access.SWARMS.forget(cluster.uuid)
         if record.state.phase is not Phase.CLEANING:
             try:
-                self._delete_stack(context, cluster, record)
+                # What is on the cluster's network goes before the network.
+                if self.operations.groups_are_gone(context, cluster, record):
+                    self._delete_stack(context, cluster, record)
             except exceptions.Unavailable as error:
                 if not record.state.trust_id:
                     raise
@@ -327,12 +329,31 @@ class Lifecycle:
                 self.operations.step(context, cluster, record)
             elif cluster.status in operations.BUSY:
                 self._mend_delete(cluster, record)
+            elif cluster.status == "DELETE_IN_PROGRESS" and record.state.groups:
+                self._delete_groups(context, cluster, record)
             else:
                 self._step(context, cluster, record)
         except Conflict:
             LOG.debug("Cluster %s was changed during a poll", cluster.uuid)
         finally:
             self._store.release(record)
+
+    def _delete_groups(self, context: Any, cluster: Any, record: Record) -> None:
+        try:
+            gone = self.operations.groups_are_gone(context, cluster, record)
+        except exceptions.Unavailable as error:
+            self._change(cluster, Decision("DELETE_IN_PROGRESS", error.user_message))
+            return
+        except exceptions.SwarmModeError as error:
+            LOG.error("Cluster %s: %s", cluster.uuid, error.operator_message)
+            self._change(cluster, Decision("DELETE_FAILED", error.user_message))
+            return
+        if not gone:
+            reason = "Heat deletes the further node groups."
+            self._change(cluster, Decision("DELETE_IN_PROGRESS", reason))
+            return
+        record = self._store.write(record, dataclasses.replace(record.state, groups={}))
+        self._step(context, cluster, record)
 
     def _mend_delete(self, cluster: Any, record: Record) -> None:
         """Let a delete go on whose status another request overwrote in the same moment."""

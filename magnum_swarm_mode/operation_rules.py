@@ -54,6 +54,20 @@ def check_resize(status: str, reason: str | None) -> None:
         _refuse_status(status, reason)
 
 
+def check_group_change(status: str, reason: str | None, *, creates: bool) -> None:
+    """Refuse to create, change or delete a node group of a cluster in the wrong status.
+
+    :param creates: whether a group is to be created, for which nothing may be under way: its nodes
+        are told of the managers that there are then.
+    :raises Refused: with what to do instead.
+    """
+    if creates and status == "UPDATE_IN_PROGRESS":
+        raise exceptions.Refused(
+            f"The cluster is {status}{_because(reason)} Create the node group when that has ended."
+        )
+    check_resize(status, reason)
+
+
 def _refuse_status(status: str, reason: str | None) -> None:
     if status.endswith("_IN_PROGRESS"):
         advice = "try again when that has ended"

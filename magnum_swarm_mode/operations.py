@@ -7,6 +7,7 @@ so that whichever conductor looks next goes on from there, and every step may be
 
 import contextlib
 import dataclasses
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from magnum_swarm_mode import (
     heat,
     heat_groups,
     labels,
+    node_groups,
     update,
 )
 from magnum_swarm_mode.cluster_record import Conflict, Phase, Record, Store
@@ -113,6 +115,93 @@ class Operations:
                 cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"}
             )
 
+    # Further node groups
+
+    def create_group(self, context: Any, cluster: Any, row: Any) -> None:
+        """Ask Heat for a further node group, with the token of the user who wants it.
+
+        Heat needs a trust of its own for a stack, which it cannot make of the conductor's.
+
+        :raises SwarmModeError: with a sentence for the user.
+        """
+        record = self._store.get(cluster.uuid)
+        if record is None or record.state.phase is not Phase.CREATED:
+            raise exceptions.Refused("The cluster is being deleted; no node group can be added.")
+        values = node_groups.check_labels(row.labels, cluster.labels, CONF.swarm_mode)
+        heat_api, stack = _stack(context, cluster, record.state)
+        taken = [made["prefix"] for made in record.state.groups.values()]
+        prefix = node_groups.name_prefix(
+            str(stack.parameters["node_name_prefix"]), row.name, row.uuid, taken
+        )
+        secret = node_groups.new_secret()
+        request = node_groups.build(cluster, row, values, stack, prefix, secret)
+        name = node_groups.stack_name(row.uuid)
+        self._note_group(cluster, row, {"stack_name": name, "prefix": prefix}, ask=True)
+        swarm = access.swarm_of(cluster, access.output(stack, "manager_addresses"))
+        swarm.put_config(
+            node_groups.config_name(row.uuid),
+            {node_groups.DIGEST_LABEL: node_groups.digest(secret)},
+        )
+        if cloud.has_token(context):
+            heat_api = access.heat_of(cloud.user_session(context))
+        row.stack_id = heat_api.create(request, name, int(cluster.create_timeout or 0))
+        noted = {"stack_name": name, "prefix": prefix, "stack_id": row.stack_id}
+        if not self._note_group(cluster, row, noted):
+            # A user's delete has begun meanwhile, and may already have looked for what is here.
+            heat_api.delete(row.stack_id)
+
+    def _note_group(
+        self, cluster: Any, row: Any, made: Mapping[str, str], *, ask: bool = False
+    ) -> bool:
+        """Write down what is made for a group; whether the cluster is there to have one."""
+        for _ in range(_ATTEMPTS):
+            record = self._store.get(cluster.uuid)
+            if record is None or record.state.phase is not Phase.CREATED:
+                return False
+            plan = Plan.from_json(record.state.update)
+            if ask:
+                plan = plan.requested(resized=False)
+                # Whatever Heat says of the stack, it says because of this request.
+                plan.sent[row.uuid] = [plan.number, "not made"]
+            state = dataclasses.replace(
+                record.state,
+                update=plan.to_json(),
+                groups={**record.state.groups, row.uuid: dict(made)},
+            )
+            with contextlib.suppress(Conflict):
+                self._store.write(record, state)
+                return True
+        raise Conflict(cluster.uuid)
+
+    def groups_are_gone(self, context: Any, cluster: Any, record: Record) -> bool:
+        """Have the stacks of further groups deleted; whether none is there any more.
+
+        :raises SwarmModeError: when Heat cannot be asked, or cannot delete one.
+        """
+        made = record.state.groups
+        if not made:
+            return True
+        problems = []
+        for who, session in access.heat_sessions(context, cluster, record.state):
+            try:
+                heat_api = access.heat_of(session)
+                left = [stack for one in made.values() if (stack := _group_stack(heat_api, one))]
+                for stack in left:
+                    if stack.status == "DELETE_FAILED" and not cloud.has_token(context):
+                        raise exceptions.SwarmModeError(heat_groups.failure(heat_api, stack))
+                    if stack.status != "DELETE_IN_PROGRESS":
+                        heat_api.delete(stack.id)
+            except heat.NotAllowed as error:
+                problems.append(f"{who}: {error.operator_message}")
+                continue
+            return not left
+        raise exceptions.SwarmModeError(
+            "The stacks of the cluster's node groups cannot be deleted with the rights of the "
+            "cluster's creator, nor with Magnum's. A member of the project must delete the "
+            "cluster.",
+            "; ".join(problems),
+        )
+
     # One look
 
     def step(self, context: Any, cluster: Any, record: Record) -> None:
@@ -148,15 +237,18 @@ class Operations:
         groups: dict[str, Group] = {}
         rows = {row.uuid: row for row in cluster.nodegroups}
         for row in rows.values():
-            made = state.groups.get(row.uuid)
             if row.is_default:
                 groups[row.uuid] = _default_group(heat_api, stack, row)
-            elif made is not None:
-                name = made.get("stack_id") or made["stack_name"]
-                own = heat_api.get(name)
-                if own is not None and own.status != "DELETE_COMPLETE":
-                    stacks[row.uuid] = own
-                groups[row.uuid] = _further_group(heat_api, stacks.get(row.uuid), row)
+                continue
+            made = state.groups.get(row.uuid, {})
+            name = made.get("stack_id") or node_groups.stack_name(row.uuid)
+            own = heat_api.get(name)
+            if own is not None and own.status != "DELETE_COMPLETE":
+                stacks[row.uuid] = own
+            elif not str(row.status).endswith("_IN_PROGRESS"):
+                # It was never made, and waits for its deletion.
+                continue
+            groups[row.uuid] = _further_group(heat_api, stacks.get(row.uuid), row)
         plan = Plan.from_json(state.update)
         values = _labels(cluster)
         view = _View(cluster, heat_api, stacks, groups, rows, None, {})
@@ -187,11 +279,25 @@ class Operations:
                 view.swarm.remove_node(action.node_id)
             elif isinstance(action, update.Resize):
                 self._resize(view, action)
+            elif isinstance(action, update.FreePorts):
+                self._free_ports(view)
+            elif isinstance(action, update.DeleteStack):
+                view.heat_api.delete(view.stacks[action.group].id)
+            elif isinstance(action, update.DropGroup):
+                record = self._drop_group(view, action.group, record)
         if step.outcome is Outcome.FAILED and step.plan.staying:
             plan = dataclasses.replace(step.plan, staying={})
             state = dataclasses.replace(record.state, update=plan.to_json())
             return self._store.write(record, state)
         return record
+
+    def _drop_group(self, view: _View, uuid: str, record: Record) -> Record:
+        """Forget a group whose stack is gone."""
+        if view.swarm is not None:
+            view.swarm.remove_config(node_groups.config_name(uuid))
+        view.rows.pop(uuid).destroy()
+        groups = {key: value for key, value in record.state.groups.items() if key != uuid}
+        return self._store.write(record, dataclasses.replace(record.state, groups=groups))
 
     @staticmethod
     def _resize(view: _View, action: update.Resize) -> None:
@@ -203,6 +309,21 @@ class Operations:
         if action.removals:
             parameters[f"{prefix}removals"] = list(action.removals)
         stack = view.stacks[group.stack]
+        if group.is_manager and not group.has_spare_ports:
+            # The ports of those that go stay for now, and those that come need theirs at once.
+            parameters["manager_port_count"] = action.count + len(action.removals)
+            removed = _list(stack, "manager_removals")
+            if action.removals:
+                parameters["manager_removals"] = list(dict.fromkeys([*removed, *action.removals]))
+        view.heat_api.update(stack.id, parameters, int(view.cluster.create_timeout or 0))
+
+    @staticmethod
+    def _free_ports(view: _View) -> None:
+        stack = view.stacks["cluster"]
+        parameters = {
+            "manager_port_count": int(stack.parameters["manager_count"]),
+            "manager_port_removals": _list(stack, "manager_removals"),
+        }
         view.heat_api.update(stack.id, parameters, int(view.cluster.create_timeout or 0))
 
     # Magnum's rows
@@ -214,21 +335,19 @@ class Operations:
             if row.node_count != count:
                 row.node_count = count
                 row.save()
+        found = _api_address(view)
         if step.outcome is Outcome.GOES_ON:
-            self._tell(cluster, cluster.status, step.reason)
+            self._tell(cluster, cluster.status, step.reason, found)
             return
         if step.outcome is Outcome.GOES_BACK:
-            self._tell(cluster, "ROLLBACK_IN_PROGRESS", step.reason)
+            self._tell(cluster, "ROLLBACK_IN_PROGRESS", step.reason, found)
             return
         self._end_groups(view, step)
         operation = cluster.status.removesuffix("_IN_PROGRESS")
-        found: dict[str, Any] = {}
         if step.outcome is Outcome.COMPLETE and view.swarm is not None:
             with contextlib.suppress(exceptions.SwarmModeError):
                 engine = view.swarm.engine()
-                found = {"coe_version": engine.version, "container_version": engine.version}
-            if address := view.stacks["cluster"].outputs.get("api_address"):
-                found["api_address"] = docker_api.url(str(address))
+                found |= {"coe_version": engine.version, "container_version": engine.version}
         self._tell(cluster, f"{operation}_{step.outcome.name}", step.reason, found)
 
     @staticmethod
@@ -292,6 +411,11 @@ def _stack(context: Any, cluster: Any, state: Any) -> tuple[heat.Heat, heat.Stac
     )
 
 
+def _group_stack(heat_api: heat.Heat, made: Mapping[str, str]) -> heat.Stack | None:
+    stack = heat_api.get(made.get("stack_id") or made["stack_name"])
+    return None if stack is None or stack.status == "DELETE_COMPLETE" else stack
+
+
 def _default_group(heat_api: heat.Heat, stack: heat.Stack, row: Any) -> Group:
     is_manager = row.role == "master"
     kind = "manager" if is_manager else "worker"
@@ -306,8 +430,24 @@ def _default_group(heat_api: heat.Heat, stack: heat.Stack, row: Any) -> Group:
         stack_status=stack.status,
         stack_updated=stack.updated,
         failure=_failure(heat_api, stack),
-        labels=None if is_manager else _node_labels(row),
+        labels=None if is_manager else node_groups.swarm_labels(row),
+        has_spare_ports=is_manager and _has_spare_ports(stack),
     )
+
+
+def _has_spare_ports(stack: heat.Stack) -> bool:
+    counts = (stack.parameters[name] for name in ("manager_count", "manager_port_count"))
+    return len({int(count) for count in counts}) > 1 or (
+        _list(stack, "manager_removals") != _list(stack, "manager_port_removals")
+    )
+
+
+def _list(stack: heat.Stack, name: str) -> list[str]:
+    """Return a parameter of Heat's that is a list, which its API gives as text."""
+    text = str(stack.parameters.get(name) or "").strip()
+    if text.startswith("["):
+        return [str(value) for value in json.loads(text.replace("'", '"').replace('u"', '"'))]
+    return [value.strip() for value in text.split(",") if value.strip()]
 
 
 def _further_group(heat_api: heat.Heat, stack: heat.Stack | None, row: Any) -> Group:
@@ -326,14 +466,10 @@ def _further_group(heat_api: heat.Heat, stack: heat.Stack | None, row: Any) -> G
         stack_status=stack.status if stack else None,
         stack_updated=stack.updated if stack else "",
         failure=_failure(heat_api, stack) if stack else "",
-        labels=_node_labels(row),
-        is_new=str(row.status).startswith("CREATE"),
+        labels=node_groups.swarm_labels(row),
+        is_new=row.status == "CREATE_IN_PROGRESS",
+        at_rest=not str(row.status).endswith("_IN_PROGRESS"),
     )
-
-
-def _node_labels(row: Any) -> Mapping[str, str] | None:
-    """Return the labels of the swarm that a group's nodes shall have; Magnum 23 keeps them."""
-    return dict(getattr(row, "node_labels", None) or {})
 
 
 def _failure(heat_api: heat.Heat, stack: heat.Stack) -> str:
@@ -423,6 +559,25 @@ def _set_node(view: _View, action: update.SetNode) -> None:
         kept = {k: v for k, v in (spec.get("Labels") or {}).items() if k not in action.without}
         spec["Labels"] = {**kept, **action.labels}
     view.swarm.update_node(node, spec)
+
+
+def _api_address(view: _View) -> dict[str, Any]:
+    """Return where the API is to be found if the manager that it is said to be at is none now."""
+    reachable = {
+        str(manager.get("Addr")).rpartition(":")[0].strip("[]")
+        for node in view.raw.values()
+        if (manager := node.get("ManagerStatus")) and manager.get("Reachability") == "reachable"
+    }
+    stack = view.stacks["cluster"]
+    pairs = zip(
+        access.output(stack, "manager_fixed_addresses"),
+        access.output(stack, "manager_addresses"),
+        strict=False,
+    )
+    living = [docker_api.url(address) for fixed, address in pairs if fixed in reachable]
+    if not living or view.cluster.api_address in living:
+        return {}
+    return {"api_address": living[0]}
 
 
 def _addresses(view: _View, group: Group) -> list[str] | None:

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -228,8 +228,25 @@ def build(inputs: StackInputs) -> StackRequest:
 
 
 def _environment(inputs: StackInputs) -> dict[str, Any]:
+    return environment_of(
+        environments(inputs),
+        {
+            "docker_volume_size": inputs.docker_volume_size,
+            "docker_volume_type": inputs.labels.docker_volume_type,
+            "external_network": inputs.external_network,
+        },
+    )
+
+
+def environment_of(names: Sequence[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the environments of the given names as one.
+
+    :param defaults: a bare server has no properties for these, so they reach the templates that
+        stand in its place from here; a template takes a default only when it is handed nothing.
+    :raises Inconsistent: when one is missing or broken.
+    """
     registry: dict[str, str] = {}
-    for name in environments(inputs):
+    for name in names:
         file = f"environments/{name}.yaml"
         try:
             registry.update(yaml.safe_load(resources.read(file))["resource_registry"])
@@ -238,16 +255,7 @@ def _environment(inputs: StackInputs) -> dict[str, Any]:
                 "The templates for clusters are not valid on the server; ask the operator.",
                 f"Template {file}: {error}.",
             ) from error
-    return {
-        "resource_registry": registry,
-        # A bare server has no properties for these, so they reach the templates that stand in
-        # its place from here. A template takes a default only when it is handed nothing.
-        "parameter_defaults": {
-            "docker_volume_size": inputs.docker_volume_size,
-            "docker_volume_type": inputs.labels.docker_volume_type,
-            "external_network": inputs.external_network,
-        },
-    }
+    return {"resource_registry": registry, "parameter_defaults": dict(defaults)}
 
 
 def _parameters(inputs: StackInputs) -> dict[str, Any]:
@@ -269,6 +277,7 @@ def _parameters(inputs: StackInputs) -> dict[str, Any]:
         "network_mtu": labels.network_mtu,
         "manager_count": inputs.manager_count,
         "manager_signals": inputs.manager_count,
+        "manager_port_count": inputs.manager_count,
         "manager_flavor": inputs.manager_flavor,
         "manager_image": inputs.manager_image,
         "worker_count": inputs.worker_count,

@@ -29,6 +29,8 @@ from typing import Any
 PATIENCE = 300
 # What a new node may take beside the time in which it tries to join.
 BOOT_SECONDS = 300
+# How long a conductor may take to ask Heat for a new group.
+MAKE_SECONDS = 180
 # How long nodes that are away may take to come back before a repair replaces them.
 REPAIR_SECONDS = 60
 # The part of a cluster's nodes that is emptied at a time.
@@ -85,6 +87,9 @@ class Group:
     :ivar failure: what failed first in the stack.
     :ivar labels: labels of the swarm that its nodes shall have; None where they are nobody's.
     :ivar is_new: whether it is being created.
+    :ivar at_rest: whether nobody asked for anything of it.
+    :ivar has_spare_ports: whether Heat keeps ports of managers that are gone: Neutron lets a port
+        go only after its server.
     """
 
     uuid: str
@@ -99,6 +104,8 @@ class Group:
     failure: str = ""
     labels: Mapping[str, str] | None = None
     is_new: bool = False
+    at_rest: bool = False
+    has_spare_ports: bool = False
 
     @property
     def kind(self) -> str:
@@ -260,6 +267,13 @@ class Resize:
 
 
 @dataclasses.dataclass(frozen=True)
+class FreePorts:
+    """Ask Heat to delete the ports of managers that are gone."""
+
+    group: str
+
+
+@dataclasses.dataclass(frozen=True)
 class DeleteStack:
     """Ask Heat to delete the stack of a group of its own."""
 
@@ -273,7 +287,7 @@ class DropGroup:
     group: str
 
 
-Action = SetNode | Forget | Resize | DeleteStack | DropGroup
+Action = SetNode | Forget | Resize | FreePorts | DeleteStack | DropGroup
 
 
 class Outcome(enum.Enum):
@@ -312,6 +326,7 @@ def decide(seen: Seen) -> Step:
         _heat_failed,
         _silence,
         _begin,
+        _unmade,
         _ghosts,
         _managers,
         _workers,
@@ -445,6 +460,25 @@ def _begin(seen: Seen, plan: Plan) -> Step | None:
     return None
 
 
+def _unmade(seen: Seen, plan: Plan) -> Step | None:
+    """Fail where the conductor died that was to ask Heat for a group."""
+    for group in seen.groups:
+        if group.wanted is None or group.stack_status is not None:
+            continue
+        reason = f"Heat is being asked for node group {group.name}."
+        step = _wait(seen, plan, f"group {group.uuid}", reason)
+        if seen.now - plan.waiting[1] < MAKE_SECONDS:
+            return step
+        return _fail(
+            seen,
+            plan,
+            f"The making of node group {group.name} was interrupted before Heat was asked for it; "
+            "delete it and create it again.",
+            group,
+        )
+    return None
+
+
 def resolve(members: Iterable[Member], name: str) -> Member | None:
     """Return the member that a user calls by server id, host name or index, or None."""
     for member in members:
@@ -553,6 +587,14 @@ def _demote(seen: Seen, plan: Plan, victim: Node, why: str, group: Group | None 
 def _managers(seen: Seen, plan: Plan) -> Step | None:
     group = next(one for one in seen.groups if one.is_manager)
     wanted = group.wanted or 0
+    if group.has_spare_ports:
+        # Indices of servers and ports must stay the same, so nothing new is begun before.
+        if (group.stack_status or "").endswith("_FAILED"):
+            return _ask_heat(plan, group, group.asked, ())
+        plan.sent[group.stack] = [plan.number, group.stack_updated]
+        plan.waiting = []
+        reason = "Heat is asked to delete the ports of the managers that are gone."
+        return _act(plan, reason, FreePorts(group.uuid))
     if plan.repair and (step := _replace_broken(seen, plan, group)):
         return step
     _choose(seen, plan, group)
@@ -665,7 +707,7 @@ def _rank(seen: Seen, group: Group, member: Member) -> tuple[Any, ...]:
 
 def _workers(seen: Seen, plan: Plan) -> Step | None:
     for group in seen.groups:
-        if group.is_manager or group.wanted is None:
+        if group.is_manager or group.wanted is None or group.at_rest:
             continue
         if plan.repair and (step := _replace_broken(seen, plan, group)):
             return step

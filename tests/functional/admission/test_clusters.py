@@ -229,6 +229,30 @@ class LivingClusterTest(ClusterCase):
         self.assert_refused(self.resize(4, nodegroup="default-master"), "4 managers need 3")
         self.assert_refused(self.resize(10_000_000), "node_count")
 
+    def group(self, method, path="", body=None):
+        headers = {"OpenStack-API-Version": "container-infra latest"}
+        path = f"/v1/clusters/{self.existing()}/nodegroups{path}"
+        return self.service.call(method, path, body, headers=headers)
+
+    def test_node_group(self):
+        """A further group of workers with what is its own reaches the conductor."""
+        answer = self.group(
+            "POST", body={"name": "more", "node_count": 2, "labels": {"availability_zone": "b"}}
+        )
+        self.assertEqual(202, answer.status_code, answer.text)
+        sent = self.sent("nodegroup_create")["nodegroup"]["magnum_object.data"]
+        self.assertEqual(("more", 2), (sent["name"], sent["node_count"]))
+
+    def test_node_group_refused(self):
+        """What a group cannot be is a 400 that says why."""
+        for body, words in (
+            ({"labels": {"data_path_port": "4800"}}, "is the whole cluster's"),
+            ({"labels": {"colour": "red"}}, "is not known"),
+            ({"node_count": 10_000_000}, "node_count"),
+        ):
+            answer = self.group("POST", body={"name": "more", **body})
+            self.assert_refused(answer, words)
+
     def test_update_node_count(self):
         """``cluster update node_count`` reaches the conductor."""
         path = f"/v1/clusters/{self.existing()}"

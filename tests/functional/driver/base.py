@@ -336,6 +336,10 @@ class DriverTest(base.BaseTestCase):
             "manager_addresses": [MANAGER],
             "manager_fixed_addresses": ["10.0.0.11"],
             "worker_addresses": ["10.0.0.21", "10.0.0.22"],
+            "network": "network-id",
+            "subnet": "subnet-id",
+            "node_security_group": "security-group-id",
+            "node_configuration": {"version": 1},
             "manager_servers": {"0": "server-manager-0"},
             "worker_servers": {
                 str(index): f"server-worker-{index}"

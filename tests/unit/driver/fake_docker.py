@@ -73,6 +73,7 @@ class FakeDocker(fixtures.Fixture):
             "/nodes": (200, [node("manager-0", manager="reachable", leader=True)]),
             "/services": (200, []),
             "/tasks": (200, []),
+            "/configs": (200, []),
         }
 
     def _setUp(self):  # noqa: N802 (fixtures)
@@ -95,6 +96,8 @@ class FakeDocker(fixtures.Fixture):
 
     def change(self, method, path, version, spec):
         """Do to a node what the engine would; return status and body of the answer."""
+        if path.startswith("/configs/"):
+            return self._change_config(method, path, spec)
         nodes = self.answers["/nodes"][1]
         identifier = path.split("/")[2]
         found = next((node for node in nodes if node["ID"] == identifier), None)
@@ -116,6 +119,14 @@ class FakeDocker(fixtures.Fixture):
         if spec.get("Role") == "worker" and found.pop("ManagerStatus", {}).get("Leader"):
             next(n for n in nodes if n.get("ManagerStatus"))["ManagerStatus"]["Leader"] = True
         return 200, {}
+
+    def _change_config(self, method, path, spec):
+        configs = self.answers["/configs"][1]
+        if method == "POST":
+            configs.append({"ID": f"config-{len(configs)}", "Spec": spec})
+            return 201, {"ID": configs[-1]["ID"]}
+        configs[:] = [one for one in configs if one["ID"] != path.split("/")[2]]
+        return 204, {}
 
     def stop(self):
         """End the manager with all its connections; a second time changes nothing."""

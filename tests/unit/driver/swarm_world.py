@@ -5,6 +5,7 @@ A member of a ResourceGroup keeps its index; indices that were removed are never
 """
 
 import dataclasses
+import itertools
 
 from magnum_swarm_mode import update
 from magnum_swarm_mode.update import Forget, Group, Member, Node, Plan, Resize, Seen, SetNode
@@ -26,6 +27,9 @@ class Row:
     removed: set[int] = dataclasses.field(default_factory=set)
     labels: dict[str, str] | None = None
     is_new: bool = False
+    ports: list[int] = dataclasses.field(default_factory=list)
+    port_removed: set[int] = dataclasses.field(default_factory=set)
+    port_count: int = 0
 
     def hostname(self, index):
         return f"swarm-{'manager' if self.is_manager else self.uuid}-{index}"
@@ -54,6 +58,7 @@ class World:
         self.moves = True  # whether tasks leave drained nodes
         self.drain_timeout = 300
         for row in self.rows.values():
+            row.ports, row.port_count = list(row.indices), row.asked
             for index in row.indices:
                 self.join(row, index, tasks=0 if row.is_manager else tasks)
 
@@ -130,6 +135,8 @@ class World:
                     failure=self.failure,
                     labels=row.labels,
                     is_new=row.is_new,
+                    has_spare_ports=row.is_manager
+                    and (row.port_count, row.port_removed) != (row.asked, row.removed),
                 )
                 for row in self.rows.values()
             ),
@@ -176,9 +183,19 @@ class World:
             row = self.rows[action.group]
             self.updates.append((action.group, action.count, action.removals))
             row.asked = action.count
+            if (row.port_removed, row.port_count) == (row.removed, len(row.ports)):
+                row.port_count = action.count + len(action.removals)
             row.removed |= {int(index) for index in action.removals}
             self.stack_status = "UPDATE_IN_PROGRESS"
             self.updated = f"t{len(self.updates)}"
+        elif isinstance(action, update.FreePorts):
+            assert not self.stack_status.endswith("IN_PROGRESS"), (
+                "a second update cancels the first"
+            )
+            row = self.rows[action.group]
+            row.port_count, row.port_removed = row.asked, set(row.removed)
+            self.stack_status = "UPDATE_IN_PROGRESS"
+            self.updated += "p"
         else:
             raise AssertionError(action)
 
@@ -211,6 +228,8 @@ class World:
     def finish_heat(self):
         self.stack_status = "UPDATE_COMPLETE"
         for row in self.rows.values():
+            free = (i for i in range(1000) if i not in row.port_removed)
+            row.ports = list(itertools.islice(free, row.port_count))
             names = [i for i in range(1000) if i not in row.removed][: row.asked]
             for index in set(row.indices) - set(names):
                 for node in list(self.nodes.values()):
@@ -232,6 +251,8 @@ class World:
                     self.stack_status = "UPDATE_FAILED"
                     self.failure = "The server of worker 9 failed: Quota exceeded."
             row.indices = made
+            if row.is_manager:
+                assert set(made) <= set(row.ports), "a manager has no port"
 
     def run(self, most=400):
         """Go on until the operation ends; return the last step."""

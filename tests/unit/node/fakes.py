@@ -12,6 +12,7 @@ import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler
 from typing import Any
+from urllib.parse import parse_qs
 
 import fixtures
 from oslotest import base
@@ -295,7 +296,8 @@ class Engine(Server):
         self.requests.append(request)
         if request.path == "/_ping":
             return 200, {"Api-Version": "1.41"}, b"OK"
-        path = request.path.removeprefix("/v1.41").partition("?")[0]
+        path, _, query = request.path.removeprefix("/v1.41").partition("?")
+        self.filters = json.loads(parse_qs(query).get("filters", ["{}"])[0])
         parts = path.strip("/").split("/")
         handler = getattr(self, f"{request.method}_{parts[0]}".lower())
         status, body = handler(parts[1:], request.body)
@@ -350,6 +352,13 @@ class Engine(Server):
         return (self.join_status, {"message": "joining failed"}) if parts == ["join"] else (200, "")
 
     def get_configs(self, parts: list[str], body: Any) -> tuple[int, Any]:
+        if not parts:
+            wanted = {tuple(one.split("=")) for one in self.filters["label"]}
+            return 200, [
+                found
+                for found in self.configs.values()
+                if wanted <= set(found["Spec"].get("Labels", {}).items())
+            ]
         for found in self.configs.values():
             if found["Spec"]["Name"] == parts[0]:
                 return 200, found

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import hashlib
 import http.client
 import json
 import socket
@@ -43,6 +44,17 @@ class TokensTest(fakes.NodeTest):
         self.assertEqual(429, self._status(GOOD))
         self.now += 5.1
         self.tokens.answer(CALLER, GOOD)
+
+    def test_further_group(self):
+        """The secret of a further node group is one whose digest a config of the swarm bears."""
+        secret = "more-secret"
+        asked = json.dumps({"secret": secret}).encode()
+        self.assertEqual(401, self._status(asked))
+        digest = hashlib.sha256(secret.encode()).hexdigest()
+        self.engine.configs["c"] = {"ID": "c", "Spec": {"Labels": {join_server.GROUP: digest}}}
+        self.now += 10
+
+        self.assertEqual("SWMTKN-1-w", self.tokens.answer(CALLER, asked)["token"])
 
     def test_rubbish(self):
         """A body that is not as expected is refused."""
