@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+import json
 import os
+import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -9,6 +11,7 @@ from devcloud.demo import shell
 from devcloud.releases import Release
 from tests.endtoend import base, clusters, shared, snapshots
 from tests.endtoend.docker import Docker, exports
+from tests.endtoend.waiting import wait_for
 
 UP_TIMEOUT = 300.0  # seconds
 T = TypeVar("T")
@@ -87,6 +90,7 @@ class TestReleases(base.EndToEndTestCase):
         )
         for text in printed:
             shared.wait_until_whole(Docker(exports(text)), 1, 1)
+        self._check_installation(release)
         self._type("openstack coe cluster delete by-openstack", "magnum cluster-delete by-magnum")
         for cluster in made:
             cluster.wait_gone()
@@ -100,9 +104,32 @@ class TestReleases(base.EndToEndTestCase):
         self.assertEqual(rows_before, {table: counted.get(table, 0) for table in rows_before})
         self.assertEqual(0, counted["swarm_mode_cluster"])
 
+    def _check_installation(self, release: Release) -> None:
+        """The upgrade check finds nothing but that this cloud has no https."""
+        command = str(settings.VENV / "bin/magnum-swarm-mode-status")
+        words = [] if release.is_default else [str(release.python)]
+        words += [command, "--config-file", str(settings.ETC / "magnum/magnum.conf")]
+        words += ["upgrade", "check", "--json"]
+        done = subprocess.run(words, cwd="/", capture_output=True, text=True, check=False)
+        self.assertEqual(1, done.returncode, done.stdout + done.stderr)
+        checks = json.loads(done.stdout)["checks"]
+        self.assertEqual(
+            ["Endpoints for nodes"], [one["check"] for one in checks if one["result"]], str(checks)
+        )
+
+    def test_upgrade_check(self) -> None:
+        """On Magnum 23, too, the upgrade check finds nothing else."""
+        self._check_installation(releases.DEFAULT)
+
     def _cluster(self, name: str) -> clusters.Cluster:
-        found = clusters.find(self.demo, name)
-        assert found is not None, name
+        # The API answers before the conductor has written the cluster down.
+        found = wait_for(
+            f"{name} to exist",
+            lambda: clusters.find(self.demo, name),
+            timeout=clusters.SHOWABLE,
+            interval=0.5,
+        )
+        assert found is not None
         return found
 
     def _remove(self) -> None:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows of Magnum 17's Swarm drivers at Magnum's own API."""
 
+import functools
 import uuid
 
+from tests import cases
 from tests.functional.admission import base, fake_cloud
 
 KINDS = (
@@ -98,8 +100,10 @@ class LegacyTest(base.MagnumTestCase):
             )
         return ident
 
-    def assert_only_deleted(self, answer):
-        self.assert_refused(answer, "up to release 17", "only listed, shown and deleted")
+    def assert_only_deleted(self, answer, case):
+        self.assert_refused(answer)
+        sentence = answer.json()["errors"][0]["detail"]
+        cases.shown(self, case, sentence, answer=answer.status_code)
 
     def test_templates(self):
         """Templates are listed, shown and deleted, and not changed."""
@@ -113,7 +117,8 @@ class LegacyTest(base.MagnumTestCase):
             self.assertEqual((200, coe), (shown.status_code, shown.json()["coe"]))
             for name, value in (("name", "new"), ("labels", "{}"), ("image_id", "debian")):
                 change = [{"op": "replace", "path": f"/{name}", "value": value}]
-                self.assert_only_deleted(self.service.call("PATCH", path, change))
+                case = "legacy-engine" if coe == "swarm" else "legacy-template"
+                self.assert_only_deleted(self.service.call("PATCH", path, change), case)
             self.assertEqual(204, self.service.call("DELETE", path).status_code)
 
     def test_clusters(self):
@@ -130,7 +135,10 @@ class LegacyTest(base.MagnumTestCase):
             self.assertEqual("tcp://172.24.4.9:2376", shown.json()["api_address"])
             groups = self.service.call("GET", f"{path}/nodegroups")
             self.assertEqual(2, len(groups.json()["nodegroups"]))
-            self.assert_changes_refused(ident, template)
+            self.assert_changes_refused(ident)
+            again = {"name": "new", "cluster_template_id": template, "master_count": 1}
+            answer = self.service.call("POST", "/v1/clusters", again)
+            self.assert_only_deleted(answer, "legacy-template")
             self.assertEqual(204, self.service.call("DELETE", path).status_code)
             self.service.call("GET", f"/v1/certificates/{ident}")
             sent = [
@@ -140,25 +148,25 @@ class LegacyTest(base.MagnumTestCase):
             ]
             self.assertEqual(ident, sent[-1])
 
-    def assert_changes_refused(self, ident, template):
+    def assert_changes_refused(self, ident):
         path = f"/v1/clusters/{ident}"
+        operation = functools.partial(self.assert_only_deleted, case="legacy-operation")
         replace = [{"op": "replace", "path": "/node_count", "value": 3}]
-        self.assert_only_deleted(self.service.call("PATCH", path, replace))
+        operation(self.service.call("PATCH", path, replace))
         resize = self.service.call("POST", f"{path}/actions/resize", {"node_count": 3})
-        self.assert_only_deleted(resize)
+        operation(resize)
         upgrade = {"cluster_template": self.create_template()["uuid"]}
-        self.assert_only_deleted(self.service.call("POST", f"{path}/actions/upgrade", upgrade))
-        self.assert_only_deleted(self.service.call("PATCH", f"/v1/certificates/{ident}"))
+        operation(self.service.call("POST", f"{path}/actions/upgrade", upgrade))
+        operation(self.service.call("PATCH", f"/v1/certificates/{ident}"))
         more = self.service.call("POST", f"{path}/nodegroups", {"name": "more"})
-        self.assert_only_deleted(more)
-        again = {"name": "new", "cluster_template_id": template, "master_count": 1}
-        self.assert_only_deleted(self.service.call("POST", "/v1/clusters", again))
+        operation(more)
         self.assertEqual("CREATE_COMPLETE", self.service.call("GET", path).json()["status"])
 
     def test_nothing_new(self):
         """The old engine and the driver that deletes are not for new templates."""
         body = self.template(coe="swarm")
-        self.assert_only_deleted(self.service.call("POST", "/v1/clustertemplates", body))
+        answer = self.service.call("POST", "/v1/clustertemplates", body)
+        self.assert_only_deleted(answer, "legacy-engine")
         for coe in ("swarm-mode", "kubernetes"):
             body = self.template(coe=coe, driver="swarm_mode_legacy")
             if coe == "kubernetes":

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The conductors of the releases before the newest, with the driver in them.
+
+They run what :mod:`tests.functional.driver` runs on the newest one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import fixtures
+from oslotest import base as test_base
+
+from devcloud import releases
+from tests.functional.admission import base
+
+_SECONDS = 300
+_MODULES = ("test_legacy", "test_lifecycle")
+
+
+class ConductorTest(test_base.BaseTestCase):
+    def _check(self, version: str) -> None:
+        release = releases.find(version)
+        self.assertTrue(release.is_current, f"Magnum {version}: `tools/devcloud install`")
+        directory = Path(self.useFixture(fixtures.TempDir()).path)
+        modules = [f"tests.functional.driver.{name}" for name in _MODULES]
+        done = subprocess.run(
+            [release.python, "-W", "ignore", "-m", "unittest", *modules],
+            env=os.environ
+            | {"PYTHONPATH": str(base.ROOT), "XDG_CACHE_HOME": str(directory / "cache")},
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+        )
+        self.assertEqual(0, done.returncode, done.stderr[-5000:])
+        ran = re.search(r"^Ran (\d+) tests", done.stderr, re.MULTILINE)
+        assert ran, done.stderr[-1000:]
+        self.assertGreater(int(ran[1]), 20)
+
+    def test_20(self) -> None:
+        """Clusters live and die on Magnum 20's conductor as on the newest one."""
+        self._check("20.0.2")
+
+    def test_21(self) -> None:
+        """Clusters live and die on Magnum 21's conductor as on the newest one."""
+        self._check("21.0.1")
+
+    def test_22(self) -> None:
+        """Clusters live and die on Magnum 22's conductor as on the newest one."""
+        self._check("22.0.0")
