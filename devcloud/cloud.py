@@ -222,8 +222,8 @@ def _note_what_stays_behind(release: Release, progress: Progress) -> None:
     count = infrastructure.query(f"SELECT COUNT(*) FROM {before.database}.cluster;").strip()
     if count != "0":
         progress.say(
-            f"Magnum {before.version} has {count} clusters, which only "
-            f"`up --magnum {before.version}` shows again"
+            f"clusters of Magnum {before.version}, which only `up --magnum {before.version}` "
+            f"shows again: {count}"
         )
 
 
