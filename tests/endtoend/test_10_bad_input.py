@@ -325,20 +325,16 @@ class TestNames(base.EndToEndTestCase):
 
     def _hostile_image(self) -> str:
         """The image that the ordinary clusters have, under another name; that name."""
-        cloud = self.admin.cloud
-        body = {
-            "name": HOSTILE,
-            "disk_format": "raw",
-            "container_format": "bare",
-            "visibility": "public",
-            "os_distro": settings.OS_DISTRO,
-        }
-        ident = cloud.call("POST", "image", "/v2/images", body)["id"]
-        self.addCleanup(cloud.call, "DELETE", "image", f"/v2/images/{ident}")
-        path = settings.STATE / f"hostile-{ident}"
+        path = settings.STATE / f"hostile-{secrets.token_hex(4)}"
         path.write_text("a placeholder\n", encoding="utf-8")
         self.addCleanup(path.unlink)
-        self.admin.run("openstack", "image", "upload", "--file", str(path), ident)
+        made = self.admin.json(
+            *("image", "create", "--file", str(path), "--disk-format", "raw"),
+            *("--container-format", "bare", "--public"),
+            *("--property", f"os_distro={settings.OS_DISTRO}", HOSTILE),
+        )
+        ident = made["id"]
+        self.addCleanup(self.admin.cloud.call, "DELETE", "image", f"/v2/images/{ident}")
         link = settings.IMAGES_BY_ID / ident
         resources.link_image(ident, settings.GLANCE_IMAGES["ubuntu_xenial"])
         self.addCleanup(link.unlink)
