@@ -42,7 +42,7 @@ LOG = logging.getLogger(__name__)
 
 # How long one conductor has a cluster to itself: longer than a poll takes but at worst, and not
 # much longer than a cluster may wait whose conductor died.
-_POLL_LEASE_SECONDS = 90
+_POLL_LEASE_SECONDS = 60
 # How long a delete may take from its record to its status.
 _DELETE_MARK_SECONDS = 60
 _MARK_ATTEMPTS = 10
