@@ -49,8 +49,8 @@ _OPTIONS: list[cfg.Opt] = [
         default=[],
         item_type=labels.IPv4Network(),
         help="IPv4 networks from which magnum-conductor connects to the managers. They are added "
-        "to what the label api_allowed_cidrs allows; without them a cluster whose label leaves "
-        "the conductor out is reported with health UNKNOWN.",
+        "to what the label api_allowed_cidrs allows; without them a label that does not allow "
+        "everybody is refused, for a cluster that Magnum does not reach is never complete.",
     ),
     cfg.BoolOpt(
         "tenant_networks_reachable",

@@ -4,7 +4,7 @@
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from magnum.api.controllers.v1 import cluster, cluster_template
 
@@ -61,7 +61,8 @@ def fields_of(api_type: Any) -> st.SearchStrategy[dict[str, Any]]:
     return st.dictionaries(st.sampled_from(names), values, min_size=1, max_size=3)
 
 
-PROPERTY = properties.PROPERTY
+# Each example is a request or two.
+PROPERTY = settings(properties.PROPERTY, max_examples=120)
 
 
 class PropertyTest(test_clusters.ClusterCase):
