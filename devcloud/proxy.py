@@ -123,13 +123,13 @@ def _peer(upstream: Upstream) -> list[str]:
         if parts.username:
             user = f"{parts.username}:{parts.password or ''}"
             login = " login=" + user.replace("%", "%%")
-        peer = f"{parts.hostname} parent {parts.port or 80} 0 no-query default{login}"
+        peer = f"{parts.hostname} parent {parts.port or 80} 0 no-query no-digest default{login}"
     else:
         parts = urllib.parse.urlsplit(upstream.mirror)
         if parts.scheme != "https":
             return []
         port = parts.port or _TLS_PORT
-        peer = f"{parts.hostname} parent {port} 0 no-query originserver tls"
+        peer = f"{parts.hostname} parent {port} 0 no-query no-digest originserver tls"
     return [f"cache_peer {peer}", "never_direct allow all"]
 
 

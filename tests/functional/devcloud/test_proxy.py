@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -101,10 +102,18 @@ class ProxyTest(base.BaseTestCase):
         finally:
             connection.close()
 
-    def _log(self) -> list[str]:
-        """Address, result, method and URL of each request."""
-        rows = (line.split() for line in self.place.requests.read_text().splitlines())
-        return [" ".join((row[1], row[2], *row[4:])) for row in rows]
+    def _log(self, last: str) -> list[str]:
+        """Address, result, method and URL of each request, as soon as the last one is there.
+
+        Squid writes a line down a moment after its answer.
+        """
+        for _ in range(100):
+            rows = (line.split() for line in self.place.requests.read_text().splitlines())
+            found = [" ".join((row[1], row[2], *row[4:])) for row in rows]
+            if last in found:
+                break
+            time.sleep(0.1)
+        return found
 
     def test_only_the_mirror_for_servers_only(self) -> None:
         """Servers read the mirror and nothing else, nobody else reads anything, all is logged."""
@@ -120,11 +129,12 @@ class ProxyTest(base.BaseTestCase):
         self.assertEqual(403, self._ask("http://localhost:1/debian"))
         self.assertEqual(403, self._ask("registry.example:443", "CONNECT"))
         self.assertEqual(1, len(self.mirror.asked))
-        log = self._log()
+        denied = f"{CLIENT} TCP_DENIED/403 CONNECT registry.example:443"
+        log = self._log(denied)
+        self.assertIn(denied, log)
         self.assertIn(f"{CLIENT} TCP_MISS/200 GET {package}", log)
         self.assertIn(f"{CLIENT} {HIT} GET {package}", log)
         self.assertIn(f"{OTHER} TCP_DENIED/403 GET {package}", log)
-        self.assertIn(f"{CLIENT} TCP_DENIED/403 CONNECT registry.example:443", log)
 
     def test_through_the_proxy_of_the_machine(self) -> None:
         """A machine behind a proxy of its own is asked through that one."""

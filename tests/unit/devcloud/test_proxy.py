@@ -46,11 +46,13 @@ class ConfigurationTest(base.TestCase):
         """The proxy adds the TLS of a mirror that has it."""
         text = proxy.configuration(Upstream("https://m.example/debian"))
         self.assertIn("acl mirror_port port 80\n", text)
-        self.assertIn("cache_peer m.example parent 443 0 no-query originserver tls\n", text)
+        self.assertIn(
+            "cache_peer m.example parent 443 0 no-query no-digest originserver tls\n", text
+        )
         self.assertIn("never_direct allow all\n", text)
 
     def test_proxy_behind(self) -> None:
         """A machine's own proxy gets its password, as the URL has it."""
         text = proxy.configuration(Upstream(MIRROR, "http://user:pass%40word@p.example:3128"))
-        peer = "cache_peer p.example parent 3128 0 no-query default login=user:pass%%40word\n"
+        peer = "cache_peer p.example parent 3128 0 no-query no-digest default login=user:pass%%40word\n"
         self.assertIn(peer, text)
