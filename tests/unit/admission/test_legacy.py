@@ -16,7 +16,7 @@ class LegacyTest(base.BaseTestCase):
             ("swarm-mode", "ubuntu", "bm"),
         ):
             self.assertTrue(legacy.concerns(*kind), kind)
-        for kind in (
+        for other in (
             ("swarm-mode", "ubuntu", "vm"),
             ("swarm-mode", "debian", "vm"),
             ("swarm-mode", None, None),
@@ -24,7 +24,7 @@ class LegacyTest(base.BaseTestCase):
             ("mesos", "ubuntu", "vm"),
             (None, None, None),
         ):
-            self.assertFalse(legacy.concerns(*kind), kind)
+            self.assertFalse(legacy.concerns(*other), other)
 
     def test_provides(self):
         """The driver that deletes is found for what is old, and never for what is not."""
