@@ -140,7 +140,7 @@ class Cloud:
         files = {
             "ca.pem": self._magnum("GET", f"/certificates/{ident}")["pem"],
             "cert.pem": self._magnum("POST", "/certificates", body)["pem"],
-            "key.pem": _text(made["private_key"]),
+            "key.pem": _text(made["key"]),
         }
         for name, text in files.items():
             path = directory / name

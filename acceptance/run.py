@@ -7,6 +7,7 @@ import os
 import subprocess
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,9 +56,15 @@ class Run:
             directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
             if not self._try("create", lambda: self._create(cleanup)):
                 return
-            docker = self._client(directory)
-            if docker is None or not self._try("nodes", lambda: self._nodes(docker)):
+            made: list[Docker] = []
+
+            def connect() -> None:
+                made.append(self._client(directory))
+                self._nodes(made[0])
+
+            if not self._try("nodes", connect):
                 return
+            docker = made[0]
             self._try("api-tls", lambda: self._api_tls(docker))
             self._try("closed-ports", lambda: self._closed_ports(docker))
             self._services(docker)
@@ -75,6 +82,10 @@ class Run:
             function()
         except Broken as error:
             reason = str(error) or type(error).__name__
+        except Exception as error:
+            # What answers in a way that nobody foresaw keeps no promise.
+            self._say(traceback.format_exc())
+            reason = f"unexpected {type(error).__name__}: {error}"
         self._note(name, reason, time.monotonic() - began)
         return not reason
 
@@ -129,18 +140,13 @@ class Run:
             raise Broken(seen)
         self._resources = self._cloud.resources(self._stack)
 
-    def _client(self, directory: Path) -> Docker | None:
+    def _client(self, directory: Path) -> Docker:
         """Return a client of the cluster, after the operator's own preparation."""
-        try:
-            self._cloud.client_files(self._cluster, directory)
-            address = self._cloud.cluster(self._cluster)["api_address"]
-            address = address.rpartition("//")[2]
-            if self._options.prepare:
-                self._prepare(address, directory)
-            return Docker(address, directory)
-        except Broken as error:
-            self._note("nodes", str(error), 0)
-            return None
+        self._cloud.client_files(self._cluster, directory)
+        address = str(self._cloud.cluster(self._cluster)["api_address"]).rpartition("//")[2]
+        if self._options.prepare:
+            self._prepare(address, directory)
+        return Docker(address, directory)
 
     def _prepare(self, address: str, directory: Path) -> None:
         self._say(f"running {self._options.prepare}")
@@ -192,7 +198,7 @@ class Run:
         began = time.monotonic()
         try:
             seen = self._ask(docker)
-        except Broken as error:
+        except (Broken, KeyError) as error:
             seen = dict.fromkeys(probe.judge(probe.Answers(""), _NOBODY), str(error))
         seen["worker-power"] = probe.because(
             filter(None, (seen["worker-power"], self._guess(docker)))

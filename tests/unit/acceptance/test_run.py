@@ -92,6 +92,23 @@ class RunTest(base.BaseTestCase):
         self.assertIn("cluster c could not be removed, do so by hand: 503", self.said)
         self.assertEqual("delete template t", cloud.calls[-1])
 
+    def test_complete_and_strange(self):
+        """An answer that nobody foresaw is a reason, and all is removed."""
+
+        class Strange(FakeCloud):
+            def resources(self, _stack):
+                return []
+
+            def client_files(self, _ident, _directory):
+                raise KeyError("pem")
+
+        cloud = Strange("CREATE_COMPLETE")
+        run = self._run(cloud)
+        run.all()
+        self.assertEqual(Verdict.PASSED, run.results["create"].verdict)
+        self.assertEqual("unexpected KeyError: 'pem'", run.results["nodes"].reason)
+        self.assertEqual(["delete cluster c", "delete template t"], cloud.calls[2:])
+
 
 class ImportTest(base.BaseTestCase):
     def test_is_a_client(self):
