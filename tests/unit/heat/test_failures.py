@@ -7,6 +7,7 @@ from typing import Any
 from oslotest import base
 
 from magnum_swarm_mode import failures
+from tests import cases
 
 GROUP = "swarm-mode-u-workers-abcdefghijkl-workers-mnopqrstuvwx"
 MANAGER = "swarm-mode-u-managers-abcdefghijkl-1-mnopqrstuvwx"
@@ -174,6 +175,52 @@ class TestExplain(base.BaseTestCase):
         sentence = self._server("No valid host was found " + "z" * 9999)
         self.assertLess(len(sentence), 1100)
         self.assertTrue(sentence.endswith("ask the operator."))
+
+
+class TestCases(base.BaseTestCase):
+    """What users read of the cases that the documentation lists, from Heat's own words."""
+
+    def _reads(self, ident: str, failed: failures.Resource, service_words: str = "") -> None:
+        sentence = failures.explain(failed, "c", service_words)
+        cases.shown(self, ident, sentence, answer="CREATE_FAILED")
+
+    def test_host(self) -> None:
+        """Nova finds no host."""
+        reason = (
+            "ResourceInError: resources[0]: Went to status ERROR due to "
+            '"Message: No valid host was found. , Code: 500"'
+        )
+        failed = resource("0", "Magnum::SwarmMode::Worker", reason, GROUP)
+        self._reads("failing-host", failed)
+
+    def test_quota(self) -> None:
+        """Nova's quota is used up."""
+        reason = (
+            "Forbidden: resources.server: Quota exceeded for instances: Requested 1, but already "
+            "used 0 of 0 instances (HTTP 403) (Request-ID: req-1)"
+        )
+        self._reads("failing-quota", resource("server", "OS::Nova::Server", reason, MANAGER))
+
+    def test_address(self) -> None:
+        """Neutron has no address."""
+        reason = (
+            "IpAddressGenerationFailureClient: resources[0]: No more IP addresses available on "
+            "network n1.\nNeutron server returns request_ids: ['req-1']"
+        )
+        failed = resource("0", "Magnum::SwarmMode::Worker", reason, GROUP)
+        self._reads("failing-address", failed)
+
+    def test_volume(self) -> None:
+        """Cinder's backends do not take the volume."""
+        reason = 'ResourceInError: resources.docker_volume: Went to status error due to "Unknown"'
+        words = "schedule allocate volume:Could not find any available weighted backend."
+        failed = resource("docker_volume", "OS::Cinder::Volume", reason, MANAGER)
+        self._reads("failing-volume", failed, words)
+
+    def test_timeout(self) -> None:
+        """A worker never reports."""
+        sentence = failures.late([worker(0, physical_id="w0")], (), "c")
+        cases.shown(self, "failing-timeout", sentence, answer="CREATE_FAILED")
 
 
 class TestFirst(base.BaseTestCase):

@@ -9,6 +9,7 @@ import socket
 import socketserver
 import ssl
 import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -18,8 +19,8 @@ import fixtures
 from oslotest import base
 
 from magnum_swarm_mode.node import config as node_config
+from magnum_swarm_mode.node import main, wait
 from magnum_swarm_mode.node import node as node_module
-from magnum_swarm_mode.node import wait
 from magnum_swarm_mode.node.docker import SwarmNode
 from magnum_swarm_mode.node.paths import Paths
 
@@ -542,3 +543,27 @@ class NodeTest(base.BaseTestCase):
 
     def log(self) -> str:
         return self.paths.log.read_text() if self.paths.log.exists() else ""
+
+
+class ProgramTest(NodeTest):
+    """The whole program of a single manager, in an environment where all is well."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.programs = self.useFixture(Programs())
+        for name in ("systemctl", "iptables", "ip"):
+            self.programs.add(name)
+        self.programs.add("dockerd", 'echo "Docker version 26.1.5, build x"')
+        self.authority = self.useFixture(Authority())
+        self.cloud = self.useFixture(Cloud())
+        self.cloud.sign = self.authority.sign
+        self.cloud.ca = self.authority.pem
+        self.useFixture(fixtures.MonkeyPatch("sys.stderr", sys.stdout))
+        self.useFixture(
+            fixtures.MonkeyPatch("magnum_swarm_mode.node.packages.missing", lambda _: [])
+        )
+        self.make_node(config_json(managers=1, **self.cloud.sections()))
+
+    def run_verb(self, verb: str) -> int:
+        """Run one verb and return its exit code."""
+        return main.main([verb], self.paths)

@@ -59,29 +59,7 @@ class ManifestTest(base.BaseTestCase):
         self.assertNotIn("join_server.py", manifest.MODULES["worker"])
 
 
-class MainTest(fakes.NodeTest):
-    def setUp(self):
-        super().setUp()
-        self.programs = self.useFixture(fakes.Programs())
-        for name in ("systemctl", "iptables", "ip"):
-            self.programs.add(name)
-        self.programs.add("dockerd", 'echo "Docker version 26.1.5, build x"')
-        self.authority = self.useFixture(fakes.Authority())
-        self.cloud = self.useFixture(fakes.Cloud())
-        self.cloud.sign = self.authority.sign
-        self.cloud.ca = self.authority.pem
-        self.useFixture(fixtures.MonkeyPatch("sys.stderr", sys.stdout))
-        self.useFixture(
-            fixtures.MonkeyPatch("magnum_swarm_mode.node.packages.missing", lambda _: [])
-        )
-        self._write(fakes.config_json(managers=1, **self.cloud.sections()))
-
-    def _write(self, config):
-        self.make_node(config)
-
-    def _main(self, verb):
-        return main.main([verb], self.paths)
-
+class MainTest(fakes.ProgramTest):
     def test_usage(self):
         """Without a verb that is known there is a usage line."""
         self.assertEqual(2, main.main([], self.paths))
@@ -91,7 +69,7 @@ class MainTest(fakes.NodeTest):
         """Install, prepare, run: a swarm of one, and Heat knows."""
         engine = self.useFixture(fakes.Engine(self.paths.docker_socket))
         for verb in ("install", "prepare", "run"):
-            self.assertEqual(0, self._main(verb), self.log())
+            self.assertEqual(0, self.run_verb(verb), self.log())
         self.assertEqual(
             [
                 {
@@ -111,12 +89,12 @@ class MainTest(fakes.NodeTest):
         """A second run changes nothing and tells Heat nothing."""
         engine = self.useFixture(fakes.Engine(self.paths.docker_socket))
         for verb in ("install", "prepare", "run"):
-            self._main(verb)
+            self.run_verb(verb)
         changes = [call for call in engine.calls() if not call.startswith("GET")]
         signals = list(self.cloud.signals)
         files = self._files()
         for verb in ("install", "prepare", "run"):
-            self.assertEqual(0, self._main(verb))
+            self.assertEqual(0, self.run_verb(verb))
         again = [call for call in engine.calls() if not call.startswith("GET")]
         self.assertEqual((changes, signals, files), (again, self.cloud.signals, self._files()))
 
@@ -130,11 +108,11 @@ class MainTest(fakes.NodeTest):
     def test_engine_of_the_image_is_stopped(self):
         """An engine that the image started is stopped before it is prepared, and only then."""
         self.programs.add("systemctl", 'case "$1" in is-active) echo inactive; exit 3;; esac')
-        self._main("install")
+        self.run_verb("install")
         self.assertIn("systemctl stop docker.socket docker.service", self.programs.calls())
         self.programs.add("systemctl", 'case "$1" in is-active) echo active;; esac')
         self.programs.log.write_text("")
-        self._main("install")
+        self.run_verb("install")
         self.assertNotIn("systemctl stop docker.socket docker.service", self.programs.calls())
 
     def test_clock(self):
@@ -142,7 +120,7 @@ class MainTest(fakes.NodeTest):
         self.cloud.date = formatdate(time.time() - 86400, usegmt=True)
         self.addCleanup(setattr, main, "CLOCK_TIMEOUT", main.CLOCK_TIMEOUT)
         main.CLOCK_TIMEOUT = 0
-        self.assertEqual(1, self._main("run"))
+        self.assertEqual(1, self.run_verb("run"))
         self.assertIn("m0: clock: ", self.cloud.signals[0]["reason"])
         self.assertIn("clock is +86", self.cloud.signals[0]["reason"])
         self.assertIn("synchronize it", self.cloud.signals[0]["reason"])
@@ -150,7 +128,7 @@ class MainTest(fakes.NodeTest):
     def test_prepare_fails(self):
         """What fails before the engine starts reaches Heat as well."""
         self.programs.add("dockerd", "exit 1")
-        self.assertEqual(1, self._main("prepare"))
+        self.assertEqual(1, self.run_verb("prepare"))
         self.assertIn("m0: engine configuration: dockerd", self.cloud.signals[0]["reason"])
 
     def test_certificate_refused(self):
@@ -158,7 +136,7 @@ class MainTest(fakes.NodeTest):
         self.useFixture(fakes.Engine(self.paths.docker_socket))
         refusal = {"errors": [{"detail": "not your cluster"}]}
         self.cloud.special["/v1/certificates"] = (403, refusal)
-        self.assertEqual(1, self._main("run"))
+        self.assertEqual(1, self.run_verb("run"))
         reason = self.cloud.signals[0]["reason"]
         self.assertIn("m0: certificate: ", reason)
         self.assertIn("not your cluster", reason)
@@ -169,8 +147,8 @@ class MainTest(fakes.NodeTest):
         self.useFixture(fakes.Engine(self.paths.docker_socket))
         cloud = {**self.cloud.sections()["openstack"], "magnum_url": "http://127.0.0.1:1/v1"}
         config = fakes.config_json(managers=1, **self.cloud.sections())
-        self._write({**config, "openstack": cloud, "join": {**config["join"], "timeout": 1}})
-        self.assertEqual(1, self._main("run"))
+        self.make_node({**config, "openstack": cloud, "join": {**config["join"], "timeout": 1}})
+        self.assertEqual(1, self.run_verb("run"))
         reason = self.cloud.signals[0]["reason"]
         self.assertRegex(reason, "m0: certificate: certificate from Magnum: not within [01] s; ")
         self.assertIn(f"GET http://127.0.0.1:1/v1/certificates/{fakes.UUID}: ", reason)
@@ -184,7 +162,7 @@ class MainTest(fakes.NodeTest):
         self.paths.identity.unlink()
         self.useFixture(fixtures.MonkeyPatch("os.fsync", full))
         for verb in ("install", "prepare", "run"):
-            self.assertEqual(1, self._main(verb))
+            self.assertEqual(1, self.run_verb(verb))
         reason = (
             f"m0: configuration: {self.paths.identity} cannot be written: No space left on device "
             f"(log on that server: {self.paths.log})"
@@ -200,26 +178,26 @@ class MainTest(fakes.NodeTest):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/x")
 
         self.useFixture(fixtures.MonkeyPatch("tempfile.mkdtemp", full))
-        self.assertEqual(1, self._main("run"))
+        self.assertEqual(1, self.run_verb("run"))
         self.assertIn("No space left on device: '/tmp/x'", self.cloud.signals[0]["reason"])
 
     def test_bug(self):
         """What nobody foresaw is signalled too, with its kind."""
         self.paths.daemon.mkdir(parents=True)
-        self.assertEqual(1, self._main("prepare"))
+        self.assertEqual(1, self.run_verb("prepare"))
         self.assertIn("unexpected IsADirectoryError", self.cloud.signals[0]["reason"])
         self.assertIn("Traceback", self.log())
 
     def test_bad_configuration(self):
         """A configuration that cannot be used is said in the log."""
         self.paths.config.write_text("{}")
-        self.assertEqual(1, self._main("run"))
+        self.assertEqual(1, self.run_verb("run"))
         self.assertIn("FAILED: m0: configuration: ", self.log())
 
     def test_renewal_tells_heat_nothing(self):
         """A renewal that fails is no matter of Heat's."""
         self.cloud.failures = 9
-        self.assertEqual(1, self._main("renew"))
+        self.assertEqual(1, self.run_verb("renew"))
         self.assertEqual([], self.cloud.signals)
         self.assertIn("FAILED: m0: certificate renewal: ", self.log())
 
@@ -228,7 +206,7 @@ class MainTest(fakes.NodeTest):
         self.paths.console.touch()
         self.useFixture(fakes.Engine(self.paths.docker_socket))
         for verb in ("install", "prepare", "run"):
-            self._main(verb)
+            self.run_verb(verb)
         text = self.log() + self.paths.console.read_text() + str(self.cloud.signals)
         for secret in ("bootstrap-secret", "credential-secret", "signal-password", "SWMTKN"):
             self.assertNotIn(secret, text)
