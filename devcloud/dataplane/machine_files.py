@@ -35,11 +35,13 @@ MASKED_UNITS = (
 )
 CLOUD_INIT = """\
 # Where this machine's cloud-init looks, and what a cloud's image would have set: its network is
-# there, its locale needs no making, it has no boot loader.
+# there, its locale needs no making, it has no boot loader and no partition to grow.
 datasource_list: [ConfigDrive, None]
 network: {config: disabled}
 locale: false
 grub_dpkg: {enabled: false}
+growpart: {mode: "off"}
+resize_rootfs: false
 ssh_genkeytypes: [ed25519]
 """
 CGROUP_UNIT = "devcloud-cgroups.service"

@@ -3,7 +3,8 @@
 
 * Policies are loaded at start. The first two requests otherwise load them at the same time, and
   the second may find them half loaded: an administrator is none then, and ``GET /ports`` answers
-  with an empty list.
+  with an empty list. From then on no check looks for a new policy file and compares all rules with
+  it, which was a fifteenth of what this process did.
 * Mappers are configured at start: ``GET /ports`` as the very first request fails otherwise,
   because a relation of the port model exists only once all mappers are configured.
 * A thread takes the data plane's reports of what works (datagrams of JSON on a unix socket that
@@ -56,5 +57,6 @@ def listen() -> None:
 
 orm.configure_mappers()
 policy.init()
+policy._ENFORCER.use_conf = False
 context.Context()  # its constructor loads the policies of neutron-lib
 threading.Thread(target=listen, name="data-plane-reports", daemon=True).start()

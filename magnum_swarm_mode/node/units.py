@@ -72,8 +72,9 @@ def install(files: Dict[str, str], paths: Paths) -> None:
     changed = [system.write(drop_in, f"[Unit]\nRequires={PREPARE}\nAfter={PREPARE}\n")]
     changed += [system.write(paths.units / name, text) for name, text in files.items()]
     if any(changed):
+        # By itself it would have systemd read everything once more.
+        system.run("systemctl", "enable", "--no-reload", *(name for name in files if name != RENEW))
         system.run("systemctl", "daemon-reload")
-        system.run("systemctl", "enable", *(name for name in files if name != RENEW))
 
 
 def set_timer(interval: int, paths: Paths) -> None:

@@ -173,8 +173,8 @@ class UnitsTest(fakes.NodeTest):
         files = units.for_role(True)
         units.install(files, self.paths)
         units.install(files, self.paths)
-        enabled = f"systemctl enable {units.PREPARE} {units.NODE} {units.JOIN}"
-        self.assertEqual(["systemctl daemon-reload", enabled], programs.calls())
+        enabled = f"systemctl enable --no-reload {units.PREPARE} {units.NODE} {units.JOIN}"
+        self.assertEqual([enabled, "systemctl daemon-reload"], programs.calls())
 
     def test_engine_waits_for_its_volume(self):
         """The engine requires what prepares it, also when somebody else starts it."""
