@@ -255,16 +255,17 @@ def revoke_trust(
 def remove_access_rules(
     sessions: Sequence[Callable[[], Any]],
     owner_id: str,
-    magnum_path: str,
+    magnum_path: str | None,
     known: Callable[[list[str]], set[str]],
 ) -> None:
     """Remove the owner's access rules that no living cluster uses.
 
     Keystone keeps a rule when its credential is deleted, and lets only the owner, or somebody
-    with the administrator's role on the whole system, remove it. A rule grants nothing by itself,
-    so one that has to stay is only logged.
+    with the administrator's role on the whole system, remove it; not who comes with a trust. A
+    rule grants nothing by itself, so one that has to stay is only logged.
 
-    :param magnum_path: the prefix that Magnum is served below, empty for none.
+    :param magnum_path: the prefix that Magnum is served below, empty for none; None keeps the rules
+        that all clusters share, which another creation may be about to use.
     :param known: which of some clusters' uuids still have a record.
     """
 
@@ -277,7 +278,8 @@ def remove_access_rules(
         ]
         clusters = [match[1] for rule in own if (match := _CLUSTER_RULE.search(rule.path))]
         living = known(clusters)
-        shared = {(call["method"], call["path"]) for call in access_rules("", magnum_path + "/v1")}
+        calls = [] if magnum_path is None else access_rules("", magnum_path + "/v1")
+        shared = {(call["method"], call["path"]) for call in calls}
         for rule in own:
             match = _CLUSTER_RULE.search(rule.path)
             dead = match is not None and match[1] not in living

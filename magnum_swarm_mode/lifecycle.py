@@ -160,6 +160,9 @@ class Lifecycle:
         record = self._store.write(record, record.state.entering(Phase.CREATED, stack_id=stack_id))
         cluster.stack_id = stack_id
         self._store.release(record)
+        # Of clusters that somebody else deleted: only their owner's own token can remove them.
+        owner_id = record.state.owner_id
+        credentials.remove_access_rules([lambda: session], owner_id, None, self._store.known)
 
     def _undo(self, session: Any, cluster: Any, record: Record | None) -> None:
         """Unmake what a failed creation has made; what cannot be unmade now stays in the record."""

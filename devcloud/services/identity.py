@@ -58,6 +58,11 @@ class Identity:
             for role in ("admin", "service"):
                 self._keystone.roles.grant(self._role(role), user=user, project=project)
 
+    def make_magnum_cleaner(self) -> None:
+        """Magnum's user as administrator of the system, which lets it clean up after every user."""
+        magnum = self._user("magnum", self._secrets["service"])
+        self._keystone.roles.grant(self._role("admin"), user=magnum, system="all")
+
     def make_domains(self) -> None:
         """The domains of Heat's stack users and of Magnum's trustees, with their administrators."""
         domains = self._keystone.domains
@@ -101,6 +106,7 @@ def main() -> None:
     )
     identity = Identity(client.Client(session=keystone_session.Session(auth=auth)), secrets)
     identity.make_service_users()
+    identity.make_magnum_cleaner()
     identity.make_domains()
     identity.make_demo()
     identity.make_catalog()

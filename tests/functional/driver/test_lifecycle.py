@@ -404,6 +404,19 @@ class DeleteTest(base.DriverTest):
         self.finish()
         self.assertNothingLeft()
 
+    def test_rules_go_with_the_next_creation(self):
+        """Access rules of a cluster that a member deleted go when its owner creates another."""
+        uuid = self.complete()
+        self.delete(uuid, self.context(fake_cloud.MEMBER))
+        self.finish()
+        self.cloud.stacks.clear()
+
+        other = self.create()
+
+        paths = {rule["path"] for rule in self.cloud.rules.values()}
+        self.assertIn(f"/v1/clusters/{other}", paths)
+        self.assertNotIn(f"/v1/clusters/{uuid}", paths)
+
     def test_rules_of_living_clusters_stay(self):
         """The access rules of clusters that live are untouched by another's delete."""
         kept, gone = self.create(), self.create()
