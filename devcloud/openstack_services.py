@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The OpenStack processes: how each is started, and how its database is made.
 
-APIs run in uWSGI, one process with threads each. What is unobvious about its options:
-without ``Connection: close`` clients see resets on POST, without chunked input Glance's uploads
-fail, and it opens its port before the application is loaded, so only an HTTP answer says "ready".
+APIs run in uWSGI, one process with threads each, but for Keystone. What is unobvious about its
+options: without ``Connection: close`` clients see resets on POST, without chunked input Glance's
+uploads fail, and it opens its port before the application is loaded, so only an HTTP answer says
+"ready".
 """
 
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from devcloud.releases import DEFAULT, Release
 
 _BIN = settings.VENV / "bin"
 _THREADS = 8
+_KEYSTONE_PROCESSES = 3
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,14 @@ def _python_environment() -> dict[str, str]:
     }
 
 
-def _uwsgi(name: str, module: str, port: int, config_file: str = "") -> tuple[str, ...]:
+def _uwsgi(
+    name: str,
+    module: str,
+    port: int,
+    config_file: str = "",
+    processes: int = 1,
+    threads: int = _THREADS,
+) -> tuple[str, ...]:
     return (
         str(_BIN / "uwsgi"),
         "--master",
@@ -59,9 +68,9 @@ def _uwsgi(name: str, module: str, port: int, config_file: str = "") -> tuple[st
         "--module",
         f"{module}:application",
         "--processes",
-        "1",
+        str(processes),
         "--threads",
-        str(_THREADS),
+        str(threads),
         "--enable-threads",
         "--lazy-apps",
         "--need-app",
@@ -120,7 +129,13 @@ class Catalogue:
         """The identity service, which all others need."""
         return self._service(
             "keystone",
-            _uwsgi("keystone", "keystone.wsgi.api", settings.KEYSTONE_PORT),
+            # Its middleware keeps the token of a request where the next thread overwrites it
+            # (keystone 30, AuthContextMiddleware.token): who asked is mixed up among threads.
+            _uwsgi(
+                *("keystone", "keystone.wsgi.api", settings.KEYSTONE_PORT),
+                processes=_KEYSTONE_PROCESSES,
+                threads=1,
+            ),
             "keystone/keystone.conf",
             (),
             settings.KEYSTONE_PORT,
