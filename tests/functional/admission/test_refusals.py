@@ -370,3 +370,47 @@ class PoolTest(RefusalCase):
             dns_nameserver="10.200.0.1,10.216.0.1,172.30.0.1,192.168.192.1"
         )
         self.assert_cluster("pool-none", template)
+
+
+class EveryReleaseTest(RefusalCase):
+    """One case of each kind, for releases of Magnum that ask other services in other ways."""
+
+    service_options = {"options": f"preflight_timeout = {DEADLINE}"}
+
+    def test_values(self):
+        """A label, a name and a pool."""
+        self.assert_cluster("label-unknown", labels={"join_timeuot": "60"})
+        self.assert_cluster("cluster-name", name="$(reboot)")
+        self.assert_cluster("pool-overlaps", labels={"swarm_address_pool": "10.0.0.0/8"})
+        self.assertEqual(202, self.post(self.good, name="集群").status_code)
+
+    def test_cloud(self):
+        """What is not there, and what is too little."""
+        self.assert_template("image-missing", image_id="absent")
+        self.assert_template("image-without-distro", image_id="nameless")
+        self.assert_template("flavor-missing", flavor_id="absent")
+        self.assert_cluster("flavor-missing", master_flavor_id="absent")
+        self.assert_cluster("keypair-missing", keypair="absent")
+        self.assert_cluster("network-missing", fixed_network="absent")
+        self.assert_template("external-internal", external_network_id="private")
+        self.cloud.compute_limits["maxTotalInstances"] = 10
+        self.assert_cluster("quota-servers")
+
+    def test_unwell(self):
+        """Services that are away or answer nonsense."""
+        for kind in ("image", "compute", "network"):
+            for mood, ident in (
+                (Mood.MAINTENANCE, "service-silent"),
+                (Mood.HTML, "service-rubbish"),
+                (Mood.SLOW, "service-silent"),
+            ):
+                with self.subTest(kind=kind, mood=mood):
+                    self.cloud.moods = {kind: mood}
+                    self.assert_template(ident, answer=503)
+                    self.assert_cluster(ident, answer=503)
+
+    def test_credential(self):
+        """A restricted application credential."""
+        credential = {"id": "1", "name": "ci", "restricted": True}
+        token = self.cloud.token("restricted-3", application_credential=credential)
+        self.assert_cluster("credential-restricted", token=token)
