@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from testtools import content
 
 from devcloud import infrastructure, settings
 from devcloud.demo import shell
@@ -80,11 +81,18 @@ class OperatorTest(base.EndToEndTestCase):
         # A run that was killed has left them, too.
         self._remove_rows(broom)
         self.addCleanup(self._remove_rows, broom)
+        self.addOnException(self._keep_logs)
         self.balancer = self._host("balancer", BALANCER)
         self.controllers = [
             self._host(f"controller{number}", address)
             for number, address in enumerate(CONTROLLERS, 1)
         ]
+
+    def _keep_logs(self, _exception: object) -> None:
+        """Show the ends of the services' logs with a failure."""
+        for path in sorted(self.work.glob("*/*.log")):
+            text = path.read_text(errors="replace")[-3000:]
+            self.addDetail(f"{path.parent.name}/{path.name}", content.text_content(text))
 
     def _host(self, name: str, address: str) -> Controller:
         host = Controller(name, address, self.work / name, self.work / "top")
@@ -163,7 +171,7 @@ class OperatorTest(base.EndToEndTestCase):
                 if command.startswith(("curl ", "openstack coe")):
                     self._point_users_here()
                     wait_for("Magnum's API", self._is_up, timeout=120)
-                    wait_for("three conductors", self._conductors, lambda n: n == 3, timeout=120)
+                    wait_for("three conductors", self._conductors, lambda n: n == 3, timeout=60)
                 printed += self.controllers[0].run(here, secured)
             else:
                 for host in self.controllers:

@@ -51,11 +51,11 @@ class CommandsTest(base.BaseTestCase):
             told = documented.commands(page)
             if not told:
                 continue
-            self.assertIn(page, table, f"{page} has commands: {told[0]}. {HELP}")
+            self.assertTrue(page in table, f"{page} has commands: {told[0]}. {HELP}")
             listed = table[page].get("commands", {})
             if "followed" not in table[page]:
                 for command in told:
-                    self.assertIn(command, listed, f"{page}: {command}. {HELP}")
+                    self.assertTrue(command in listed, f"{page}: {command}. {HELP}")
             for command in listed:
                 self.assertIn(command, told, f"{page} has no command {command} any more.")
 
