@@ -7,7 +7,10 @@ anybody. Only the ports and their addresses come from Neutron, before the clock 
 network's filter lets no port pass that Neutron does not know.
 """
 
+import http
+import http.client
 import json
+import socket
 import time
 import uuid
 from collections.abc import Callable
@@ -193,9 +196,27 @@ class BareLoop:
 
 
 def ready_nodes(machine: Machine) -> int:
-    """How many nodes are Ready, as a manager's own engine says; 0 while it cannot be asked."""
-    said = _run(machine, "docker node ls --format '{{.Status}}'")
-    return said.split().count("Ready")
+    """How many nodes are Ready, as a manager's own engine says; 0 while it cannot be asked.
+
+    Its socket is asked from outside: a docker command of its own, five times a second, would take a
+    tenth of what is measured.
+    """
+    leader = machine.leader
+    if leader is None:
+        return 0
+    connection = http.client.HTTPConnection("engine", timeout=20)
+    try:
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(20)
+        connection.sock.connect(f"/proc/{leader}/root/run/docker.sock")
+        connection.request("GET", "/nodes")
+        answer = connection.getresponse()
+        nodes = json.load(answer) if answer.status == http.HTTPStatus.OK else []
+    except (OSError, ValueError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()
+    return sum(node["Status"]["State"] == "ready" for node in nodes)
 
 
 def _token(machine: Machine, role: str) -> str:
