@@ -223,7 +223,7 @@ def _conductors() -> Finding:
             .select_from(services)
             .where(services.c.binary == "magnum-conductor", services.c.last_seen_up > oldest)
         ).scalar_one()
-        return upgrade_rules.conductors(alive, connection.dialect.name)
+        return upgrade_rules.conductors(alive, connection.dialect.name, CONF.host)
 
 
 def _table() -> Finding:

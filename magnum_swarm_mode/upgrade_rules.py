@@ -197,10 +197,11 @@ def trust(release: str, options: Mapping[str, str | None] | None) -> Finding:
     return success("[trust] is set.")
 
 
-def conductors(alive: int, dialect: str) -> Finding:
+def conductors(alive: int, dialect: str, host: str | None) -> Finding:
     """Look at how many conductors there are, and at what they share.
 
     :param alive: how many have reported in the last minutes.
+    :param host: ``[DEFAULT] host``.
     :param dialect: SQLAlchemy's name of the kind of database.
     """
     if not alive:
@@ -209,6 +210,11 @@ def conductors(alive: int, dialect: str) -> Finding:
         return failure(
             "SQLite cannot be shared by Magnum's processes: use MySQL, MariaDB or PostgreSQL in "
             "[database] connection."
+        )
+    if not host:
+        return warning(
+            "Set host in [DEFAULT] to a name of its own on each host: magnum-conductors without it "
+            "count as one in magnum service-list."
         )
     if alive == 1:
         return success("One magnum-conductor has reported.")

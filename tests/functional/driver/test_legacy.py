@@ -2,6 +2,7 @@
 """The conductor and what Magnum 17's Swarm drivers left."""
 
 import uuid
+from typing import Any
 
 import sqlalchemy
 from magnum import objects
@@ -43,7 +44,7 @@ class LegacyTest(base.DriverTest):
             labels={},
             public=False,
         )
-        self.stack = None
+        self.stack: Any = None
         if stack:
             self.stack = fake_cloud.Stack(
                 id=str(uuid.uuid4()),

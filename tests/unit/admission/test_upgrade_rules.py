@@ -88,10 +88,11 @@ class RulesTest(base.BaseTestCase):
     def test_conductors(self):
         """Several conductors need a database that can be shared, and names of their own."""
         look = upgrade_rules.conductors
-        self.assert_finding(Level.WARNING, look(0, "mysql"), "start it")
-        self.assert_finding(Level.SUCCESS, look(1, "mysql"))
-        self.assert_finding(Level.SUCCESS, look(3, "postgresql"), "3", "[DEFAULT] host")
-        self.assert_finding(Level.FAILURE, look(1, "sqlite"), "[database] connection")
+        self.assert_finding(Level.WARNING, look(0, "mysql", "a"), "start it")
+        self.assert_finding(Level.SUCCESS, look(1, "mysql", "a"))
+        self.assert_finding(Level.WARNING, look(1, "mysql", None), "host in [DEFAULT]")
+        self.assert_finding(Level.SUCCESS, look(3, "postgresql", "a"), "3", "[DEFAULT] host")
+        self.assert_finding(Level.FAILURE, look(1, "sqlite", "a"), "[database] connection")
 
     def test_certificates(self):
         """Keys are kept where every conductor finds them."""
