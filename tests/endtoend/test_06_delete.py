@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 
 from devcloud.demo import steps
 from tests.endtoend import base, clusters, shared, snapshots, users
@@ -47,67 +48,81 @@ class TestA0Demonstration(DeleteTestCase):
 class TestDelete(DeleteTestCase):
     """The other ways in which clusters end."""
 
-    def test_everybody_who_may(self) -> None:
-        """Another member of the project and the administrator can delete a cluster, twice and
-        with its stack already gone."""
+    def test_every_way(self) -> None:
+        """A cluster can be deleted at any moment of its creation, after it failed, with its stack
+        already gone, by another member of the project and by the administrator, and twice; not
+        even access rules of its owner stay behind."""
         other = self._member()
         template = self.template("delete-1", docker_volume_size=1)
+        huge = self.template("delete-2", flavor_id=self._huge_flavor())
         before = snapshots.settled()
-        by_member = self.ask("by-member", template)
-        by_admin = self.ask("by-admin", template)
-        without_stack = self.ask("without-stack", template)
-        for cluster in (by_member, by_admin, without_stack):
+        by_others = {
+            self.ask("by-member", template): other,
+            self.ask("by-admin", template): self.admin,
+        }
+        with ThreadPoolExecutor(3) as pool:
+            for case in [
+                pool.submit(self._while_creating, template),
+                pool.submit(self._failed, huge),
+                pool.submit(self._without_stack, template),
+            ]:
+                case.result()
+        # After all others: the owner's own delete would remove what these leave.
+        for cluster in by_others:
             cluster.wait("CREATE_COMPLETE")
-
-        stack = without_stack.stack()["stack_name"]
-        self.demo.run("openstack", "stack", "delete", "--yes", "--wait", stack)
-        by_member.delete(other)
-        by_admin.delete(self.admin)
-        without_stack.delete()
-        for cluster in (by_member, by_admin, without_stack):
-            if cluster.record() is not None:
-                self._delete_again(cluster)
-        for cluster in (by_member, by_admin, without_stack):
+        for cluster, user in by_others.items():
+            cluster.delete(user)
+        for cluster in by_others:
+            self._delete_again(cluster)
+        for cluster in by_others:
             cluster.wait_gone()
         self.assert_nothing_left(before)
 
+    def _while_creating(self, template: str) -> None:
+        at_once = self.ask("at-once", template)
+        at_once.delete()
+        with_servers = self.ask("with-servers", template, workers=2)
+        wait_for("a server", with_servers.servers, timeout=240, interval=1)
+        with_servers.delete()
+        for cluster in (at_once, with_servers):
+            cluster.wait_gone()
+
+    def _failed(self, template: str) -> None:
+        """Nova has no host for it; it says so."""
+        cluster = self.ask("too-large", template)
+        status, reason = cluster.wait("CREATE_FAILED", timeout=300)
+        self.assertEqual("CREATE_FAILED", status)
+        self.assertRegex(reason, r"(?i)no valid host|not enough")
+        cluster.delete()
+        cluster.wait_gone()
+
+    def _without_stack(self, template: str) -> None:
+        cluster = self.ask("without-stack", template)
+        cluster.wait("CREATE_COMPLETE")
+        stack = cluster.stack()["stack_name"]
+        self.demo.run("openstack", "stack", "delete", "--yes", "--wait", stack)
+        cluster.delete()
+        self._delete_again(cluster)
+        cluster.wait_gone()
+
     def _delete_again(self, cluster: Cluster) -> None:
         """A second request while the first one runs; it may come too late, and nothing else."""
+        if cluster.record() is None:
+            return
         try:
             cluster.delete()
         except Exception:
             if cluster.record() is not None:
                 raise
 
-    def test_while_creating(self) -> None:
-        """A cluster can be deleted at any moment of its creation."""
-        template = self.template("delete-2", docker_volume_size=1)
-        before = snapshots.settled()
-        at_once = self.ask("at-once", template)
-        at_once.delete()
-        with_servers = self.ask("with-servers", template, workers=2)
-        wait_for("a server", with_servers.servers, timeout=90, interval=1)
-        with_servers.delete()
-        for cluster in (at_once, with_servers):
-            cluster.wait_gone()
-        self.assert_nothing_left(before)
-
-    def test_failed(self) -> None:
-        """A cluster for which Nova has no host fails with that reason and can be deleted."""
+    def _huge_flavor(self) -> str:
+        """A flavor with more disk than the host has: of memory and cores the quota would refuse so
+        much first."""
         flavor = f"huge-{secrets.token_hex(4)}"
-        # More disk than the host has; of memory and cores the quota would refuse so much first.
         body = {"flavor": {"name": flavor, "ram": 1024, "vcpus": 1, "disk": 9_000_000}}
         ident = self.admin.cloud.call("POST", "compute", "/flavors", body)["flavor"]["id"]
         self.addCleanup(self.admin.cloud.call, "DELETE", "compute", f"/flavors/{ident}")
-        template = self.template("delete-3", flavor_id=flavor)
-        before = snapshots.settled()
-        cluster = self.ask("too-large", template)
-        status, reason = cluster.wait("CREATE_FAILED", timeout=180)
-        self.assertEqual("CREATE_FAILED", status)
-        self.assertRegex(reason, r"(?i)no valid host|not enough")
-        cluster.delete()
-        cluster.wait_gone()
-        self.assert_nothing_left(before)
+        return flavor
 
     def _member(self) -> users.User:
         name, password = f"member-{secrets.token_hex(4)}", secrets.token_hex(16)
