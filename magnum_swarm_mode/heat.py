@@ -159,9 +159,7 @@ class Heat:
     def _resources(self, stack_id: str, **criteria: Any) -> list[failures.Resource]:
         with translated():
             try:
-                found = self.client.resources.list(
-                    stack_id, nested_depth=_NESTED_DEPTH, **criteria
-                )
+                found = self.client.resources.list(stack_id, nested_depth=_NESTED_DEPTH, **criteria)
                 return [failures.Resource.from_api(resource.to_dict()) for resource in found]
             except exc.HTTPNotFound:
                 return []
