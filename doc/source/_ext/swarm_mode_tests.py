@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is tested, in the tests' own words.
 
-``swarm-mode-tests:: functional`` lists each test of a suite with the sentence in its docstring, below
-the first line of its module's; with ``:modules:`` only the modules, with the number of their tests.
+``swarm-mode-tests:: functional`` lists each test of a suite with the sentence in its docstring,
+below that of its module; with ``:modules:`` only the modules, with the number of their tests.
 """
 
 import ast
