@@ -48,6 +48,7 @@ class Run:
         self._say = say
         self._cluster = ""
         self._stack = ""
+        self._gone = False
         self._resources: list[Resource] = []
         self._networks: dict[str, str] = {}  # ids by service
 
@@ -305,36 +306,34 @@ class Run:
     def _ask(self, docker: Docker) -> dict[str, str]:
         """Return what the tasks' answers come to, as soon as all is well or patience ends."""
         end = time.monotonic() + self._options.patience
-        shown = ""
-        while True:
+
+        def look() -> dict[str, str]:
             layout = self._layout(docker)
             answers = probe.Answers(docker.logs(ASKER) + docker.logs(SEALED))
             seen = probe.judge(answers, layout)
-            missing = ", ".join(name for name, reason in seen.items() if reason)
+            missing = [name for name, reason in seen.items() if reason]
             asked = all(answers.rounds.get(node, 0) >= 2 for node in layout.nodes)
-            if not missing or (asked and time.monotonic() > end):
-                return seen
-            if time.monotonic() > end + TASKS_TIMEOUT:
-                raise Broken(f"the tasks of {ASKER} do not come to an end with asking")
-            if missing != shown:
-                self._say(f"not seen yet: {missing}")
-            shown = missing
-            time.sleep(3)
+            if missing and not (asked and time.monotonic() > end):
+                raise Broken("not seen yet: " + ", ".join(missing))
+            return seen
+
+        return waiting.until(
+            "answers of the tasks",
+            look,
+            lambda _: True,
+            timeout=self._options.patience + TASKS_TIMEOUT,
+            interval=3,
+            say=self._say,
+        )
 
     def _guess(self, docker: Docker) -> str:
         """Return what is wrong with the answer to a wrong secret, empty if nothing is."""
 
-        def status() -> int | str:
-            try:
-                return docker.answer_to_guess(self._options.door_port)
-            except Broken as error:
-                return str(error)
-
         try:
             seen = waiting.until(
                 "an answer to a wrong secret",
-                status,
-                lambda seen: isinstance(seen, int),
+                lambda: docker.answer_to_guess(self._options.door_port),
+                bool,
                 timeout=DOOR_TIMEOUT,
             )
         except Broken as error:
@@ -345,10 +344,7 @@ class Run:
         worker = next(one for one in docker.nodes() if one.role == "worker")
 
         def task() -> str:
-            try:
-                found = [one for one in docker.tasks(WEB) if one.node == worker.ident]
-            except Broken as error:
-                return str(error)
+            found = [one for one in docker.tasks(WEB) if one.node == worker.ident]
             return next((one.ident for one in found if one.state == "running"), "no running task")
 
         before = task()
@@ -375,8 +371,8 @@ class Run:
         )
 
     def _remove(self) -> None:
-        """Delete the cluster if it is there, and wait until it is gone."""
-        if not self._cloud.cluster(self._cluster):
+        """Delete the cluster unless that was done, and wait until it is gone."""
+        if self._gone:
             return
         self._say(f"deleting cluster {self._cluster}")
         self._cloud.delete_cluster(self._cluster)
@@ -389,6 +385,7 @@ class Run:
         )
         if seen:
             raise Broken(f"DELETE_FAILED: {seen.get('status_reason')}")
+        self._gone = True
 
 
 _NOBODY = probe.Layout({}, {}, {}, ())

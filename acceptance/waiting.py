@@ -21,20 +21,26 @@ def until(
 ) -> T:
     """Look every ``interval`` seconds until what is seen is ``done``, and return it.
 
+    A look that fails is one at which nothing was seen yet: services restart, nodes reboot.
+
     :param what: completes "waited for …".
     :param timeout: seconds.
     :param say: takes each state that differs from the one before.
     :raises Broken: not in time, with the state seen last.
     """
     end = time.monotonic() + timeout
-    last: T | None = None
+    last = ""
     while True:
-        seen = look()
-        if say and seen != last:
-            say(f"{what}: {seen}")
-        last = seen
-        if done(seen):
+        try:
+            seen = look()
+            good, text = done(seen), str(seen)
+        except Broken as error:
+            good, text = False, str(error)
+        if say and text != last:
+            say(f"{what}: {text}")
+        last = text
+        if good:
             return seen
         if time.monotonic() > end:
-            raise Broken(f"waited {timeout:.0f} s for {what}; last seen: {seen}")
+            raise Broken(f"waited {timeout:.0f} s for {what}; last seen: {text}")
         time.sleep(interval)

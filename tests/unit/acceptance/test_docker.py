@@ -122,3 +122,18 @@ class WaitingTest(base.BaseTestCase):
         )
         self.assertEqual("waited 0 s for rain; last seen: sun", str(error))
         self.assertEqual(["rain: sun"], said)
+
+    def test_failing_look(self):
+        """A look that fails is not the end; the last failure is told when time is over."""
+        answers = iter([Broken("503"), "rain"])
+
+        def look():
+            answer = next(answers)
+            if isinstance(answer, Broken):
+                raise answer
+            return answer
+
+        self.assertEqual("rain", waiting.until("rain", look, bool, timeout=1, interval=0.01))
+        answers = iter([Broken("503")])
+        error = self.assertRaises(Broken, waiting.until, "rain", look, bool, timeout=-1)
+        self.assertIn("last seen: 503", str(error))
