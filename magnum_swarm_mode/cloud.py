@@ -136,7 +136,7 @@ def keystone_errors(what: str) -> Iterator[None]:
     """Turn failures to reach a service into this package's Unavailable.
 
     :param what: which service was asked, for the message.
-    :raises Unavailable: on timeouts, refused connections and answers of 500 and above.
+    :raises Unavailable: on timeouts, refused connections, answers of 500 and above, and nonsense.
     """
     try:
         yield
@@ -149,6 +149,26 @@ def keystone_errors(what: str) -> Iterator[None]:
         raise exceptions.Unavailable(
             f"{what} does not answer; try again later.", f"{what}: {error}"
         ) from error
+    except keystone_exceptions.HttpError as error:
+        # A redirection that leads nowhere; refusals are the caller's.
+        if error.http_status >= 400:
+            raise
+        raise _nonsense(what, error) from error
+    except (
+        keystone_exceptions.InvalidResponse,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ValueError,
+    ) as error:
+        # The client libraries take for granted that what answers is the service.
+        raise _nonsense(what, error) from error
+
+
+def _nonsense(what: str, error: Exception) -> exceptions.Unavailable:
+    return exceptions.Unavailable(
+        f"{what} answers what cannot be understood; try again later.", f"{what}: {error!r}"
+    )
 
 
 def openstack_ca() -> str | None:

@@ -8,7 +8,6 @@ trust per stack, and deletes it with the rights of whoever deletes the stack.
 
 import dataclasses
 import datetime
-import http.server
 import json
 import re
 import threading
@@ -17,6 +16,8 @@ import uuid
 from typing import Any
 
 import fixtures
+
+from tests.functional import wire
 
 PROJECT = "b" * 32
 OTHER_PROJECT = "c" * 32
@@ -70,6 +71,7 @@ class FakeCloud(fixtures.Fixture):
     :ivar credentials, rules, trusts, stacks: what exists, by id.
     :ivar users: names to ids; taking one out deletes the user with all that is his.
     :ivar down: services that answer 503.
+    :ivar moods: how services answer that are unwell in other ways.
     :ivar service_is_admin: whether Magnum's user has the administrator's role.
     """
 
@@ -81,49 +83,21 @@ class FakeCloud(fixtures.Fixture):
         self.trusts: dict[str, dict[str, Any]] = {}
         self.stacks: dict[str, Stack] = {}
         self.down: set[str] = set()
+        self.moods: dict[str, wire.Mood] = {}
         self.lost_answers: set[str] = set()
         self.collisions = 0  # creations of credentials that lose against another one
         self.service_is_admin = True
         self.requests: list[tuple[str, str]] = []
         self._lock = threading.RLock()
-        cloud = self
+        server = self.useFixture(wire.JsonServer(self._reply))
+        self.url = server.url
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-            def _serve(self) -> None:
-                length = int(self.headers.get("Content-Length") or 0)
-                body = self.rfile.read(length)
-                with cloud._lock:
-                    status, answer, headers = cloud._answer(
-                        self.command, self.path, json.loads(body) if body else {}, self.headers
-                    )
-                text = b"" if answer is None else json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(text)))
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(text)
-
-            do_GET = do_POST = do_DELETE = do_PATCH = _serve  # noqa: N815 (http.server)
-
-        class Server(http.server.ThreadingHTTPServer):
-            def handle_error(self, *_: Any) -> None:
-                pass  # a conductor that died closed the connection
-
-        server = Server(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        self.addCleanup(server.server_close)
-        self.url = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        self.addCleanup(thread.join)
-        self.addCleanup(server.shutdown)
+    def _reply(self, request: wire.Request) -> wire.Reply:
+        service = "heat" if request.path.startswith("/heat") else "keystone"
+        if service in self.moods:
+            return self.moods[service]
+        with self._lock:
+            return self._answer(request.method, request.target, request.body or {}, request.headers)
 
     # Users
 
