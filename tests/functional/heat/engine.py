@@ -108,6 +108,8 @@ def _fake_cloud() -> Any:
 
     def listed(request: Any, _context: Any) -> Any:
         kind = request.path.rsplit("/", 1)[1]
+        if re.search("(^|&)(name|id)=(&|$)", request.query):
+            return {kind: []}
         names = request.qs.get("id") or request.qs.get("name") or ["f"]
         return {kind: [known(name) for name in names]}
 
