@@ -65,6 +65,14 @@ class TestTemplates(base.BaseTestCase):
                 where, known = first.setdefault(parameter, (name, schema))
                 self.assertEqual(known, schema, f"{parameter} in {where} and {name}")
 
+    def test_what_may_be_empty_is_not_looked_up(self):
+        """Heat asks the service for a thing without a name, and refuses, but for key pairs."""
+        for name, template in templates().items():
+            for parameter, schema in template["parameters"].items():
+                if schema.get("default") == "":
+                    kinds = {one.get("custom_constraint") for one in schema["constraints"]}
+                    self.assertLessEqual(kinds, {None, "nova.keypair"}, f"{name}: {parameter}")
+
     def test_no_parameter_is_unused(self):
         """What is handed in is used, by one of the variants where there are several."""
         found = templates()
