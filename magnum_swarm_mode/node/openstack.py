@@ -6,6 +6,7 @@ auth_url, username, user_id, password, project_id, domain_id, region_name and al
 (heat/engine/resources/signal_responder.py): a user that may do nothing but this, and where to POST.
 """
 
+import calendar
 import contextlib
 import ipaddress
 import re
@@ -41,37 +42,64 @@ def proxy_for(config: Config, url: str) -> str:
 
 
 def check_clock(config: Config, url: str) -> None:
-    """Compare the clock with the Date header of the service at url, if it answers with one.
+    """Compare the clock with Keystone's: its Date header, or else the time of a token's issue.
 
-    :raises Temporary: when the two differ too much
+    :param url: Keystone's
+    :raises Temporary: when the two differ too much; a Keystone that tells no time is no reason
     """
     # Not verified, for a wrong clock is what would make that fail; nothing else is taken from it.
     context = ssl._create_unverified_context() if url.startswith("https") else None
     try:
         headers = web.request("GET", url, context=context, proxy=proxy_for(config, url))[0]
         date = parsedate_tz(headers.get("date", ""))
-    except NodeError:
+        if date:
+            told = mktime_tz(date)
+        else:
+            # uWSGI, for one, dates nothing.
+            issued = _token(config, url, _signal_user(config))[1]["token"]["issued_at"][:19]
+            told = calendar.timegm(time.strptime(issued, "%Y-%m-%dT%H:%M:%S"))
+    except (NodeError, LookupError, TypeError, ValueError):
         return
-    ahead = time.time() - mktime_tz(date) if date else 0
+    ahead = time.time() - told
     if abs(ahead) > LARGEST_SKEW:
         raise Temporary(f"this server's clock is {ahead:+.0f} s off that of {url}: synchronize it")
+
+
+def _context(config: Config) -> Optional[ssl.SSLContext]:
+    return web.tls(config.openstack_ca_certificate) if config.openstack_ca_certificate else None
+
+
+def _token(config: Config, auth_url: str, auth: Dict[str, Any]) -> web.Answer:
+    """Return Keystone v3's answer to a request for a token."""
+    base = auth_url.rstrip("/")
+    if not base.endswith("/v3"):
+        base += "/v3"
+    url = f"{base}/auth/tokens"
+    proxy = proxy_for(config, url)
+    return web.request("POST", url, {"auth": auth}, context=_context(config), proxy=proxy)
+
+
+def _signal_user(config: Config) -> Dict[str, Any]:
+    """Return how the user authenticates who may send signals to Heat, and nothing else."""
+    user = config.signal
+    return {
+        "identity": {
+            "methods": ["password"],
+            "password": {"user": {"id": user["user_id"], "password": user["password"]}},
+        },
+        "scope": {"project": {"id": user["project_id"]}},
+    }
 
 
 def _call(
     config: Config, auth_url: str, auth: Dict[str, Any], method: str, url: str, body: Any = None
 ) -> Any:
     """Call a service with a new token of Keystone v3 and return the body of its answer."""
-    context = web.tls(config.openstack_ca_certificate) if config.openstack_ca_certificate else None
-    base = auth_url.rstrip("/")
-    if not base.endswith("/v3"):
-        base += "/v3"
-    tokens = f"{base}/auth/tokens"
-    proxy = proxy_for(config, tokens)
-    known = web.request("POST", tokens, {"auth": auth}, context=context, proxy=proxy)[0]
+    known = _token(config, auth_url, auth)[0]
     headers = {"X-Auth-Token": known.get("x-subject-token", "")}
     # Signing goes through message queue and conductor, and may wait there.
     proxy = proxy_for(config, url)
-    return web.request(method, url, body, headers, context, timeout=60, proxy=proxy)[1]
+    return web.request(method, url, body, headers, _context(config), timeout=60, proxy=proxy)[1]
 
 
 def _magnum(config: Config, method: str, path: str, key: str, body: Optional[Any] = None) -> str:
@@ -132,12 +160,5 @@ def signal(config: Config, server_uuid: str, status: str, reason: str, data: str
     :raises NodeError: they refuse
     """
     user = config.signal
-    auth = {
-        "identity": {
-            "methods": ["password"],
-            "password": {"user": {"id": user["user_id"], "password": user["password"]}},
-        },
-        "scope": {"project": {"id": user["project_id"]}},
-    }
     body = {"status": status, "id": server_uuid, "reason": reason, "data": data}
-    _call(config, user["auth_url"], auth, "POST", user["alarm_url"], body)
+    _call(config, user["auth_url"], _signal_user(config), "POST", user["alarm_url"], body)

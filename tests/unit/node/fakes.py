@@ -197,6 +197,7 @@ class Cloud(Server):
         self.status = "CREATE_IN_PROGRESS"
         self.signals: list[dict[str, Any]] = []
         self.date = ""
+        self.issued_at: Any = ""
         self.failures = 0  # how many of the next requests are answered with 503
         self.sign: Any = lambda csr: f"certificate of {csr}"
         self.ca = "the CA"
@@ -211,7 +212,7 @@ class Cloud(Server):
         if request.path == "/v3":
             return 200, {}, {}
         if request.path == "/v3/auth/tokens":
-            return 201, {"X-Subject-Token": "token"}, {"token": {}}
+            return 201, {"X-Subject-Token": "token"}, {"token": {"issued_at": self.issued_at}}
         if request.headers.get("X-Auth-Token") != "token":
             return 401, {}, {"error": {"message": "no token"}}
         if request.path in self.special:

@@ -139,6 +139,24 @@ class CheckClockTest(base.BaseTestCase):
         self.cloud.date = "noon"
         openstack.check_clock(fakes.parse_config(), f"{self.cloud.url}/v3")
 
+    def test_no_date(self):
+        """Where nothing is dated, as behind uWSGI, a token says when it was issued."""
+        self.cloud.date = "noon"
+        config = fakes.parse_config(**self.cloud.sections())
+        for offset, wrong in ((0, False), (86400, True), (-86400, True)):
+            when = time.gmtime(time.time() + offset)
+            self.cloud.issued_at = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", when)
+            if wrong:
+                error = self.assertRaises(
+                    Temporary, openstack.check_clock, config, f"{self.cloud.url}/v3"
+                )
+                self.assertRegex(str(error), "clock is [-+]86")
+            else:
+                openstack.check_clock(config, f"{self.cloud.url}/v3")
+        for nonsense in ("", "yesterday", None):
+            self.cloud.issued_at = nonsense
+            openstack.check_clock(config, f"{self.cloud.url}/v3")
+
     def test_no_answer(self):
         """A service that does not answer says nothing about the clock."""
         openstack.check_clock(fakes.parse_config(), "http://127.0.0.1:1/v3")
