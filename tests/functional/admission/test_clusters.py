@@ -208,7 +208,9 @@ class LivingClusterTest(ClusterCase):
             "POST", f"{path}/actions/upgrade", {"cluster_template": template["uuid"]}
         )
         self.assert_not_offered("PATCH", f"/v1/certificates/{ident}")
-        self.assert_not_offered("PATCH", f"/v1/credentials/{ident}")
+        if not self.service.release.version.startswith("20."):
+            # Magnum 20 offers it for no engine.
+            self.assert_not_offered("PATCH", f"/v1/credentials/{ident}")
         self.assertEqual("CREATE_COMPLETE", self.service.call("GET", path).json()["status"])
 
     def resize(self, count, **more):
