@@ -49,6 +49,7 @@ api_paste_config = {paste}
 workers = 1
 [database]
 connection = sqlite:///{directory}/magnum.sqlite
+sqlite_synchronous = false
 [oslo_messaging_notifications]
 driver = noop
 [keystone_authtoken]
