@@ -87,10 +87,12 @@ def call(of: Cluster, method: str, path: str, body: Mapping[str, Any] | None = N
 
 def ask_resize(of: Cluster, count: int, group: str = "", remove: tuple[str, ...] = ()) -> None:
     """Ask for another number of nodes, and do not wait."""
-    body: dict[str, Any] = {"node_count": count, "nodes_to_remove": list(remove)}
+    words = ["openstack", "coe", "cluster", "resize", of.name, str(count)]
+    for name in remove:
+        words += ["--nodes-to-remove", name]
     if group:
-        body["nodegroup"] = group
-    call(of, "POST", "/actions/resize", body)
+        words += ["--nodegroup", group]
+    of.user.run(*words)
 
 
 def resize(of: Cluster, count: int, group: str = "", remove: tuple[str, ...] = ()) -> Change:

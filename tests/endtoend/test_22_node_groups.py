@@ -3,6 +3,7 @@ import time
 from typing import Any
 
 from tests.endtoend import base, images, living, services
+from tests.endtoend.machines import Machine
 from tests.endtoend.waiting import wait_for
 
 
@@ -21,9 +22,13 @@ class TestNodeGroups(base.EndToEndTestCase):
     def labels(self, hostname: str) -> str:
         return self.docker.run("node", "inspect", "--format", "{{.Spec.Labels}}", hostname).strip()
 
-    def change(self, method: str, path: str, body: Any) -> living.Change:
+    def change(self, *words: str) -> living.Change:
+        """Type a command about node groups, and wait for what comes of it."""
         began = time.monotonic()
-        living.call(self.cluster, method, f"/nodegroups{path}", body)
+        self.demo.run("openstack", "coe", "nodegroup", *words)
+        return self.changed(began)
+
+    def changed(self, began: float) -> living.Change:
         change = living.follow(self.cluster, began)
         self.assertEqual("UPDATE_COMPLETE", change.status, change.reason)
         return change
@@ -32,8 +37,11 @@ class TestNodeGroups(base.EndToEndTestCase):
         """A group is created, labelled, used by a constraint, resized, and deleted without a
         trace."""
         before = {node.hostname for node in self.docker.nodes()}
-        body = {"name": "fast", "node_count": 1, "node_labels": {"disk": "ssd"}}
-        made = self.change("POST", "", body)
+        made = self.change(
+            *("create", living.NAME, "fast", "--node-count", "1", "--flavor", "m1.medium"),
+            *("--labels", "availability_zone=nova", "--merge-labels"),
+            *("--node-labels", "disk=ssd"),
+        )
         print(f"a group of 1 after {made.seconds:.1f} s", flush=True)
         group = self.groups()["fast"]
         self.assertEqual(("CREATE_COMPLETE", 1), (group["status"], group["node_count"]))
@@ -50,7 +58,9 @@ class TestNodeGroups(base.EndToEndTestCase):
         self.assertEqual("living-fast-0", task.node)
 
         patch = [{"op": "replace", "path": "/node_labels", "value": {"disk": "nvme"}}]
-        self.change("PATCH", "/fast", patch)
+        began = time.monotonic()
+        living.call(self.cluster, "PATCH", "/nodegroups/fast", patch)
+        self.changed(began)
         self.assertEqual("map[disk:nvme magnum.node_group:fast]", self.labels("living-fast-0"))
 
         change = living.resize(self.cluster, 2, "fast")
@@ -59,7 +69,7 @@ class TestNodeGroups(base.EndToEndTestCase):
         detail = living.call(self.cluster, "GET", "/nodegroups/fast")
         self.assertEqual(2, len(detail["node_addresses"]))
 
-        gone = self.change("DELETE", "/fast", None)
+        gone = self.change("delete", living.NAME, "fast")
         print(f"the group deleted after {gone.seconds:.1f} s", flush=True)
         self.assertNotIn("fast", self.groups())
         self.assertEqual(before, {node.hostname for node in self.docker.nodes()})
@@ -77,7 +87,5 @@ class TestNodeGroups(base.EndToEndTestCase):
     def bring_image_to_group(self) -> None:
         """Import the image on the group's nodes, which are in a stack of their own."""
         jump = next(one.floating for one in self.cluster.managers() if one.floating)
-        from tests.endtoend.machines import Machine
-
         for address in living.call(self.cluster, "GET", "/nodegroups/fast")["node_addresses"]:
             Machine(address, jump).run(images.IMPORT)
