@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +73,7 @@ def client(of: Cluster) -> Docker:
     return shared.client(of).at(address)
 
 
-def call(of: Cluster, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+def call(of: Cluster, method: str, path: str, body: object = None) -> Any:
     """Call Magnum's newest API about the cluster."""
     return of.user.cloud.call(
         method,
