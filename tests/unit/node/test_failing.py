@@ -95,17 +95,31 @@ class FailingTest(fakes.ProgramTest):
         self.assertEqual(1, self.run_verb("run"))
         self._reads("failing-clock")
 
-    def test_packages(self) -> None:
-        """No repository has the version that is asked for."""
+    def _lack_engine(self) -> None:
         self.useFixture(
             fixtures.MonkeyPatch("magnum_swarm_mode.node.packages.missing", lambda _: ["engine"])
         )
         for name in ("dpkg", "apt-get"):
             self.programs.add(name)
+
+    def test_packages(self) -> None:
+        """No mirror can be reached."""
+        self._lack_engine()
+        said = "E: Failed to fetch http://m/x  Temporary failure resolving 'm'"
+        self.programs.add("apt-get", f'echo "{said}" >&2; exit 100')
+        config = fakes.config_json(managers=1, **self.cloud.sections())
+        config["join"]["timeout"] = 1
+        self.make_node(config)
+        self.assertEqual(1, self.run_verb("prepare"))
+        self._reads("failing-packages")
+
+    def test_version(self) -> None:
+        """No repository has the version that is asked for."""
+        self._lack_engine()
         offered = '[ "$2" = docker.io ] && echo " docker.io | 20.10.24+dfsg1-1 | http://m x"; :'
         self.programs.add("apt-cache", offered)
         config = fakes.config_json(managers=1, **self.cloud.sections())
         config["engine"]["version"] = "99.9"
         self.make_node(config)
         self.assertEqual(1, self.run_verb("prepare"))
-        self._reads("failing-packages")
+        self._reads("failing-version")
