@@ -20,7 +20,7 @@ from tests.endtoend.users import User
 
 NAME = "failing"  # of image, template and root file system; the clusters' names begin with it
 BASE = "docker-20.10"
-LIBFAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+LIBFAKETIME = "*/faketime/libfaketime.so.1"  # below /usr/lib, by architecture
 FAULT = f"""#!/bin/sh
 # The host's name says what is wrong with this machine; $1 is "boot" or "prepare".
 drop() {{ iptables -w -I OUTPUT -p tcp "$@" -j DROP; }}
@@ -82,7 +82,7 @@ def image(user: User) -> Iterator[None]:
         (root / "usr/local/sbin/fault").chmod(0o755)
         (root / WANTS).parent.mkdir(exist_ok=True)
         (root / WANTS).symlink_to("../fault.service")
-        shutil.copy(LIBFAKETIME, root / "usr/local/lib")
+        shutil.copy(next(Path("/usr/lib").glob(LIBFAKETIME)), root / "usr/local/lib")
         resources.link_image(_register(user), NAME)
         yield
     finally:
