@@ -476,6 +476,8 @@ def _check_body(request: Any) -> None:
 
     :raises Refused: naming the field.
     """
+    if request.method not in ("POST", "PATCH"):
+        return
     parts = [part for part in request.path_info.split("/") if part]
     if request.method == "POST" and parts in (["v1", _CLUSTERS], ["v1", _TEMPLATES]):
         body = request_bodies.parse(request.body)
