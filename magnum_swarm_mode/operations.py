@@ -33,6 +33,8 @@ CONF = cloud.CONF
 LOG = logging.getLogger(__name__)
 
 _ATTEMPTS = 10
+# How long a step is tried again that cannot be taken now.
+_TROUBLED_SECONDS = 600
 # How many steps one look may lead to that need no waiting between them.
 _STEPS_AT_ONCE = 6
 # States of tasks that are on a node and have not ended.
@@ -217,18 +219,44 @@ class Operations:
                 self._tell(cluster, cluster.status, error.user_message)
                 return
             step = update.decide(seen)
-            plan = step.plan.to_json()
             # Whoever changed the record meanwhile wins here, before anything is done.
-            record = self._store.write(record, dataclasses.replace(record.state, update=plan))
+            record = self._keep(record, step.plan)
             try:
                 record = self._act(view, step, record)
             except exceptions.SwarmModeError as error:
                 LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
-                self._tell(cluster, cluster.status, f"{step.reason} {error.user_message}")
+                self._stumble(seen, view, step, record, error)
                 return
+            if step.plan.troubled:
+                record = self._keep(record, dataclasses.replace(step.plan, troubled=0))
             self._write_rows(view, step)
             if not step.soon:
                 return
+
+    def _keep(self, record: Record, plan: Plan) -> Record:
+        state = dataclasses.replace(record.state, update=plan.to_json())
+        return self._store.write(record, state)
+
+    def _stumble(
+        self,
+        seen: Seen,
+        view: _View,
+        step: Step,
+        record: Record,
+        error: exceptions.SwarmModeError,
+    ) -> None:
+        """Deal with a step that could not be taken: try again for a while, or give up."""
+        since = step.plan.troubled or seen.now
+        lasting = not isinstance(error, exceptions.Unavailable)
+        if lasting or seen.now - since > _TROUBLED_SECONDS:
+            failed = update.give_up(seen, step.plan, error.user_message)
+            record = self._keep(record, failed.plan)
+            with contextlib.suppress(exceptions.Unavailable):
+                self._act(view, failed, record)
+            self._write_rows(view, failed)
+            return
+        self._keep(record, dataclasses.replace(step.plan, troubled=since))
+        self._tell(view.cluster, view.cluster.status, f"{step.reason} {error.user_message}")
 
     def _look(self, context: Any, cluster: Any, record: Record) -> tuple[Seen, _View]:
         state = record.state
@@ -286,9 +314,7 @@ class Operations:
             elif isinstance(action, update.DropGroup):
                 record = self._drop_group(view, action.group, record)
         if step.outcome is Outcome.FAILED and step.plan.staying:
-            plan = dataclasses.replace(step.plan, staying={})
-            state = dataclasses.replace(record.state, update=plan.to_json())
-            return self._store.write(record, state)
+            return self._keep(record, dataclasses.replace(step.plan, staying={}))
         return record
 
     def _drop_group(self, view: _View, uuid: str, record: Record) -> Record:

@@ -148,6 +148,7 @@ class Plan:
     :ivar labels: group to the labels of the swarm that were set.
     :ivar notes: what is to be said at the end.
     :ivar failed: why the last operation failed; empty after one that did not.
+    :ivar troubled: since when a step could not be taken; 0 where the last one could.
     """
 
     number: int = 0
@@ -166,6 +167,7 @@ class Plan:
     labels: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
     failed: str = ""
+    troubled: int = 0
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Plan":
@@ -350,7 +352,7 @@ def _complete(plan: Plan) -> Step:
 def _end(plan: Plan) -> None:
     plan.rollback = plan.repair = plan.resized = False
     plan.previous, plan.newest, plan.waiting, plan.named = {}, {}, [], {}
-    plan.repaired, plan.leaving = [], {}
+    plan.repaired, plan.leaving, plan.troubled = [], {}, 0
 
 
 def _note(plan: Plan, text: str) -> None:
@@ -389,6 +391,11 @@ def _fail(
     else:
         plan.notes = []
     return Step(reason, plan, tuple(actions), outcome, wanted, group.uuid if group else "")
+
+
+def give_up(seen: Seen, plan: Plan, reason: str) -> Step:
+    """Return what follows when a step can never be taken."""
+    return _fail(seen, copy.deepcopy(plan), reason)
 
 
 def _wait(seen: Seen, plan: Plan, what: str, reason: str, patience: float | None = None) -> Step:

@@ -83,6 +83,7 @@ class FakeCloud(fixtures.Fixture):
         self.trusts: dict[str, dict[str, Any]] = {}
         self.stacks: dict[str, Stack] = {}
         self.down: set[str] = set()
+        self.refused_updates = ""
         self.moods: dict[str, wire.Mood] = {}
         self.lost_answers: set[str] = set()
         self.collisions = 0  # creations of credentials that lose against another one
@@ -504,6 +505,8 @@ class FakeCloud(fixtures.Fixture):
         stack = self._find(token, identifier)
         if stack.status.endswith("_IN_PROGRESS"):
             raise AssertionError("a second update cuts the first off")
+        if self.refused_updates:
+            raise RefusalError(400, self.refused_updates)
         stack.updates.append((token, body["parameters"]))
         stack.parameters = {**stack.parameters, **body["parameters"]}
         stack.status = "UPDATE_IN_PROGRESS"

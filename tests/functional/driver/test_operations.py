@@ -205,6 +205,33 @@ class ResizeTest(OperationsCase):
 
         self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
 
+    def test_heat_refuses(self):
+        """What Heat refuses for good fails the operation with its words."""
+        self.resize(3)
+        self.cloud.refused_updates = "Maximum resources per stack exceeded."
+
+        self.go_on()
+
+        cluster = self.cluster(self.uuid)
+        self.assertEqual("UPDATE_FAILED", cluster.status)
+        self.assertIn("Maximum resources per stack exceeded", cluster.status_reason)
+
+    def test_docker_refuses(self):
+        """A step that an engine refuses is tried for ten minutes; then the operation fails."""
+        self.resize(1)
+        self.docker.change = lambda *_: (500, {"message": "no quorum for writing"})
+        self.poll(2)
+        cluster = self.cluster(self.uuid)
+        self.assertEqual("UPDATE_IN_PROGRESS", cluster.status)
+        self.assertIn("no quorum for writing", cluster.status_reason)
+        self.pass_time(601)
+
+        self.poll()
+
+        cluster = self.cluster(self.uuid)
+        self.assertEqual("UPDATE_FAILED", cluster.status)
+        self.assertIn("no quorum for writing", cluster.status_reason)
+
     def test_docker_away(self):
         """A swarm that cannot be asked fails the operation after some minutes."""
         self.resize(3)
