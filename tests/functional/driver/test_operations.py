@@ -2,6 +2,7 @@
 import contextlib
 import threading
 
+import fixtures
 from magnum.conductor.handlers import cluster_conductor
 from magnum.service import periodic
 from oslo_service import loopingcall
@@ -44,12 +45,30 @@ class OperationsCase(base.DriverTest):
         nodes = self.docker.answers["/nodes"][1]
         for index in set(names) - before:
             nodes.append(fake_docker.node(f"swarm-worker-{index}"))
+        self._managers_follow(nodes)
         for node in nodes:
             if node["Description"]["Hostname"] in {
                 f"swarm-worker-{i}" for i in before - set(names)
             }:
                 node["Status"]["State"] = "down"
         self.stack.status = status
+
+    def _managers_follow(self, nodes):
+        """Do with managers what Heat was asked for."""
+        parameters, outputs = self.stack.parameters, self.stack.outputs
+        gone = {int(index) for index in parameters.get("manager_removals", ())}
+        names = [i for i in range(100) if i not in gone][: int(parameters["manager_count"])]
+        before = {int(index) for index in outputs["manager_servers"]}
+        outputs["manager_servers"] = {str(i): f"server-manager-{i}" for i in names}
+        nodes.extend(
+            fake_docker.node(f"swarm-manager-{i}", manager="reachable")
+            for i in sorted(set(names) - before)
+        )
+        for node in nodes:
+            if node["Description"]["Hostname"] in {
+                f"swarm-manager-{i}" for i in before - set(names)
+            }:
+                node["Status"]["State"] = "down"
 
     def go_on(self, most=60):
         """Poll, with a Heat that is always quick, until the operation has ended."""
@@ -193,6 +212,30 @@ class ResizeTest(OperationsCase):
         self.assertEqual(1, cluster.master_count)
         self.assertEqual([], self.stack.updates)
 
+    def test_managers(self):
+        """Ports come with new managers, and go in an update of their own after the servers."""
+        self.resize(3, group="default-master")
+        self.go_on()
+        self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
+        self.resize(1, ["swarm-manager-0"], group="default-master")
+        self.go_on()
+
+        cluster = self.cluster(self.uuid)
+        self.assertEqual(("UPDATE_COMPLETE", None), (cluster.status, cluster.status_reason))
+        self.assertEqual(
+            [
+                {"manager_count": 3, "manager_port_count": 3},
+                {"manager_count": 1, "manager_port_count": 3, "manager_removals": ["0", "2"]},
+                {"manager_port_count": 1, "manager_port_removals": ["0", "2"]},
+            ],
+            self.asked(),
+        )
+        self.assertEqual(
+            [("swarm-manager-2", {"Role": "worker"}), ("swarm-manager-0", {"Role": "worker"})],
+            [change for change in self.docker.changes if "Role" in change[1]],
+        )
+        self.assertEqual(["swarm-manager-1", "swarm-worker-0", "swarm-worker-1"], self.hostnames())
+
     def test_heat_away(self):
         """While Heat does not answer nothing changes but the reason."""
         self.resize(3)
@@ -219,7 +262,8 @@ class ResizeTest(OperationsCase):
     def test_docker_refuses(self):
         """A step that an engine refuses is tried for ten minutes; then the operation fails."""
         self.resize(1)
-        self.docker.change = lambda *_: (500, {"message": "no quorum for writing"})
+        answer = (500, {"message": "no quorum for writing"})
+        self.useFixture(fixtures.MockPatchObject(self.docker, "change", lambda *_: answer))
         self.poll(2)
         cluster = self.cluster(self.uuid)
         self.assertEqual("UPDATE_IN_PROGRESS", cluster.status)
