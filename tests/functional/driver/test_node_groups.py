@@ -6,6 +6,7 @@ from magnum import objects
 from magnum.conductor.handlers import nodegroup_conductor
 
 from magnum_swarm_mode import exceptions, node_groups
+from tests import cases
 from tests.functional.driver import fake_cloud, test_operations
 from tests.unit.driver import fake_docker
 
@@ -232,8 +233,8 @@ class NodeGroupsTest(NodeGroupsCase):
         self.pass_time(181)
         self.poll()
 
-        self.assertEqual("UPDATE_FAILED", self.cluster(self.uuid).status)
-        self.assertIn("node group lost was interrupted", self.cluster(self.uuid).status_reason)
+        cluster = self.cluster(self.uuid)
+        cases.shown(self, "change-group-interrupted", cluster.status_reason, answer=cluster.status)
         self.resize(3)
         self.go_on()
         self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
@@ -243,7 +244,7 @@ class NodeGroupsTest(NodeGroupsCase):
         error = self.assertRaises(
             exceptions.Refused, self.add, labels={"api_allowed_cidrs": "192.0.2.0/24"}
         )
-        self.assertIn("is the whole cluster's", str(error))
+        cases.shown(self, "change-group-label", str(error), answer=400)
 
 
 class NamesTest(NodeGroupsCase):

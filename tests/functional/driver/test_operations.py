@@ -9,6 +9,7 @@ from oslo_service import loopingcall
 
 from magnum_swarm_mode import cloud, operations
 from magnum_swarm_mode.cluster_record import Store
+from tests import cases
 from tests.functional.driver import base, fake_cloud
 from tests.unit.driver import fake_docker
 
@@ -258,6 +259,7 @@ class ResizeTest(OperationsCase):
         cluster = self.cluster(self.uuid)
         self.assertEqual("UPDATE_FAILED", cluster.status)
         self.assertIn("Maximum resources per stack exceeded", cluster.status_reason)
+        cases.shown(self, "change-heat-refuses", cluster.status_reason, answer=cluster.status)
 
     def test_docker_refuses(self):
         """A step that an engine refuses is tried for ten minutes; then the operation fails."""

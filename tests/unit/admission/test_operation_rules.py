@@ -3,6 +3,7 @@ from oslotest import base
 
 from magnum_swarm_mode import exceptions, operation_rules
 from magnum_swarm_mode.update import Member
+from tests import cases
 
 WORKERS = {"role": "worker", "name": "more", "min_node_count": 1, "max_node_count": 4}
 
@@ -20,20 +21,22 @@ class StatusTest(base.BaseTestCase):
     def test_busy(self):
         """While an operation is under way a resize waits its turn, and an update is told so."""
         operation_rules.check_resize("UPDATE_IN_PROGRESS", "Draining a.")
-        self.assertEqual(
-            "The cluster is UPDATE_IN_PROGRESS, so that node_count cannot be updated. An operation "
-            "is under way: Draining a. Use cluster resize, which waits its turn and repairs, or "
-            "try again when the cluster is UPDATE_COMPLETE.",
-            self.refusal(operation_rules.check_update, "UPDATE_IN_PROGRESS", "Draining a."),
+        sentence = self.refusal(operation_rules.check_update, "UPDATE_IN_PROGRESS", "Draining a.")
+        cases.shown(self, "change-update-busy", sentence, answer=400)
+        error = self.assertRaises(
+            exceptions.Refused,
+            operation_rules.check_group_change,
+            "UPDATE_IN_PROGRESS",
+            "Draining a.",
+            creates=True,
         )
+        cases.shown(self, "change-group-busy", str(error), answer=400)
 
     def test_failed(self):
         """A failed update is repaired by a resize, and an update is told so."""
         operation_rules.check_resize("UPDATE_FAILED", None)
-        self.assertIn(
-            "The last one failed. Use cluster resize",
-            self.refusal(operation_rules.check_update, "UPDATE_FAILED", None),
-        )
+        sentence = self.refusal(operation_rules.check_update, "UPDATE_FAILED", "No host.")
+        cases.shown(self, "change-update-failed", sentence, answer=400)
 
     def test_wrong_status(self):
         """Other statuses are named with what to do."""
@@ -45,21 +48,22 @@ class StatusTest(base.BaseTestCase):
             for function in (operation_rules.check_update, operation_rules.check_resize):
                 self.assertIn(words, self.refusal(function, status, None))
 
+    def test_creating(self):
+        """A cluster in creation is not resized."""
+        sentence = self.refusal(operation_rules.check_resize, "CREATE_IN_PROGRESS", None)
+        cases.shown(self, "change-creating", sentence, answer=400)
+
     def test_bounds(self):
         """A group keeps to its bounds."""
         operation_rules.check_count(WORKERS, 4)
         for count in (0, 5):
-            self.assertIn(
-                "at least 1 and at most 4 nodes",
-                self.refusal(operation_rules.check_count, WORKERS, count),
-            )
+            sentence = self.refusal(operation_rules.check_count, WORKERS, count)
+            cases.shown(self, "change-bounds", sentence, answer=400)
 
     def test_named(self):
         """A node that is not in the group is named, with those that are."""
         members = [Member("0", "swarm-worker-0", "id-0"), Member("3", "swarm-worker-3", "id-3")]
         operation_rules.check_named(["3", "id-0", "swarm-worker-0"], members, "more")
-        self.assertEqual(
-            "Node 1 is not in node group more; give ids of servers, host names or indices of "
-            "swarm-worker-0, swarm-worker-3.",
-            self.refusal(operation_rules.check_named, ["1"], members, "more"),
-        )
+        sentence = self.refusal(operation_rules.check_named, ["1"], members, "more")
+        self.assertIn("of swarm-worker-0, swarm-worker-3.", sentence)
+        cases.shown(self, "change-unknown-node", sentence, answer=400)

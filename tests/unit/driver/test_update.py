@@ -7,6 +7,7 @@ from oslotest import base
 
 from magnum_swarm_mode import update
 from magnum_swarm_mode.update import Outcome, Plan
+from tests import cases
 from tests.unit.driver.swarm_world import World
 
 
@@ -94,11 +95,8 @@ class WorkersTest(base.BaseTestCase):
 
         step = world.run()
 
-        self.assertEqual(
-            "swarm-worker-1 was removed although 3 tasks were still on it after 60 seconds (label "
-            "drain_timeout).",
-            step.reason,
-        )
+        self.assertIn("3 tasks were still on it after 60 seconds", step.reason)
+        cases.shown(self, "change-slow-drain", step.reason, answer="UPDATE_COMPLETE")
 
     def test_draining_is_told(self):
         """What is under way stands in the reason."""
@@ -169,7 +167,7 @@ class WorkersTest(base.BaseTestCase):
         step = world.run()
 
         self.assertEqual(Outcome.COMPLETE, step.outcome)
-        self.assertIn("Went back to the number of nodes before, because", step.reason)
+        cases.shown(self, "change-rolled-back", step.reason, answer="ROLLBACK_COMPLETE")
         self.assertEqual(2, world.rows["worker"].wanted)
         self.assertEqual(5, len(world.nodes))
 
@@ -180,7 +178,7 @@ class WorkersTest(base.BaseTestCase):
         world.request("worker", 3)
         step = world.run()
         self.assertEqual(Outcome.FAILED, step.outcome)
-        self.assertIn("Waiting until swarm-worker-2 joined", step.reason)
+        cases.shown(self, "change-never-joins", step.reason, answer="UPDATE_FAILED")
 
         world.request("worker", 3)
         self.assertEqual("Replaced swarm-worker-2.", world.run().reason)
@@ -328,13 +326,12 @@ class ManagersTest(base.BaseTestCase):
         step = world.run()
 
         self.assertEqual(Outcome.FAILED, step.outcome)
-        self.assertEqual(
-            "Changing the number of managers is refused: 2 of 3 managers are reachable "
-            "(swarm-manager-2 is not), and removing 2 that work would leave 0 reachable of 1, "
-            "where 1 are needed for a quorum. Name swarm-manager-2 among the nodes to remove, or "
-            "resize default-master to its present number to have it replaced.",
+        self.assertIn(
+            "2 of 3 managers are reachable (swarm-manager-2 is not), and removing 2 that work "
+            "would leave 0 reachable of 1, where 1 are needed for a quorum.",
             step.reason,
         )
+        cases.shown(self, "change-lost-manager", step.reason, answer="UPDATE_FAILED")
         self.assertEqual(3, world.rows["masters"].wanted)
         self.assertEqual([], world.updates)
 
@@ -367,7 +364,7 @@ class ManagersTest(base.BaseTestCase):
         step = world.run()
 
         self.assertEqual(Outcome.FAILED, step.outcome)
-        self.assertIn("none joins before all are", step.reason)
+        cases.shown(self, "change-grow-lost-manager", step.reason, answer="UPDATE_FAILED")
 
     def test_no_quorum(self):
         """Without a quorum nothing is begun, and the operation fails after a while."""
@@ -383,6 +380,7 @@ class ManagersTest(base.BaseTestCase):
             update.Seen(**{**silent, "plan": step.plan, "now": seen.now + update.PATIENCE + 1})
         )
         self.assertEqual(Outcome.FAILED, late.outcome)
+        cases.shown(self, "change-no-quorum", late.reason, answer="UPDATE_FAILED")
 
     def test_only_manager(self):
         """The only manager is not removed."""
@@ -391,7 +389,7 @@ class ManagersTest(base.BaseTestCase):
 
         step = world.run()
 
-        self.assertIn("swarm-manager-0 is the only manager", step.reason)
+        cases.shown(self, "change-only-manager", step.reason, answer="UPDATE_FAILED")
 
 
 class AnythingTest(base.BaseTestCase):
