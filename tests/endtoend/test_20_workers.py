@@ -86,7 +86,9 @@ class TestWorkers(base.EndToEndTestCase):
         stack = self.cluster.stack()
         path = f"/stacks/{stack['stack_name']}/{stack['id']}/events?resource_name="
         events = self.demo.cloud.get("orchestration", path + stack["stack_name"])["events"]
-        return [one["resource_status"] for one in events if "UPDATE" in one["resource_status"]]
+        # Heat lists the newest first.
+        ordered = sorted(reversed(events), key=lambda one: str(one["event_time"]))
+        return [one["resource_status"] for one in ordered if "UPDATE" in one["resource_status"]]
 
     def test_unknown_node(self) -> None:
         """A node to remove that is not there is a 400 that names those that are."""
