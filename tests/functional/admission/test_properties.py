@@ -62,7 +62,7 @@ def fields_of(api_type: Any) -> st.SearchStrategy[dict[str, Any]]:
 
 
 # Each example is a request or two.
-PROPERTY = settings(properties.PROPERTY, max_examples=120)
+PROPERTY = settings(properties.PROPERTY, max_examples=80)
 
 
 class PropertyTest(test_clusters.ClusterCase):

@@ -11,9 +11,20 @@ from tests import cases
 from tests.functional.admission import fake_cloud, test_clusters
 from tests.functional.wire import Mood
 
+SERVICES = ("image", "compute", "network", "block-storage", "orchestration", "identity")
+DEADLINE = 1.0
+# The service's time, and what the API itself takes on a busy machine.
+SOON = DEADLINE + 4.0
+
+
+# Each test leaves a cluster of its own in the database.
+MANY = "[quotas]\nmax_clusters_per_project = 1000"
+
 
 class RefusalCase(test_clusters.ClusterCase):
     """Each test starts with the cloud and the template as they should be."""
+
+    service_options = {"extra": MANY}
 
     def setUp(self):
         super().setUp()
@@ -58,8 +69,10 @@ class RefusalCase(test_clusters.ClusterCase):
         )
 
 
-class ValueTest(RefusalCase):
-    """Values that no cloud could honour."""
+class RefusalTest(RefusalCase):
+    """What is refused while all services are well."""
+
+    # Values that no cloud could honour
 
     def test_labels(self):
         """A label that is unknown, bad or contradicts another."""
@@ -95,9 +108,7 @@ class ValueTest(RefusalCase):
             sent = self.sent("cluster_create")["cluster"]["magnum_object.data"]
             self.assertEqual(name, sent["name"])
 
-
-class MissingTest(RefusalCase):
-    """What a cluster or template names is not there."""
+    # What a cluster or template names is not there
 
     def test_image(self):
         """An image that is absent, ambiguous, not active or of another system."""
@@ -188,9 +199,7 @@ class MissingTest(RefusalCase):
         self.cloud.absent = {"orchestration"}
         self.assert_cluster("service-absent", token=self.token(), answer=503)
 
-
-class QuotaTest(RefusalCase):
-    """What a project's quotas leave."""
+    # What a project's quotas leave
 
     def test_nova(self):
         """Servers, cores, memory, server groups and their members."""
@@ -201,10 +210,11 @@ class QuotaTest(RefusalCase):
         self.assert_cluster("quota-several")
         limits |= {"maxTotalInstances": -1, "maxTotalCores": -1, "maxTotalRAMSize": 20000}
         self.assert_cluster("quota-memory")
-        limits |= {"maxTotalRAMSize": -1, "maxServerGroups": 3}
+        limits |= {"maxTotalRAMSize": -1, "maxServerGroups": 2}
         self.assert_cluster("quota-server-groups")
         limits |= {"maxServerGroups": -1}
-        self.assert_cluster("quota-group-members", node_count=11)
+        together = {"worker_server_group_policy": "soft-anti-affinity"}
+        self.assert_cluster("quota-group-members", node_count=11, labels=together)
 
     def test_cinder(self):
         """Volumes and their space."""
@@ -243,6 +253,36 @@ class QuotaTest(RefusalCase):
             item["limit"] = -1
         self.assertEqual(202, self.post(self.good, node_count=200).status_code)
 
+    # Tokens that could not make what a cluster needs
+
+    def test_restricted(self):
+        """A restricted application credential is refused before any service is asked."""
+        self.cloud.moods = dict.fromkeys(SERVICES, Mood.MAINTENANCE)
+        credential = {"id": "1", "name": "ci", "restricted": True}
+        token = self.cloud.token("restricted-2", application_credential=credential)
+        self.assert_cluster("credential-restricted", token=token)
+
+    def test_delegated(self):
+        """An unrestricted one where Keystone does not let it make trusts."""
+        credential = {"id": "1", "name": "ci", "restricted": False}
+        token = self.cloud.token("trustless-2", application_credential=credential)
+        self.cloud.without_trusts.add(token)
+        self.assert_cluster("credential-delegated", token=token)
+
+    # Address pools that would hide what nodes need
+
+    def test_asked_for(self):
+        """A pool that overlaps the subnet, a name server or an endpoint."""
+        self.assert_cluster("pool-overlaps", labels={"swarm_address_pool": "10.0.0.0/8"})
+        self.assert_cluster("pool-overlaps", labels={"swarm_address_pool": "127.0.0.0/8"})
+
+    def test_none_left(self):
+        """Every configured pool overlaps something."""
+        template = self.create_template(
+            dns_nameserver="10.200.0.1,10.216.0.1,172.30.0.1,192.168.192.1"
+        )
+        self.assert_cluster("pool-none", template)
+
 
 class WithoutQuotaTest(RefusalCase):
     """Where the operator switched the comparison of quotas off."""
@@ -255,16 +295,10 @@ class WithoutQuotaTest(RefusalCase):
         self.assertEqual(202, self.post(self.good).status_code)
 
 
-SERVICES = ("image", "compute", "network", "block-storage", "orchestration", "identity")
-DEADLINE = 1.5
-# The service's time, and what the API itself takes on a busy machine.
-SOON = DEADLINE + 4.0
-
-
 class UnwellTest(RefusalCase):
     """Services that are away, or answer what makes no sense."""
 
-    service_options = {"options": f"preflight_timeout = {DEADLINE}"}
+    service_options = {"options": f"preflight_timeout = {DEADLINE}", "extra": MANY}
     RUBBISH = frozenset({Mood.HTML, Mood.TRUNCATED, Mood.WRONG, Mood.REDIRECT, Mood.ENDLESS})
 
     def assert_unwell(self, kind, mood):
@@ -291,27 +325,25 @@ class UnwellTest(RefusalCase):
 
     def test_rubbish(self):
         """A web page, broken JSON, JSON of another shape and endless redirects."""
-        for mood in (Mood.HTML, Mood.TRUNCATED, Mood.WRONG, Mood.REDIRECT):
-            for kind in SERVICES:
+        some = ("compute", "identity")
+        for mood, kinds in (
+            (Mood.HTML, SERVICES),
+            (Mood.TRUNCATED, some),
+            (Mood.WRONG, some),
+            (Mood.REDIRECT, some),
+        ):
+            for kind in kinds:
                 with self.subTest(kind=kind, mood=mood):
                     self.assert_unwell(kind, mood)
 
     def test_silence(self):
         """A connection that is closed without an answer."""
-        for kind in SERVICES:
-            with self.subTest(kind=kind):
-                self.assert_unwell(kind, Mood.SILENT)
+        self.assert_unwell("compute", Mood.SILENT)
 
     def test_slow(self):
         """An answer after minutes, or a byte now and then, is not waited for."""
-        for kind, mood in (
-            ("compute", Mood.SLOW),
-            ("network", Mood.DRIP),
-            ("orchestration", Mood.DRIP),
-            ("image", Mood.SLOW),
-        ):
-            with self.subTest(kind=kind, mood=mood):
-                self.assert_unwell(kind, mood)
+        self.assert_unwell("image", Mood.SLOW)
+        self.assert_unwell("network", Mood.DRIP)
 
     def test_endless(self):
         """An answer without end is not read to its end."""
@@ -338,44 +370,10 @@ class UnwellTest(RefusalCase):
         self.assertEqual(202, self.post(self.good).status_code)
 
 
-class TokenTest(RefusalCase):
-    """Tokens that could not make what a cluster needs."""
-
-    def test_restricted(self):
-        """A restricted application credential is refused before any service is asked."""
-        self.cloud.moods = dict.fromkeys(SERVICES, Mood.MAINTENANCE)
-        credential = {"id": "1", "name": "ci", "restricted": True}
-        token = self.cloud.token("restricted-2", application_credential=credential)
-        self.assert_cluster("credential-restricted", token=token)
-
-    def test_delegated(self):
-        """An unrestricted one where Keystone does not let it make trusts."""
-        credential = {"id": "1", "name": "ci", "restricted": False}
-        token = self.cloud.token("trustless-2", application_credential=credential)
-        self.cloud.without_trusts.add(token)
-        self.assert_cluster("credential-delegated", token=token)
-
-
-class PoolTest(RefusalCase):
-    """Address pools that would hide what nodes need."""
-
-    def test_asked_for(self):
-        """A pool that overlaps the subnet, a name server or an endpoint."""
-        self.assert_cluster("pool-overlaps", labels={"swarm_address_pool": "10.0.0.0/8"})
-        self.assert_cluster("pool-overlaps", labels={"swarm_address_pool": "127.0.0.0/8"})
-
-    def test_none_left(self):
-        """Every configured pool overlaps something."""
-        template = self.create_template(
-            dns_nameserver="10.200.0.1,10.216.0.1,172.30.0.1,192.168.192.1"
-        )
-        self.assert_cluster("pool-none", template)
-
-
 class EveryReleaseTest(RefusalCase):
     """One case of each kind, for releases of Magnum that ask other services in other ways."""
 
-    service_options = {"options": f"preflight_timeout = {DEADLINE}"}
+    service_options = {"options": f"preflight_timeout = {DEADLINE}", "extra": MANY}
 
     def test_values(self):
         """A label, a name and a pool."""
@@ -402,7 +400,6 @@ class EveryReleaseTest(RefusalCase):
             for mood, ident in (
                 (Mood.MAINTENANCE, "service-silent"),
                 (Mood.HTML, "service-rubbish"),
-                (Mood.SLOW, "service-silent"),
             ):
                 with self.subTest(kind=kind, mood=mood):
                     self.cloud.moods = {kind: mood}
