@@ -13,6 +13,7 @@ from magnumclient.common.utils import generate_csr_and_key
 from acceptance.errors import Broken
 from acceptance.options import Options
 
+SERVER = "OS::Nova::Server"
 # Where a resource of Heat's can be asked for: service, path.
 KINDS = {
     "OS::Cinder::Volume": ("block_storage", "/volumes"),
@@ -22,7 +23,7 @@ KINDS = {
     "OS::Neutron::Router": ("network", "/routers"),
     "OS::Neutron::SecurityGroup": ("network", "/security-groups"),
     "OS::Neutron::Subnet": ("network", "/subnets"),
-    "OS::Nova::Server": ("compute", "/servers"),
+    SERVER: ("compute", "/servers"),
     "OS::Nova::ServerGroup": ("compute", "/os-server-groups"),
 }
 _GONE = ("", "DELETE_COMPLETE", "DELETED")
@@ -153,11 +154,14 @@ class Cloud:
         """Return what a stack and those nested in it consist of."""
         path = f"/stacks/{stack}/resources?nested_depth=5"
         found = self._call("orchestration", "GET", path)["resources"]
-        known = {
-            Resource(one["resource_type"], one["physical_resource_id"])
-            for one in found
-            if one["resource_type"] in KINDS and one["physical_resource_id"]
-        }
+        # Heat names a server by the type that its template calls it, which may be an alias.
+        servers = {one["id"] for one in self._call("compute", "GET", "/servers")["servers"]}
+        known = set()
+        for one in found:
+            ident = one["physical_resource_id"]
+            kind = SERVER if ident in servers else one["resource_type"]
+            if ident and kind in KINDS:
+                known.add(Resource(kind, ident))
         return sorted(known, key=str)
 
     def left(self, cluster: str, stack: str, resources: Iterable[Resource]) -> list[str]:
@@ -186,7 +190,7 @@ class Cloud:
     def reboot(self, name: str, resources: Iterable[Resource]) -> None:
         """Reboot that one of the servers that bears the name."""
         for one in resources:
-            if one.kind != "OS::Nova::Server":
+            if one.kind != SERVER:
                 continue
             server = self._call("compute", "GET", f"/servers/{one.ident}")["server"]
             if server["name"] == name:
