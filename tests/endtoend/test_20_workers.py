@@ -86,8 +86,7 @@ class TestWorkers(base.EndToEndTestCase):
         stack = self.cluster.stack()
         path = f"/stacks/{stack['stack_name']}/{stack['id']}/events?resource_name="
         events = self.demo.cloud.get("orchestration", path + stack["stack_name"])["events"]
-        # Heat lists the newest first.
-        ordered = sorted(reversed(events), key=lambda one: str(one["event_time"]))
+        ordered = sorted(events, key=lambda one: str(one["event_time"]))
         return [one["resource_status"] for one in ordered if "UPDATE" in one["resource_status"]]
 
     def test_unknown_node(self) -> None:
