@@ -380,7 +380,7 @@ class ManagersTest(base.BaseTestCase):
             update.Seen(**{**silent, "plan": step.plan, "now": seen.now + update.PATIENCE + 1})
         )
         self.assertEqual(Outcome.FAILED, late.outcome)
-        cases.shown(self, "change-no-quorum", late.reason, answer="UPDATE_FAILED")
+        cases.shown(self, "change-no-quorum", str(late.reason), answer="UPDATE_FAILED")
 
     def test_only_manager(self):
         """The only manager is not removed."""
