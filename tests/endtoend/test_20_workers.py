@@ -62,10 +62,10 @@ class TestWorkers(base.EndToEndTestCase):
     def test_second_request(self) -> None:
         """What is asked for while Heat is at work is served after it; both updates run to their
         end."""
-        self.addCleanup(living.resize, self.cluster, 2)
+        count = len(self.cluster.workers())
         before = self._updates()
         began = time.monotonic()
-        living.ask_resize(self.cluster, 4)
+        living.ask_resize(self.cluster, count + 1)
         wait_for(
             "Heat to be at work",
             lambda: self.cluster.stack()["stack_status"],
@@ -73,10 +73,10 @@ class TestWorkers(base.EndToEndTestCase):
             timeout=60,
             interval=0.5,
         )
-        living.ask_resize(self.cluster, 3)
+        living.ask_resize(self.cluster, count)
         change = living.follow(self.cluster, began)
         self.assertEqual("UPDATE_COMPLETE", change.status, change.reason)
-        shared.wait_until_whole(self.docker, living.MANAGERS, 3)
+        shared.wait_until_whole(self.docker, living.MANAGERS, count)
         self.assertEqual(
             ["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"] * 2, self._updates()[len(before) :]
         )
