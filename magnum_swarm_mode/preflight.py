@@ -225,7 +225,7 @@ class Preflight:
     # Keystone and Heat
 
     def _keystone(self) -> None:
-        answer = self.ask.get(Service.KEYSTONE, "")
+        answer = self.ask.require(Service.KEYSTONE, "")
         with services.believed(Service.KEYSTONE):
             answer["version"]["id"]
 
@@ -263,14 +263,14 @@ class Preflight:
             }
 
     def _nova_quota(self) -> dict[str, int]:
-        answer = self.ask.get(Service.NOVA, "/limits")
+        answer = self.ask.require(Service.NOVA, "/limits")
         with services.believed(Service.NOVA):
             return rules.left_by_nova(answer["limits"]["absolute"])
 
     # Cinder
 
     def _cinder_quota(self) -> dict[str, int]:
-        answer = self.ask.get(Service.CINDER, "/limits")
+        answer = self.ask.require(Service.CINDER, "/limits")
         with services.believed(Service.CINDER):
             return rules.left_by_cinder(answer["limits"]["absolute"])
 
@@ -330,11 +330,13 @@ class Preflight:
     def _list(
         self, service: Service, path: str, key: str = "", **query: Any
     ) -> list[dict[str, Any]]:
-        """Return a list that a service answers; empty where it knows nothing of that name."""
+        """Return a list that a service answers; empty where it takes a name for no name."""
         try:
             answer = self.ask.get(service, f"/{path}", **query)
-        except NotThere:
-            return []
+        except NotThere as error:
+            if "name" in query or "id" in query:
+                return []
+            raise services.answers_rubbish(service, error) from error
         with services.believed(service):
             found = answer[key or path]
             if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):

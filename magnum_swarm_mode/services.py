@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import enum
 import json
+import re
 import threading
 import time
 import urllib.parse
@@ -59,7 +60,7 @@ class Service(enum.Enum):
         base = endpoint.rstrip("/")
         version = self.value[2]
         # Some catalogues append the project to the version.
-        if not version or f"/{version}" in urllib.parse.urlsplit(base).path:
+        if not version or re.search(r"/v\d[^/]*(/[^/]+)?$", urllib.parse.urlsplit(base).path):
             return base
         return f"{base}/{version}"
 
@@ -191,6 +192,17 @@ class Services:
             if not isinstance(answer, dict):
                 raise ValueError(f"{url}: {status} {text[:_LONGEST_MESSAGE]!r}")
         return answer
+
+    def require(self, service: Service, path: str, **query: Any) -> dict[str, Any]:
+        """As :meth:`get`, for what every such service has.
+
+        :raises NotAllowed: for 401 and 403.
+        :raises Unavailable: when there is no sensible answer in time.
+        """
+        try:
+            return self.get(service, path, **query)
+        except NotThere as error:
+            raise answers_rubbish(service, error) from error
 
     def _fetch(self, service: Service, url: str, query: Mapping[str, Any]) -> tuple[int, str]:
         if not self.deadline.left:

@@ -164,6 +164,26 @@ class AnswersTest(PreflightCase):
         del inner[path[-1]]
         self.look(answers)
 
+    def test_unknown_everywhere(self):
+        """So does a server that knows none of a service's paths."""
+        for pattern in ANSWERS:
+            with self.subTest(pattern=pattern):
+                answers = {name: answer for name, answer in ANSWERS.items() if name != pattern}
+                self.look(answers)
+
+    def test_addresses(self):
+        """Endpoints are used with the version that the catalogue names, or with the usual one."""
+        for service, endpoint, address in (
+            (services.Service.NOVA, "http://x/compute", "http://x/compute/v2.1"),
+            (services.Service.NOVA, "http://x/compute/v2.1/", "http://x/compute/v2.1"),
+            (services.Service.NOVA, "http://x:8774/v2/abc", "http://x:8774/v2/abc"),
+            (services.Service.CINDER, "http://x/volume/v3/p1", "http://x/volume/v3/p1"),
+            (services.Service.GLANCE, "http://x:9292", "http://x:9292/v2"),
+            (services.Service.NEUTRON, "http://vpn.x/", "http://vpn.x/v2.0"),
+            (services.Service.HEAT, "http://x/v1/p1", "http://x/v1/p1"),
+        ):
+            self.assertEqual(address, service.address(endpoint))
+
     def test_many_flavors(self):
         """Flavors are listed page by page."""
         first = [
