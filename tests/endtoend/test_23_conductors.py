@@ -7,7 +7,7 @@ from tests.endtoend import base, living, shared
 from tests.endtoend.waiting import wait_for
 
 # How often the conductor is killed; LIVING_KILLS=20 is what the documentation's numbers are from.
-KILLS = int(os.environ.get("LIVING_KILLS", "2"))
+KILLS = int(os.environ.get("LIVING_KILLS", "1"))
 SEED = int(os.environ.get("LIVING_SEED", "7"))
 LATEST = 30.0  # seconds after a request at which it is killed
 
