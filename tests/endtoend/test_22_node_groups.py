@@ -26,9 +26,6 @@ class TestNodeGroups(base.EndToEndTestCase):
         """Type a command about node groups, and wait for what comes of it."""
         began = time.monotonic()
         self.demo.run("openstack", "coe", "nodegroup", *words)
-        return self.changed(began)
-
-    def changed(self, began: float) -> living.Change:
         change = living.follow(self.cluster, began)
         self.assertEqual("UPDATE_COMPLETE", change.status, change.reason)
         return change
@@ -57,10 +54,7 @@ class TestNodeGroups(base.EndToEndTestCase):
         (task,) = services.wait_running(self.docker, "picky", 1)
         self.assertEqual("living-fast-0", task.node)
 
-        patch = [{"op": "replace", "path": "/node_labels", "value": {"disk": "nvme"}}]
-        began = time.monotonic()
-        living.call(self.cluster, "PATCH", "/nodegroups/fast", patch)
-        self.changed(began)
+        self.change("update", living.NAME, "fast", "--node-labels", "disk=nvme")
         self.assertEqual("map[disk:nvme magnum.node_group:fast]", self.labels("living-fast-0"))
 
         change = living.resize(self.cluster, 2, "fast")
