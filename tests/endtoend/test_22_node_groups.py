@@ -16,7 +16,7 @@ class TestNodeGroups(base.EndToEndTestCase):
         self.docker = living.client(self.cluster)
 
     def groups(self) -> dict[str, Any]:
-        listed = living.call(self.cluster, "GET", "/nodegroups")["nodegroups"]
+        listed = self.demo.json("coe", "nodegroup", "list", living.NAME)
         return {one["name"]: one for one in listed}
 
     def labels(self, hostname: str) -> str:
