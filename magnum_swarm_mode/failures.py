@@ -185,7 +185,13 @@ def late(resources: Sequence[Resource], reported: Collection[str], prefix: str) 
     :param reported: ids of the servers that reported success.
     :param prefix: what the names of the cluster's nodes begin with.
     """
-    servers = [one for one in resources if _TYPES.get(one.type) == "server" and _place(one)]
+    # A worker with a volume is a stack of its own, under the name of the server's type.
+    stacks = {one.stack_id for one in resources}
+    servers = [
+        one
+        for one in resources
+        if _TYPES.get(one.type) == "server" and _place(one) and one.physical_id not in stacks
+    ]
     silent = [one for one in servers if one.physical_id not in reported]
     if not silent:
         open_ = [one for one in resources if not one.status.endswith("_COMPLETE") and _is_leaf(one)]

@@ -280,6 +280,17 @@ class TestLate(base.BaseTestCase):
             failures.late(everything, {"m1", "w0"}, "c"),
         )
 
+    def test_workers_that_are_stacks(self) -> None:
+        """A worker with a volume, which is a stack around a server, counts once."""
+        inner = f"{GROUP}-0-abcdefghijkl"
+        everything = [
+            worker(0, physical_id="inner"),
+            resource("server", "OS::Nova::Server", stack=inner, stack_id="inner", physical_id="w0"),
+        ]
+        self.assertIn("1 of 1 nodes", failures.late(everything, (), "c"))
+        self.assertIn("c-worker-0. ", failures.late(everything, (), "c"))
+        self.assertIn("time for the cluster was up", failures.late(everything, {"w0"}, "c"))
+
     def test_something_else_was_missing(self) -> None:
         """Where every node reported, what Heat still made is named."""
         everything = [
