@@ -37,6 +37,9 @@ _ATTEMPTS = 10
 _TROUBLED_SECONDS = 600
 # How many steps one look may lead to that need no waiting between them.
 _STEPS_AT_ONCE = 6
+# How long a conductor may take from a group's row to the record.
+_REQUEST_SECONDS = 120
+_INTERRUPTED = "The request was interrupted before it began; resize the group again."
 # States of tasks that are on a node and have not ended.
 _LIVING = ("assigned", "accepted", "preparing", "ready", "starting", "running")
 _STARTING = _LIVING[:-1]
@@ -116,6 +119,16 @@ class Operations:
             self._store.change_cluster(
                 cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"}
             )
+            return
+        for row in cluster.nodegroups:
+            touched = row.updated_at or row.created_at
+            if not str(row.status).endswith("_IN_PROGRESS") or touched is None:
+                continue
+            if time.time() - touched.timestamp() > _REQUEST_SECONDS:
+                # Which nodes were to go is not known any more, so that nothing is guessed.
+                row.status, row.status_reason = "UPDATE_FAILED", _INTERRUPTED
+                row.save()
+                self._tell(cluster, "UPDATE_FAILED", f"Node group {row.name}: {_INTERRUPTED}")
 
     # Further node groups
 

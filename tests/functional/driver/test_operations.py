@@ -374,11 +374,33 @@ class ConductorsTest(OperationsCase):
         store = Store()
         operations.Operations(store).request(cluster, row)
         store.change_cluster(self.uuid, "UPDATE_IN_PROGRESS", {"status": "CREATE_COMPLETE"})
-
-        job = periodic.ClusterHealthUpdateJob(cloud.admin_context(), self.cluster(self.uuid))
-        with contextlib.suppress(loopingcall.LoopingCallDone):
-            job.update_health_status()
+        self.poll_health()
         self.assertEqual("UPDATE_IN_PROGRESS", self.cluster(self.uuid).status)
         self.go_on()
 
         self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
+
+    def poll_health(self):
+        self.pass_time(60)
+        job = periodic.ClusterHealthUpdateJob(cloud.admin_context(), self.cluster(self.uuid))
+        with contextlib.suppress(loopingcall.LoopingCallDone):
+            job.update_health_status()
+
+    def test_never_begun(self):
+        """A request whose conductor died before it wrote it down is told to be asked again."""
+        row = self.cluster(self.uuid).default_ng_worker
+        row.node_count, row.status = 3, "UPDATE_IN_PROGRESS"
+        row.save()
+        self.poll_health()
+        self.assertEqual("CREATE_COMPLETE", self.cluster(self.uuid).status)
+        self.pass_time(120)
+        self.poll_health()
+        cluster = self.cluster(self.uuid)
+        self.assertEqual("UPDATE_FAILED", cluster.status)
+        cases.shown(self, "change-never-begun", cluster.status_reason, answer=cluster.status)
+
+        self.resize(3)
+        self.go_on()
+
+        self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
+        self.assertEqual(4, len(self.hostnames()))
