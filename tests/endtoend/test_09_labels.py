@@ -227,14 +227,23 @@ class TestLabels(base.EndToEndTestCase):
 
     def test_mirror_is_asked(self) -> None:
         """A pull from Docker Hub asks the mirror first."""
-        self._on(self.worker, "timeout 10 docker pull labels/nothing:1 || :")
-        self.assertIn("/v2/labels/nothing/manifests/1", self.mirror.asked)
+        pull = "systemd-run --quiet --collect --unit=pull docker pull labels/nothing:1"
+        self._on(self.worker, pull)
+        self.addCleanup(self._on, self.worker, "systemctl stop pull || :")
+        # Before it asks anybody, the engine waits for name servers, which nodes do not reach here.
+        wait_for(
+            "the mirror to be asked for the image",
+            lambda: list(self.mirror.asked),
+            lambda seen: "/v2/labels/nothing/manifests/1" in seen,
+            timeout=90,
+            interval=1,
+        )
 
     def test_containers(self) -> None:
         """A container logs as the labels say, and its networks carry what the label says."""
         self.docker.run("network", "create", "--driver", "overlay", "--attachable", "wide")
         self.addCleanup(self.docker.run, "network", "rm", "wide")
-        run = "docker run --detach --name {0} --network {1} local/busybox:2 sleep 600"
+        run = f"docker run --detach --name {{0}} --network {{1}} {images.NAME} sleep 600"
         for name, network in (("above", "wide"), ("below", "bridge")):
             self._on(self.worker, run.format(name, network))
             self.addCleanup(self._on, self.worker, f"docker rm --force {name}")
