@@ -290,6 +290,8 @@ class Operations:
                 # It was never made, and waits for its deletion.
                 continue
             groups[row.uuid] = _further_group(heat_api, stacks.get(row.uuid), row)
+        for group in groups.values():
+            _check_members(group)
         plan = Plan.from_json(state.update)
         values = _labels(cluster)
         view = _View(cluster, heat_api, stacks, groups, rows, None, {})
@@ -472,6 +474,19 @@ def _default_group(heat_api: heat.Heat, stack: heat.Stack, row: Any) -> Group:
         labels=None if is_manager else node_groups.swarm_labels(row),
         has_spare_ports=is_manager and _has_spare_ports(stack),
     )
+
+
+def _check_members(group: Group) -> None:
+    """Make sure that Heat shows all nodes of a group, before any is taken for surplus or gone.
+
+    :raises Unavailable: when it does not show all now.
+    """
+    done = (group.stack_status or "").endswith("_COMPLETE")
+    if done and len(group.members) != group.asked:
+        raise exceptions.Unavailable(
+            f"Heat shows {len(group.members)} of the {group.asked} nodes of {group.name} now; "
+            "waiting until it shows all."
+        )
 
 
 def _has_spare_ports(stack: heat.Stack) -> bool:

@@ -261,6 +261,23 @@ class ResizeTest(OperationsCase):
         self.assertIn("Maximum resources per stack exceeded", cluster.status_reason)
         cases.shown(self, "change-heat-refuses", cluster.status_reason, answer=cluster.status)
 
+    def test_heat_shows_no_nodes(self):
+        """While Heat does not show all nodes nothing is changed, and none is taken for gone."""
+        servers = self.stack.outputs["worker_servers"]
+        self.docker.answers["/nodes"][1][1]["Status"]["State"] = "down"
+        self.resize(1)
+        for shown in (None, {"0": "server-worker-0"}):
+            self.stack.outputs["worker_servers"] = shown
+            self.poll()
+            reason = self.cluster(self.uuid).status_reason
+            self.assertIn("of the 2 nodes of default-worker now", reason)
+        self.assertEqual(([], []), (self.docker.changes, self.stack.updates))
+        self.stack.outputs["worker_servers"] = servers
+
+        self.go_on()
+
+        self.assertEqual(["swarm-manager-0", "swarm-worker-1"], self.hostnames())
+
     def test_docker_refuses(self):
         """A step that an engine refuses is tried for ten minutes; then the operation fails."""
         self.resize(1)
