@@ -108,9 +108,13 @@ def choose_image(name_or_id: str, found: Sequence[Mapping[str, Any]]) -> Mapping
     :raises Refused: when there is none, or several.
     """
     if not found:
-        raise exceptions.Refused(
-            f"Image {_shown(name_or_id)} (image_id) was not found; name an image that you may use."
+        # Glance, whom Heat asks as well, takes what is before a colon for an operator.
+        advice = (
+            "give its id, as its name has a colon"
+            if ":" in name_or_id
+            else ("name an image that you may use")
         )
+        raise exceptions.Refused(f"Image {_shown(name_or_id)} (image_id) was not found; {advice}.")
     if len(found) > 1:
         raise exceptions.Refused(
             f"{len(found)} images are named {_shown(name_or_id)} (image_id); give the id."

@@ -212,6 +212,7 @@ class TestRefusals(base.EndToEndTestCase):
 
 # Shell, YAML, HOT and JSON in one, as far as each place lets it in.
 HOSTILE = "\";touch /pwned;'$(touch /pwned)`touch /pwned` {get_file: /etc/passwd} #&x *x !y |z"
+HOSTILE_IMAGE = HOSTILE.replace(":", "")  # Glance takes what is before a colon for an operator
 HOSTILE_NO_PROXY = (
     f"{settings.HOST_ADDRESS},{{get_file:/etc/passwd}},;touch</pwned;,#,&x,*x,!y,|z,<<,@X@,%s,%n"
 )
@@ -321,14 +322,14 @@ class TestNames(base.EndToEndTestCase):
         made = self.admin.json(
             *("image", "create", "--file", str(path), "--disk-format", "raw"),
             *("--container-format", "bare", "--public"),
-            *("--property", f"os_distro={settings.OS_DISTRO}", HOSTILE),
+            *("--property", f"os_distro={settings.OS_DISTRO}", HOSTILE_IMAGE),
         )
         ident = made["id"]
         self.addCleanup(self.admin.cloud.call, "DELETE", "image", f"/v2/images/{ident}")
         link = settings.IMAGES_BY_ID / ident
         resources.link_image(ident, settings.GLANCE_IMAGES["ubuntu_xenial"])
         self.addCleanup(link.unlink)
-        return HOSTILE
+        return HOSTILE_IMAGE
 
     def _hostile_volume_type(self) -> str:
         cloud = self.admin.cloud

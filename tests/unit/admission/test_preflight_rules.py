@@ -141,6 +141,13 @@ class QuotaTest(RulesCase):
         self.assertEqual({rules.FLOATING_IPS: 3}, rules.left_by_neutron(quota))
 
 
+class ImageTest(RulesCase):
+    def test_colon(self):
+        """Glance finds no name with a colon in it, so that the id is asked for."""
+        self.assertIn("give its id", self.refused(rules.choose_image, "debian: 12", []))
+        self.assertNotIn("give its id", self.refused(rules.choose_image, "debian", []))
+
+
 class FlavorTest(RulesCase):
     """Whether images fit on flavors."""
 
