@@ -132,10 +132,6 @@ class TestHeat(base.BaseTestCase):
 class TestServers(base.BaseTestCase):
     """What Heat's own engine asks of Nova and Cinder, by label."""
 
-    def _properties(self, role: str, **changes: Any) -> dict[str, Any]:
-        (result,) = engine.run(engine.job("properties", build(**changes), role=role, trace=1))
-        return result
-
     def test_a_node_boots_from_a_volume_of_its_image(self):
         """Nova gets the image as the source of a volume, and no image beside it."""
         boot = {
@@ -196,20 +192,22 @@ class TestServers(base.BaseTestCase):
 
     def test_server_groups_are_made_as_asked(self):
         """Each role has a group of its policy and its servers the hint, or neither."""
-        for changes, manager, worker in (
+        cases: tuple[tuple[dict[str, Any], bool, bool], ...] = (
             ({}, True, False),
             ({"server_group_policy": "none"}, False, False),
             ({"worker_server_group_policy": "anti-affinity"}, True, True),
-        ):
+        )
+        jobs = []
+        for changes, _, _ in cases:
             request = build(**changes)
-            made = engine.run(
-                engine.job("properties", request, role="manager"),
-                engine.job("properties", request, role="worker"),
-                engine.job("validate", request),
-            )
-            hints = ["scheduler_hints" in one["server"] for one in made[:2]]
+            jobs += [engine.job("properties", request, role=role) for role in ("manager", "worker")]
+            jobs.append(engine.job("validate", request))
+        made = engine.run(*jobs)
+        for number, (changes, manager, worker) in enumerate(cases):
+            *servers, names = made[3 * number : 3 * number + 3]
+            hints = ["scheduler_hints" in one["server"] for one in servers]
             self.assertEqual([manager, worker], hints, str(changes))
-            self.assertEqual(manager, "manager_server_group" in made[2], str(changes))
+            self.assertEqual(manager, "manager_server_group" in names, str(changes))
 
 
 class TestCloudInit(base.BaseTestCase):
