@@ -24,6 +24,11 @@ class HereTest(base.BaseTestCase):
         copy = pathlib.Path(self.useFixture(fixtures.TempDir()).path, "copy")
         copy.mkdir()
         packaging.copy_sources(copy)
+        # As a user got it from Magnum.
+        (copy / "template.json").write_text(
+            '{"coe": "swarm-mode", "image_id": "debian", "flavor_id": "m1.medium", '
+            '"external_network_id": "public", "name": "t", "links": []}'
+        )
         environment = {
             **{name: value for name, value in os.environ.items() if name.startswith("PIP_")},
             "PATH": f"{ENVIRONMENT}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
