@@ -210,9 +210,11 @@ def read_configuration(files: Iterable[str]) -> None:
     """
     register_magnums_options(conf.CONF)
     try:
-        conf.CONF(
-            args=[], project="magnum", default_config_files=list(files), default_config_dirs=[]
-        )
+        # What Magnum demands for itself, such as how to authenticate, a preview does without.
+        with contextlib.suppress(cfg.RequiredOptError):
+            conf.CONF(
+                args=[], project="magnum", default_config_files=list(files), default_config_dirs=[]
+            )
         conf.check(conf.CONF)
     except (cfg.Error, ValueError) as error:
         raise exceptions.Refused(f"[swarm_mode] in magnum.conf is not valid: {error}") from error

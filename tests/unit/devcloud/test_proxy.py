@@ -54,5 +54,8 @@ class ConfigurationTest(base.TestCase):
     def test_proxy_behind(self) -> None:
         """A machine's own proxy gets its password, as the URL has it."""
         text = proxy.configuration(Upstream(MIRROR, "http://user:pass%40word@p.example:3128"))
-        peer = "cache_peer p.example parent 3128 0 no-query no-digest default login=user:pass%%40word\n"
+        peer = (
+            "cache_peer p.example parent 3128 0 no-query no-digest default "
+            "login=user:pass%%40word\n"
+        )
         self.assertIn(peer, text)
