@@ -230,7 +230,7 @@ class TestLabels(base.EndToEndTestCase):
         pull = "systemd-run --quiet --collect --unit=pull docker pull labels/nothing:1"
         self._on(self.worker, pull)
         self.addCleanup(self._on, self.worker, "systemctl stop pull || :")
-        # Before it asks anybody, the engine waits for name servers, which nodes do not reach here.
+        # Engines of nodes that reach no name server were seen to take more than ten seconds.
         wait_for(
             "the mirror to be asked for the image",
             lambda: list(self.mirror.asked),
