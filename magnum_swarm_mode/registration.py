@@ -28,7 +28,7 @@ from typing import Any
 from oslo_config import cfg, sources
 from oslo_log import log as logging
 
-from magnum_swarm_mode import admission, conf, exceptions, legacy
+from magnum_swarm_mode import admission, certificate_names, conf, exceptions, legacy
 
 LOG = logging.getLogger(__name__)
 
@@ -111,6 +111,15 @@ class Patch:
         owner, name = self._owner()
         # What a class only inherits is not what Magnum calls through it.
         return getattr(owner, "__dict__", {}).get(name)
+
+
+# The conductor makes the certificates before it calls the driver.
+_ISSUER_NAME = Patch(
+    "magnum.conductor.handlers.common.cert_manager",
+    "_get_issuer_name",
+    ("cluster",),
+    certificate_names.issuer_name,
+)
 
 
 def _plain(found: Any) -> Any:
@@ -296,6 +305,8 @@ def register(api: bool | None = None) -> None:
                 _register_api_type()
                 _apply(_api_patches())
                 _register_cluster_names()
+            else:
+                _apply([_ISSUER_NAME])
         except (exceptions.Inconsistent, ImportError, AttributeError) as error:
             LOG.critical("swarm-mode cannot be registered: %s", error)
             raise SystemExit(
