@@ -248,7 +248,7 @@ class Conductor:
         from magnum_swarm_mode import monitor
 
         self._cluster.uuid = uuid
-        seen = self._access.swarm_of(self._cluster, [ADDRESS]).nodes()
+        _, seen = self._access.swarm_of(self._cluster, [ADDRESS]).poll(ADDRESS)
         health = monitor.judge(seen, 3, nodes - 3)
         assert health.status == monitor.HEALTHY, health
 

@@ -15,6 +15,7 @@ import ssl
 import tempfile
 import threading
 import time
+import urllib.parse
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -240,6 +241,17 @@ class Swarm:
         """
         return self._ask(lambda client: list(client.nodes()))
 
+    def poll(self, first: str) -> tuple[str, list[dict[str, Any]]]:
+        """Return the address of the manager that answered, and what it said as :meth:`nodes`.
+
+        :param first: the address that is asked first.
+        :raises Unavailable: as :meth:`nodes`.
+        """
+        with self._lock:
+            self._managers.sort(key=lambda manager: manager.address != first)
+            nodes = self._ask_in_turn(lambda client: list(client.nodes()))
+            return self._managers[0].address, nodes
+
     def services(self) -> list[dict[str, Any]]:
         """Return the services as ``GET /services`` describes them.
 
@@ -448,3 +460,8 @@ class Pool:
 def url(address: str) -> str:
     """Return the Docker API's address as the docker command takes it in DOCKER_HOST."""
     return f"tcp://{_in_url(address)}:{PORT}"
+
+
+def address_of(url: str) -> str:
+    """Return the address in what :func:`url` made; empty where there is none."""
+    return urllib.parse.urlsplit(url).hostname or ""

@@ -248,7 +248,7 @@ class SwarmModeMonitor(monitors.MonitorBase):
             return
         if not self.cluster.status.endswith("_IN_PROGRESS"):
             operations.Operations(store).recall(self.cluster, store.get(self.cluster.uuid))
-        health = self._poll()
+        health = self._poll(store)
         self.data["health_status"] = health.status
         self.data["health_status_reason"] = dict(health.reason)
         before = self.cluster.health_status
@@ -257,9 +257,9 @@ class SwarmModeMonitor(monitors.MonitorBase):
                 self.context, self.cluster, before, health.status, health.reason
             )
 
-    def _poll(self) -> Health:
+    def _poll(self, store: cluster_record.Store) -> Health:
         try:
-            nodes = self._swarm().nodes()
+            answered, nodes = self._swarm().poll(docker_api.address_of(self.cluster.api_address))
         except docker_api.NoLeader as error:
             return leaderless(error.user_message)
         except exceptions.SwarmModeError as error:
@@ -268,7 +268,23 @@ class SwarmModeMonitor(monitors.MonitorBase):
         if self.cluster.status in operations.BUSY:
             # Until the operation has ended, what is there is what shall be there.
             return judge(nodes)
+        address = docker_api.url(answered)
+        if address != self.cluster.api_address and not self.cluster.status.endswith("_IN_PROGRESS"):
+            self._move_api(store, address)
         return judge(nodes, self.cluster.master_count, self.cluster.node_count)
+
+    def _move_api(self, store: cluster_record.Store, address: str) -> None:
+        """Name to users a manager that answers instead of one that does not."""
+        changes = {"api_address": address}
+        if store.change_cluster(self.cluster.uuid, self.cluster.status, changes):
+            LOG.info(
+                "The API of cluster %s is at %s from now on, for %s does not answer",
+                self.cluster.uuid,
+                address,
+                self.cluster.api_address,
+            )
+            self.cluster.api_address = address
+            self.cluster.obj_reset_changes(list(changes))
 
     def _swarm(self) -> docker_api.Swarm:
         return access.swarm_of(self.cluster, list(self.cluster.master_addresses or ()))

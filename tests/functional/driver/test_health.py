@@ -10,6 +10,8 @@ from magnum_swarm_mode import cloud
 from tests.functional.driver import base
 from tests.unit.driver.fake_docker import NO_LEADER
 
+OTHER = base.MANAGER.replace("127.95.", "127.96.")
+
 
 class HealthTest(base.DriverTest):
     def setUp(self):
@@ -125,6 +127,39 @@ class HealthTest(base.DriverTest):
 
         self.assertEqual("UNHEALTHY", cluster.health_status)
         self.assertIn("no quorum", cluster.health_status_reason["managers"])
+
+    def second_manager(self):
+        """Serve the same swarm at another address."""
+        row = self.cluster(self.uuid).default_ng_master
+        row.node_addresses = [base.MANAGER, OTHER]
+        row.save()
+        second = self.serve_docker(self.uuid, OTHER)
+        second.answers["/nodes"] = self.docker.answers["/nodes"]
+        return second
+
+    def test_api_address_follows(self):
+        """``api_address`` moves to a manager that answers when its own one does not, and stays."""
+        second = self.second_manager()
+        self.assertEqual(f"tcp://{base.MANAGER}:2376", self.poll_health().api_address)
+        self.assertEqual([], second.requests)
+        self.docker.stop()
+
+        cluster = self.poll_health()
+
+        self.assertEqual("HEALTHY", cluster.health_status)
+        self.assertEqual(f"tcp://{OTHER}:2376", cluster.api_address)
+        second.stop()
+        cluster = self.poll_health()
+        self.assertEqual("UNKNOWN", cluster.health_status)
+        self.assertEqual(f"tcp://{OTHER}:2376", cluster.api_address)
+
+    def test_api_address_of_a_busy_cluster(self):
+        """While a cluster is changed, the operation alone says where the API is."""
+        self.second_manager()
+        self.resize(2)
+        self.docker.stop()
+
+        self.assertEqual(f"tcp://{base.MANAGER}:2376", self.poll_health().api_address)
 
     def test_deleting(self):
         """A cluster that is being deleted keeps the health it had."""

@@ -71,6 +71,23 @@ class DockerAPITest(base.BaseTestCase):
         self.assertEqual(1, manager.connections)
         self.assertEqual(["/version", "/v1.41/nodes", "/v1.41/nodes"], manager.requests)
 
+    def test_poll(self):
+        """A poll asks the manager that is named first, and says who answered."""
+        port = self.manager("127.0.0.1").port
+        swarm = self.swarm("127.0.0.1", "127.0.0.2", port=port)
+
+        self.assertEqual("127.0.0.1", swarm.poll("127.0.0.2")[0])
+        self.manager("127.0.0.2", port)
+
+        self.assertEqual("127.0.0.2", swarm.poll("127.0.0.2")[0])
+        self.assertEqual("127.0.0.2", swarm.poll("elsewhere")[0])
+
+    def test_address_of(self):
+        """An address is read out of the URL that was made of it."""
+        for address in ("172.24.4.5", "fd00::1"):
+            self.assertEqual(address, docker_api.address_of(docker_api.url(address)))
+        self.assertEqual("", docker_api.address_of(""))
+
     def test_next_manager_is_asked(self):
         """A manager that refuses the connection is passed over, and asked last from then on."""
         manager = self.manager("127.0.0.3")
