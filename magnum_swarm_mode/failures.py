@@ -50,7 +50,14 @@ _GIVEN_UP = re.compile(r"^[A-Z]+ aborted|[Cc]ancell?ed|^Stack .* started|^Timed 
 # Names of nested stacks: the parent's name, the resource's and twelve characters by chance.
 _MEMBER = re.compile(r"-([a-z_]+)-[a-z0-9]{12}-(\d+)-[a-z0-9]{12}$")
 _GROUP = re.compile(r"-([a-z_]+)-[a-z0-9]{12}$")
-_ROLES = {"managers": "manager", "manager_ports": "manager", "workers": "worker"}
+_ROLES = {
+    "managers": "manager",
+    "manager_ports": "manager",
+    "workers": "worker",
+    "green_workers": "worker",
+}
+# What the indices of a group's second colour begin with in host names.
+_COLOURS = {"green_workers": "g"}
 _WAITS = {"manager_ready": "managers", "worker_ready": "workers"}
 # "ResourceInError: resources[3].resources.server: Went to status ERROR …"
 _PATH = re.compile(r"^(?:[A-Z]\w*: )?(?:resources[.\[][^:]*: )+")
@@ -67,7 +74,7 @@ _NOISE = re.compile(
 )
 _WAITED = re.compile(r"^(\d+) of (\d+) received")
 # Several nodes that failed before Heat looked.
-_NODES_WORDS = re.compile(r";(?=[a-z0-9-]+-(?:manager|worker)-\d+: )")
+_NODES_WORDS = re.compile(r";(?=[a-z0-9-]+-(?:manager|worker)-g?\d+: )")
 _ADVICE = tuple(
     (re.compile(sign), text)
     for sign, text in (
@@ -253,11 +260,15 @@ def _place(resource: Resource) -> tuple[str, str] | None:
     """Return role and index of the node that a resource belongs to."""
     member = _MEMBER.search(resource.stack_name)
     if member and member.group(1) in _ROLES:
-        return _ROLES[member.group(1)], member.group(2)
+        return _named(member.group(1), member.group(2))
     group = _GROUP.search(resource.stack_name)
     if group and group.group(1) in _ROLES and resource.name.isdigit():
-        return _ROLES[group.group(1)], resource.name
+        return _named(group.group(1), resource.name)
     return None
+
+
+def _named(group: str, index: str) -> tuple[str, str]:
+    return _ROLES[group], _COLOURS.get(group, "") + index
 
 
 def _node(resource: Resource, prefix: str) -> str:

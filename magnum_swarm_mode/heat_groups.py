@@ -2,13 +2,15 @@
 """What Heat knows of the nodes of a group: which there are, and what they reported."""
 
 import contextlib
+import dataclasses
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from heatclient import exc
 
 from magnum_swarm_mode import heat
-from magnum_swarm_mode.update import Member
+from magnum_swarm_mode.update import GREEN, Member
 
 # The wait condition handles, and the nested stack that each is in.
 _HANDLES = (("manager_signal", None), ("worker_signal", "workers"), ("worker_signal", None))
@@ -20,21 +22,49 @@ def members_of(
     """Return the servers of a group of Magnum's, which is in ``stack``."""
     if not is_default:
         prefix = str(stack.parameters["group_name_prefix"])
-        return members(heat_api, stack, "servers", ("workers",), prefix)
+        return (
+            *members(heat_api, stack, "servers", ("workers",), prefix),
+            *members(heat_api, stack, "green_servers", ("green_workers",), prefix, GREEN),
+        )
     kind = "manager" if is_manager else "worker"
-    path = ("managers",) if is_manager else ("workers", "workers")
     prefix = f"{stack.parameters['node_name_prefix']}-{kind}"
-    return members(heat_api, stack, f"{kind}_servers", path, prefix)
+    if is_manager:
+        found = members(heat_api, stack, "manager_servers", ("managers",), prefix)
+        absent = {index for index, one in machines(stack).items() if one.get("absent")}
+        return tuple(
+            dataclasses.replace(one, server_id="") if one.index in absent else one for one in found
+        )
+    green = ("workers", "green_workers")
+    return (
+        *members(heat_api, stack, "worker_servers", ("workers", "workers"), prefix),
+        *members(heat_api, stack, "worker_green_servers", green, prefix, GREEN),
+    )
+
+
+def machines(stack: heat.Stack) -> dict[str, dict[str, Any]]:
+    """Return which managers are not as the others: index to what they are, or that they are gone.
+
+    Heat gives a parameter that is JSON as text.
+    """
+    value = stack.parameters.get("manager_machines") or {}
+    found = json.loads(value) if isinstance(value, str) else value
+    return {str(index): dict(one) for index, one in found.items()}
 
 
 def members(
-    heat_api: heat.Heat, stack: heat.Stack, output: str, path: tuple[str, ...], prefix: str
+    heat_api: heat.Heat,
+    stack: heat.Stack,
+    output: str,
+    path: tuple[str, ...],
+    prefix: str,
+    colour: str = "",
 ) -> tuple[Member, ...]:
     """Return the servers of a group.
 
     :param output: the stack's output that maps indices to ids of servers.
     :param path: names of the nested resources that lead to the group's ResourceGroup.
     :param prefix: what the host names begin with.
+    :param colour: what indices begin with in host names, where a group has two ResourceGroups.
     """
     servers: dict[str, str] = {
         str(index): str(server) for index, server in (stack.outputs.get(output) or {}).items()
@@ -43,7 +73,9 @@ def members(
         # What could not be made has no place in the output, but is a member all the same.
         servers = {**_listed(heat_api, stack.id, path), **servers}
     ordered = sorted(servers, key=lambda index: (len(index), index))
-    return tuple(Member(index, f"{prefix}-{index}", servers[index]) for index in ordered)
+    return tuple(
+        Member(f"{colour}{index}", f"{prefix}-{colour}{index}", servers[index]) for index in ordered
+    )
 
 
 def _listed(heat_api: heat.Heat, stack_id: str, path: tuple[str, ...]) -> dict[str, str]:

@@ -29,7 +29,7 @@ OWN_LABELS = frozenset(
         "worker_server_group_policy",
     }
 )
-_LONGEST_PREFIX = 58
+_LONGEST_PREFIX = 57
 _DEFAULT_MINUTES = 60
 
 
@@ -162,6 +162,8 @@ def build(
             "removals": [],
             "flavor": row.flavor_id or cluster.flavor_id or template.flavor_id,
             "image": row.image_id or template.image_id,
+            "green_flavor": row.flavor_id or cluster.flavor_id or template.flavor_id,
+            "green_image": row.image_id or template.image_id,
             "key_name": stack.parameters.get("key_name") or "",
             "availability_zone": values.availability_zone,
             "worker_server_group_policy": values.worker_server_group_policy,

@@ -43,6 +43,8 @@ _INTERRUPTED = "The request was interrupted before it began; resize the group ag
 # States of tasks that are on a node and have not ended.
 _LIVING = ("assigned", "accepted", "preparing", "ready", "starting", "running")
 _STARTING = _LIVING[:-1]
+# What the names of the parameters of a group's two colours begin with.
+_COLOURS = ("", "green_")
 BUSY = ("UPDATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS")
 
 Json = Mapping[str, Any]
@@ -346,10 +348,18 @@ class Operations:
         prefix = ""
         if view.rows[action.group].is_default:
             prefix = "manager_" if group.is_manager else "worker_"
-        parameters: dict[str, Any] = {f"{prefix}count": action.count}
-        if action.removals:
-            parameters[f"{prefix}removals"] = list(action.removals)
         stack = view.stacks[group.stack]
+        parameters: dict[str, Any] = {}
+        if group.is_manager:
+            parameters["manager_count"] = action.count
+        else:
+            # Whichever is not empty grows and shrinks.
+            green = int(stack.parameters.get(f"{prefix}green_count") or 0) > 0
+            prefix += "green_" if green else ""
+            parameters[f"{prefix}count"] = action.count
+        if action.removals:
+            removals = [index.removeprefix(update.GREEN) for index in action.removals]
+            parameters[f"{prefix}removals"] = removals
         if group.is_manager and not group.has_spare_ports:
             # The ports of those that go stay for now, and those that come need theirs at once.
             parameters["manager_port_count"] = action.count + len(action.removals)
@@ -466,7 +476,7 @@ def _default_group(heat_api: heat.Heat, stack: heat.Stack, row: Any) -> Group:
         name=row.name,
         is_manager=is_manager,
         wanted=int(row.node_count),
-        asked=int(stack.parameters[f"{kind}_count"]),
+        asked=_asked(stack, f"{kind}_"),
         members=members,
         stack_status=stack.status,
         stack_updated=stack.updated,
@@ -474,6 +484,11 @@ def _default_group(heat_api: heat.Heat, stack: heat.Stack, row: Any) -> Group:
         labels=None if is_manager else node_groups.swarm_labels(row),
         has_spare_ports=is_manager and _has_spare_ports(stack),
     )
+
+
+def _asked(stack: heat.Stack, prefix: str) -> int:
+    """Return how many nodes Heat was last asked for, of both colours where a group has two."""
+    return sum(int(stack.parameters.get(f"{prefix}{colour}count") or 0) for colour in _COLOURS)
 
 
 def _check_members(group: Group) -> None:
@@ -514,7 +529,7 @@ def _further_group(heat_api: heat.Heat, stack: heat.Stack | None, row: Any) -> G
         name=row.name,
         is_manager=False,
         wanted=None if gone else int(row.node_count),
-        asked=int(stack.parameters["count"]) if stack else 0,
+        asked=_asked(stack, "") if stack else 0,
         members=members,
         stack=row.uuid,
         stack_status=stack.status if stack else None,

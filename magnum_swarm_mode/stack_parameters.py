@@ -284,6 +284,9 @@ def _parameters(inputs: StackInputs) -> dict[str, Any]:
         "worker_signals": inputs.worker_count,
         "worker_flavor": inputs.worker_flavor,
         "worker_image": inputs.worker_image,
+        # The second colour, which only an upgrade gives another image and flavor, and workers.
+        "worker_green_flavor": inputs.worker_flavor,
+        "worker_green_image": inputs.worker_image,
         "key_name": inputs.keypair,
         "availability_zone": labels.availability_zone,
         "manager_server_group_policy": labels.server_group_policy,

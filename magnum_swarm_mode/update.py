@@ -39,15 +39,33 @@ _LABELS_PER_STEP = 50
 _MOST_NAMES = 5
 
 ACTIVE, PAUSE, DRAIN = "active", "pause", "drain"
+# What the indices of a group's second colour begin with.
+GREEN = "g"
 
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """A server that Heat has in a group."""
+    """A server that Heat has in a group.
+
+    :ivar index: as users and host names have it; it begins with ``GREEN`` for one of the second of
+        the two ResourceGroups that a group of workers is.
+    :ivar server_id: empty for one that could not be made, or is away while it is replaced.
+    """
 
     index: str
     hostname: str
     server_id: str = ""
+
+    @property
+    def is_green(self) -> bool:
+        """Whether it is of the second colour."""
+        return self.index.startswith(GREEN)
+
+    @property
+    def number(self) -> int:
+        """Its index in its ResourceGroup."""
+        digits = self.index.removeprefix(GREEN)
+        return int(digits) if digits.isdigit() else 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -456,7 +474,7 @@ def _begin(seen: Seen, plan: Plan) -> Step | None:
     if not plan.previous:
         plan.previous = {one.uuid: one.asked for one in seen.groups if one.wanted is not None}
         plan.newest = {
-            one.uuid: max(map(_number, one.members), default=-1)
+            one.uuid: max((member.number for member in one.members), default=-1)
             for one in seen.groups
             if not one.is_new
         }
@@ -708,8 +726,8 @@ def _rank(seen: Seen, group: Group, member: Member) -> tuple[Any, ...]:
         entries = [entry for entry in seen.entries(member) if entry.in_raft]
         lost = any(not entry.reachable for entry in entries)
         leads = any(entry.leader for entry in entries)
-        return (bool(entries), lost, leads, -_number(member))
-    return (seen.is_well(group, member), node.tasks if node else 0, -_number(member))
+        return (bool(entries), lost, leads, -member.number)
+    return (seen.is_well(group, member), node.tasks if node else 0, -member.number)
 
 
 def _workers(seen: Seen, plan: Plan) -> Step | None:
@@ -743,10 +761,6 @@ def _returned(seen: Seen, plan: Plan) -> Step | None:
         *(SetNode(node.id, availability=plan.staying[node.hostname]) for node in resting),
         soon=True,
     )
-
-
-def _number(member: Member) -> int:
-    return int(member.index) if member.index.isdigit() else 0
 
 
 def _ask_heat(plan: Plan, group: Group, count: int, victims: Sequence[Member]) -> Step:
@@ -878,7 +892,7 @@ def _arrivals(seen: Seen, plan: Plan) -> Step | None:
         for group in seen.groups
         for member in group.members
         if not seen.is_well(group, member)
-        and (plan.repair or _number(member) > plan.newest.get(group.uuid, -1))
+        and (plan.repair or member.number > plan.newest.get(group.uuid, -1))
     ]
     if not missing:
         return None

@@ -169,5 +169,6 @@ def _walk(value: Any, path: Sequence[Any]) -> Any:
         # Nothing is inside of what is not known.
         if isinstance(value, str):
             return value
-        value = value[int(step)] if isinstance(value, list) else value[step]
+        # Heat takes nothing for what a map has not.
+        value = value[int(step)] if isinstance(value, list) else value.get(step, "")
     return value
