@@ -12,6 +12,7 @@ from oslo_log import log as logging
 
 from magnum_swarm_mode import (
     access,
+    cloud,
     cluster_record,
     docker_api,
     exceptions,
@@ -25,8 +26,8 @@ HEALTHY, UNHEALTHY, UNKNOWN = "HEALTHY", "UNHEALTHY", "UNKNOWN"
 # Magnum keeps the reasons, as JSON, in a text column of 64 KiB.
 _LONGEST_REASON = 300
 _MOST_BYTES = 60_000
-# Less than the minute after which Magnum asks every conductor for every cluster's health.
-_SHARED_SECONDS = 45
+# One look serves all conductors for this part of the time after which Magnum asks each of them.
+_SHARED_SHARE = 0.75
 
 Json = Mapping[str, Any]
 
@@ -244,7 +245,8 @@ class SwarmModeMonitor(monitors.MonitorBase):
         if not self.cluster.api_address or self.cluster.status == "DELETE_IN_PROGRESS":
             return
         store = cluster_record.Store()
-        if not store.claim_health(self.cluster.uuid, _SHARED_SECONDS):
+        interval = cloud.CONF.kubernetes.health_polling_interval
+        if not store.claim_health(self.cluster.uuid, int(interval * _SHARED_SHARE)):
             return
         if not self.cluster.status.endswith("_IN_PROGRESS"):
             operations.Operations(store).recall(self.cluster, store.get(self.cluster.uuid))

@@ -22,9 +22,9 @@ class HealthTest(base.DriverTest):
         self.poll()
         self.events.clear()
 
-    def poll_health(self):
-        """Let Magnum's periodic task look at the cluster a minute later; return its row."""
-        self.pass_time(60)
+    def poll_health(self, seconds=60):
+        """Let Magnum's periodic task look at the cluster some time later; return its row."""
+        self.pass_time(seconds)
         job = periodic.ClusterHealthUpdateJob(cloud.admin_context(), self.cluster(self.uuid))
         with contextlib.suppress(loopingcall.LoopingCallDone):
             job.update_health_status()
@@ -92,6 +92,15 @@ class HealthTest(base.DriverTest):
 
         self.assertEqual(before, len(self.docker.requests))
         self.assertEqual("HEALTHY", self.cluster(self.uuid).health_status)
+
+    def test_often(self):
+        """Where the operator has the health looked at more often, it is."""
+        self._set("kubernetes", "health_polling_interval", 20)
+        self.poll_health()
+        before = len(self.docker.requests)
+        self.poll_health(16)
+
+        self.assertEqual(before + 1, len(self.docker.requests))
 
     def test_busy(self):
         """While nodes are added their absence is no illness; a node that is down is."""
