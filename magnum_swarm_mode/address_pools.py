@@ -10,12 +10,52 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import exceptions, networks
 
 # Networks of the engine itself: docker0 and docker_gwbridge take the first free ranges of Docker's
 # built-in list, which starts with these two.
 DOCKER_BRIDGES: tuple[str, ...] = ("172.17.0.0/16", "172.18.0.0/16")
+
+
+class Subnet(Protocol):
+    """What of an existing subnet matters here."""
+
+    @property
+    def cidr(self) -> str:
+        """Its range."""
+
+
+def pool_for(
+    asked: str,
+    pools: Sequence[str],
+    mask: int | None,
+    *,
+    subnet: Subnet | None,
+    dns: str | None,
+    endpoints: Iterable[str],
+) -> str:
+    """Return the address pool of a cluster: the one that was asked for, or the first that is free.
+
+    :param asked: label ``swarm_address_pool``, empty where the choice is left to the driver.
+    :param pools: ``[swarm_mode] address_pools``.
+    :param mask: label ``swarm_address_pool_mask``.
+    :param subnet: the existing subnet of the nodes, None where one is made.
+    :param dns: field ``dns_nameserver``: addresses with commas or spaces between them.
+    :param endpoints: addresses of OpenStack's endpoints that nodes must be able to reach.
+    :raises Refused: when what was asked for overlaps what the nodes need, or nothing is free.
+    """
+    taken = [
+        subnet.cidr if subnet else networks.MADE_SUBNET_CIDR,
+        *(dns or "").replace(",", " ").split(),
+        *endpoints,
+        *DOCKER_BRIDGES,
+    ]
+    if asked:
+        refuse_overlap(asked, taken)
+        return asked
+    return choose_address_pool(pools, taken, mask)
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

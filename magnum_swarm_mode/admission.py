@@ -22,6 +22,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NoReturn
 
 from magnum_swarm_mode import exceptions, labels
+from magnum_swarm_mode.sentences import shown
 
 COE = "swarm-mode"
 ENTRY_POINT = "swarm_mode"
@@ -91,7 +92,7 @@ def _one_of(name: str, *allowed: str) -> Check:
     def check(value: Any) -> str | None:
         if value in allowed:
             return None
-        return f"{name}={_shown(value)} is not offered; use {' or '.join(allowed)} or leave it out."
+        return f"{name}={shown(value)} is not offered; use {' or '.join(allowed)} or leave it out."
 
     return check
 
@@ -100,7 +101,7 @@ def _server_type(value: Any) -> str | None:
     if value == SERVER_TYPE:
         return None
     return (
-        f"server_type={_shown(value)} is not offered: swarm-mode clusters run on virtual "
+        f"server_type={shown(value)} is not offered: swarm-mode clusters run on virtual "
         f"machines; use {SERVER_TYPE}."
     )
 
@@ -109,7 +110,7 @@ def _api_port(value: Any) -> str | None:
     if value == API_PORT:
         return None
     return (
-        f"apiserver_port={_shown(value)} is not offered: the Docker API is served on port "
+        f"apiserver_port={shown(value)} is not offered: the Docker API is served on port "
         f"{API_PORT}; leave apiserver_port out."
     )
 
@@ -134,7 +135,7 @@ def _no_proxy(value: Any) -> str | None:
     if _is_plain(str(value)):
         return None
     return (
-        f"no_proxy={_shown(value)} is not a list of hosts; give names, addresses or networks "
+        f"no_proxy={shown(value)} is not a list of hosts; give names, addresses or networks "
         "separated by commas, without spaces."
     )
 
@@ -143,7 +144,7 @@ def _insecure_registry(value: Any) -> str | None:
     if re.fullmatch(r"[A-Za-z0-9.\-]+(:[0-9]{1,5})?|[0-9.]+/[0-9]{1,2}", str(value)):
         return None
     return (
-        f"insecure_registry={_shown(value)} is not a registry; give host, host:port or an IPv4 "
+        f"insecure_registry={shown(value)} is not a registry; give host, host:port or an IPv4 "
         "network, without http://."
     )
 
@@ -152,7 +153,7 @@ def _create_timeout(value: Any) -> str | None:
     if _is_between(value, 0, LONGEST_CREATE_TIMEOUT):
         return None
     return (
-        f"create_timeout={_shown(value)} cannot be kept: Heat waits for nodes "
+        f"create_timeout={shown(value)} cannot be kept: Heat waits for nodes "
         f"{LONGEST_CREATE_TIMEOUT} minutes at most; give 0 to {LONGEST_CREATE_TIMEOUT}."
     )
 
@@ -174,7 +175,7 @@ def _manager_count(value: Any) -> str | None:
         )
     if count > MOST_MANAGERS:
         return (
-            f"master_count={_shown(count)} is refused: every manager takes part in every decision; "
+            f"master_count={shown(count)} is refused: every manager takes part in every decision; "
             "3, 5 or 7 are usual."
         )
     return None
@@ -191,7 +192,7 @@ def _node_count(value: Any) -> str | None:
     if _is_between(value, 0, MOST_WORKERS):
         return None
     return (
-        f"node_count={_shown(value)} is not possible; give the number of workers, 0 to "
+        f"node_count={shown(value)} is not possible; give the number of workers, 0 to "
         f"{MOST_WORKERS}."
     )
 
@@ -200,7 +201,7 @@ def _docker_volume_size(value: Any) -> str | None:
     if _is_between(value, 1, LARGEST_VOLUME):
         return None
     return (
-        f"docker_volume_size={_shown(value)} is not possible; give the size of each node's volume "
+        f"docker_volume_size={shown(value)} is not possible; give the size of each node's volume "
         f"in GiB, 1 to {LARGEST_VOLUME}, or leave it out."
     )
 
@@ -402,11 +403,6 @@ class Cloud:
     label_defaults: Any = None
 
 
-def _shown(value: object, length: int = 64) -> str:
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
-    return text if len(text) <= length else text[:length] + "…"
-
-
 def _is_plain(text: str) -> bool:
     """Tell whether text can stand unquoted in an environment file: no spaces, quotes, controls."""
     return bool(text) and all(c.isprintable() and c not in " \"'\\`$" for c in text)
@@ -592,18 +588,18 @@ def check_image(image: Mapping[str, Any], image_id: str, cluster_distro: str | N
     distro = image.get("os_distro")
     if distro not in OS_DISTROS:
         raise exceptions.Refused(
-            f"Image {_shown(image_id)} has os_distro={_shown(distro)}; swarm-mode clusters need an "
+            f"Image {shown(image_id)} has os_distro={shown(distro)}; swarm-mode clusters need an "
             f"image whose os_distro is {' or '.join(OS_DISTROS)}."
         )
     if not is_unset(cluster_distro) and cluster_distro != distro:
         raise exceptions.Refused(
-            f"cluster_distro={_shown(cluster_distro)} contradicts image {_shown(image_id)}, whose "
+            f"cluster_distro={shown(cluster_distro)} contradicts image {shown(image_id)}, whose "
             f"os_distro is {distro}; give cluster_distro={distro}."
         )
     driver = image.get("magnum_driver")
     if not is_unset(driver) and driver != ENTRY_POINT:
         raise exceptions.Refused(
-            f"Image {_shown(image_id)} is meant for the driver {_shown(driver)} (its property "
+            f"Image {shown(image_id)} is meant for the driver {shown(driver)} (its property "
             "magnum_driver); choose another image for a swarm-mode cluster."
         )
 
@@ -617,12 +613,12 @@ def check_driver(coe: str | None, driver: str | None) -> None:
         return
     if coe == COE and driver != ENTRY_POINT:
         raise exceptions.Refused(
-            f"driver={_shown(driver)} does not offer coe={COE}; use driver={ENTRY_POINT} or leave "
+            f"driver={shown(driver)} does not offer coe={COE}; use driver={ENTRY_POINT} or leave "
             "it out."
         )
     if coe != COE and driver == ENTRY_POINT:
         raise exceptions.Refused(
-            f"driver={ENTRY_POINT} offers only coe={COE}, not coe={_shown(coe)}; leave driver out."
+            f"driver={ENTRY_POINT} offers only coe={COE}, not coe={shown(coe)}; leave driver out."
         )
 
 

@@ -37,7 +37,6 @@ from magnum_swarm_mode import (
     preflight,
     request_bodies,
     services,
-    stack_parameters,
 )
 from magnum_swarm_mode.conf import CONF
 from magnum_swarm_mode.services import Service
@@ -383,19 +382,15 @@ def _check_pool(
     """
     endpoints = cloud.node_endpoints(cloud.user_session(context))
     urls = (endpoints.auth_url, endpoints.magnum_url)
-    taken = [
-        network.cidr if network else stack_parameters.MADE_SUBNET_CIDR,
-        *str(wanted.get("dns_nameserver") or "").replace(",", " ").split(),
+    address_pools.pool_for(
+        values.swarm_address_pool,
+        CONF.swarm_mode.address_pools,
+        values.swarm_address_pool_mask,
+        subnet=network,
+        dns=wanted.get("dns_nameserver"),
         # A name that is not resolved in time is left to the conductor.
-        *services.in_time(deadline, lambda: cloud.addresses_of(urls), []),
-        *address_pools.DOCKER_BRIDGES,
-    ]
-    if values.swarm_address_pool:
-        address_pools.refuse_overlap(values.swarm_address_pool, taken)
-    else:
-        address_pools.choose_address_pool(
-            CONF.swarm_mode.address_pools, taken, values.swarm_address_pool_mask
-        )
+        endpoints=services.in_time(deadline, lambda: cloud.addresses_of(urls), []),
+    )
 
 
 def validate_master_count(

@@ -18,6 +18,7 @@ from typing import Any
 from oslo_config import types
 
 from magnum_swarm_mode import address_pools, exceptions
+from magnum_swarm_mode.sentences import shown
 
 # Bounds that the engine itself checks: libnetwork refuses a data path port outside this range, and
 # swarmkit a subnet smaller than /29 (docs.docker.com, "docker swarm init").
@@ -499,7 +500,7 @@ def _value(name: str, value: object) -> Any:
     except ValueError as error:
         reason = error
     raise exceptions.Refused(
-        f"Label {name}={_shown(text)} is not valid; expected {_expected(declaration)}."
+        f"Label {name}={shown(text)} is not valid; expected {_expected(declaration)}."
     ) from reason
 
 
@@ -513,13 +514,7 @@ def _unknown(name: str) -> str:
         advice = f"did you mean {near[0]}?"
     else:
         advice = f"known labels are {', '.join(sorted(DECLARATIONS))}."
-    return f"Label {_shown(name)} is not known to swarm-mode clusters; {advice}"
-
-
-def _shown(text: str, length: int = 64) -> str:
-    """Return user input as it can stand in a message: one line, not too long."""
-    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return printable if len(printable) <= length else printable[:length] + "…"
+    return f"Label {shown(name)} is not known to swarm-mode clusters; {advice}"
 
 
 def _check_together(labels: Labels) -> None:
@@ -568,12 +563,12 @@ def _check_log(labels: Labels) -> None:
     protocols = _REMOTE_LOGS.get(driver)
     if address and protocols is None:
         raise exceptions.Refused(
-            f"Label log_address={_shown(address)} does not go with log_driver={driver}, which "
+            f"Label log_address={shown(address)} does not go with log_driver={driver}, which "
             "sends nothing away; use syslog, gelf or fluentd, or leave log_address out."
         )
     if protocols and address and address.partition(":")[0] not in protocols:
         raise exceptions.Refused(
-            f"Label log_address={_shown(address)} is not valid for log_driver={driver}, which "
+            f"Label log_address={shown(address)} is not valid for log_driver={driver}, which "
             f"speaks {' and '.join(protocols)} only."
         )
     if driver in ("gelf", "fluentd") and not address:
@@ -592,6 +587,6 @@ def _check_repository(labels: Labels) -> None:
         )
     if repository.startswith("http:") and not key:
         raise exceptions.Refused(
-            f"Label docker_repository={_shown(repository)} needs docker_repository_key: a key that "
+            f"Label docker_repository={shown(repository)} needs docker_repository_key: a key that "
             "comes without TLS proves nothing; name one with https://."
         )

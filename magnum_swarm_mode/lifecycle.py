@@ -580,19 +580,14 @@ def _plan(context: Any, session: Any, cluster: Any) -> _Plan:
         cluster.fixed_network or template.fixed_network,
         cluster.fixed_subnet or template.fixed_subnet,
     )
-    taken = [
-        fixed.cidr if fixed else stack_parameters.MADE_SUBNET_CIDR,
-        *(template.dns_nameserver or "").replace(",", " ").split(),
-        *cloud.addresses_of((endpoints.auth_url, endpoints.magnum_url)),
-        *address_pools.DOCKER_BRIDGES,
-    ]
-    pool = parsed.swarm_address_pool
-    if pool:
-        address_pools.refuse_overlap(pool, taken)
-    else:
-        pool = address_pools.choose_address_pool(
-            CONF.swarm_mode.address_pools, taken, parsed.swarm_address_pool_mask
-        )
+    pool = address_pools.pool_for(
+        parsed.swarm_address_pool,
+        CONF.swarm_mode.address_pools,
+        parsed.swarm_address_pool_mask,
+        subnet=fixed,
+        dns=template.dns_nameserver,
+        endpoints=cloud.addresses_of((endpoints.auth_url, endpoints.magnum_url)),
+    )
     certificate = cert_manager.get_cluster_ca_certificate(cluster, context=context)
     return _Plan(
         endpoints=endpoints,

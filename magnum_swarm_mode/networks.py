@@ -11,6 +11,8 @@ from magnum_swarm_mode import exceptions
 
 # Seconds that one answer of Neutron's may take.
 _TIMEOUT = 30
+# Range of the subnet of a cluster that makes a network of its own.
+MADE_SUBNET_CIDR = "10.0.0.0/24"
 # What Ethernet carries, and what Neutron assumes where it states no MTU.
 _DEFAULT_MTU = 1500
 

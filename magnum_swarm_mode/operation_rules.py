@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from magnum_swarm_mode import admission, exceptions, update
+from magnum_swarm_mode.sentences import shown
 
 _DONE = tuple(
     f"{action}_COMPLETE"
@@ -113,6 +114,6 @@ def check_named(names: Sequence[str], members: Sequence[update.Member], group: s
             known = ", ".join(member.hostname for member in members[:10]) or "no node"
             more = f" and {len(members) - 10} more" if len(members) > 10 else ""
             raise exceptions.Refused(
-                f"Node {admission._shown(name)} is not in node group {group}; give ids of servers, "
+                f"Node {shown(name)} is not in node group {group}; give ids of servers, "
                 f"host names or indices of {known}{more}."
             )

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.sentences import shown
 
 _GIB = 2**30
 # Rules that Neutron puts into every new group, of which the cluster's stack makes two.
@@ -88,14 +89,9 @@ class Flavor:
     disk: int
 
 
-def _shown(text: object, length: int = 64) -> str:
-    clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
-    return clean if len(clean) <= length else clean[:length] + "…"
-
-
 def _nearest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {_shown(near[0])}?" if near else "."
+    return f"; did you mean {shown(near[0])}?" if near else "."
 
 
 # Images and flavors
@@ -114,10 +110,10 @@ def choose_image(name_or_id: str, found: Sequence[Mapping[str, Any]]) -> Mapping
             if ":" in name_or_id
             else ("name an image that you may use")
         )
-        raise exceptions.Refused(f"Image {_shown(name_or_id)} (image_id) was not found; {advice}.")
+        raise exceptions.Refused(f"Image {shown(name_or_id)} (image_id) was not found; {advice}.")
     if len(found) > 1:
         raise exceptions.Refused(
-            f"{len(found)} images are named {_shown(name_or_id)} (image_id); give the id."
+            f"{len(found)} images are named {shown(name_or_id)} (image_id); give the id."
         )
     return found[0]
 
@@ -129,7 +125,7 @@ def check_image_status(image: Image) -> None:
     """
     if image.status != "active":
         raise exceptions.Refused(
-            f"Image {_shown(image.name)} (image_id) is {_shown(image.status)}, not active; wait "
+            f"Image {shown(image.name)} (image_id) is {shown(image.status)}, not active; wait "
             "for it or name another."
         )
 
@@ -145,7 +141,7 @@ def choose_flavor(field: str, name_or_id: str, flavors: Collection[Flavor]) -> F
             if getattr(flavor, attribute) == name_or_id:
                 return flavor
     raise exceptions.Refused(
-        f"Flavor {_shown(name_or_id)} ({field}) was not found"
+        f"Flavor {shown(name_or_id)} ({field}) was not found"
         + _nearest(name_or_id, [flavor.name for flavor in flavors])
     )
 
@@ -156,7 +152,7 @@ def check_flavor(field: str, flavor: Flavor, image: Image, boot_volume_size: int
     :param boot_volume_size: in GiB; 0 boots from the flavor's own disk.
     :raises Refused: naming both, with the sizes.
     """
-    name, disk = _shown(flavor.name), boot_volume_size or flavor.disk
+    name, disk = shown(flavor.name), boot_volume_size or flavor.disk
     if not disk:
         raise exceptions.Refused(
             f"Flavor {name} ({field}) has no disk, and nodes boot from no volume; use a flavor "
@@ -166,12 +162,12 @@ def check_flavor(field: str, flavor: Flavor, image: Image, boot_volume_size: int
     needed = max(image.min_disk, -(-image.size // _GIB))
     if needed > disk:
         raise exceptions.Refused(
-            f"Image {_shown(image.name)} needs a disk of {needed} GiB, {where} ({field}); use a "
+            f"Image {shown(image.name)} needs a disk of {needed} GiB, {where} ({field}); use a "
             "larger one."
         )
     if image.min_ram > flavor.ram:
         raise exceptions.Refused(
-            f"Image {_shown(image.name)} needs {image.min_ram} MiB of memory, flavor {name} has "
+            f"Image {shown(image.name)} needs {image.min_ram} MiB of memory, flavor {name} has "
             f"{flavor.ram} ({field}); use a larger one."
         )
 
@@ -185,7 +181,7 @@ def refuse_keypair(name: str) -> None:
     :raises Refused: always.
     """
     raise exceptions.Refused(
-        f"Key pair {_shown(name)} was not found; key pairs belong to one user: name one of yours, "
+        f"Key pair {shown(name)} was not found; key pairs belong to one user: name one of yours, "
         "or none."
     )
 
@@ -200,7 +196,7 @@ def check_named(what: str, wanted: Mapping[str, str], known: Collection[str]) ->
     for where, name in wanted.items():
         if name and name not in known:
             raise exceptions.Refused(
-                f"{what} {_shown(name)} ({where}) was not found" + _nearest(name, known)
+                f"{what} {shown(name)} ({where}) was not found" + _nearest(name, known)
             )
 
 
@@ -216,17 +212,17 @@ def choose_external(name_or_id: str, found: Sequence[Mapping[str, Any]]) -> Mapp
     external = [network for network in found if network.get("router:external") is True]
     if not found:
         raise exceptions.Refused(
-            f"Network {_shown(name_or_id)} (external_network_id) was not found; name the network "
+            f"Network {shown(name_or_id)} (external_network_id) was not found; name the network "
             "that floating IPs come from."
         )
     if not external:
         raise exceptions.Refused(
-            f"Network {_shown(name_or_id)} (external_network_id) is not external, so that neither "
+            f"Network {shown(name_or_id)} (external_network_id) is not external, so that neither "
             "routers nor floating IPs lead there; name the network that floating IPs come from."
         )
     if len(external) > 1:
         raise exceptions.Refused(
-            f"{len(external)} external networks are named {_shown(name_or_id)} "
+            f"{len(external)} external networks are named {shown(name_or_id)} "
             "(external_network_id); give the id."
         )
     return external[0]
@@ -307,7 +303,7 @@ def check_free_addresses(subnet: Mapping[str, Any], used: Collection[str], nodes
 
 
 def _label(thing: Mapping[str, Any]) -> str:
-    return _shown(thing.get("name") or thing.get("id"))
+    return shown(thing.get("name") or thing.get("id"))
 
 
 # Quota

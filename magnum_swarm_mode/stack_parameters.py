@@ -12,10 +12,9 @@ import yaml
 
 from magnum_swarm_mode import exceptions, resources, user_data
 from magnum_swarm_mode.labels import Labels, port_range
-from magnum_swarm_mode.networks import FixedNetwork
+from magnum_swarm_mode.networks import MADE_SUBNET_CIDR, FixedNetwork
 
 # The range of the subnet that a cluster makes for itself.
-MADE_SUBNET_CIDR = "10.0.0.0/24"
 
 # A host name has at most 63 characters (RFC 1123); "-manager-" and four digits follow the prefix.
 _PREFIX_LENGTH = 50

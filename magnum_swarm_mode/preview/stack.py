@@ -108,7 +108,14 @@ def inputs(request: Request, facts: Facts) -> stack_parameters.StackInputs:
         node_credential=CREDENTIAL_PLACEHOLDER,
         fixed_network=fixed,
         openstack_ca=_openstack_ca(),
-        address_pool=_address_pool(parsed, fixed, template.dns_nameserver, facts),
+        address_pool=address_pools.pool_for(
+            parsed.swarm_address_pool,
+            CONF.swarm_mode.address_pools,
+            parsed.swarm_address_pool_mask,
+            subnet=fixed,
+            dns=template.dns_nameserver,
+            endpoints=_addresses((facts.auth_url, facts.magnum_url)),
+        ),
         timeout_minutes=int(cluster.create_timeout or 0),
     )
 
@@ -123,23 +130,6 @@ def _fixed_network(request: Request, facts: Facts) -> networks.FixedNetwork | No
         subnet_id=subnet or f"(subnet of {network})",
         cidr=facts.fixed_subnet_cidr,
         mtu=facts.fixed_network_mtu,
-    )
-
-
-def _address_pool(
-    parsed: labels.Labels, fixed: networks.FixedNetwork | None, dns: str | None, facts: Facts
-) -> str:
-    taken = [
-        fixed.cidr if fixed else stack_parameters.MADE_SUBNET_CIDR,
-        *(dns or "").replace(",", " ").split(),
-        *_addresses((facts.auth_url, facts.magnum_url)),
-        *address_pools.DOCKER_BRIDGES,
-    ]
-    if parsed.swarm_address_pool:
-        address_pools.refuse_overlap(parsed.swarm_address_pool, taken)
-        return parsed.swarm_address_pool
-    return address_pools.choose_address_pool(
-        CONF.swarm_mode.address_pools, taken, parsed.swarm_address_pool_mask
     )
 
 

@@ -15,6 +15,32 @@ NETWORKS = st.builds(
 )
 
 
+class Subnet:
+    cidr = "10.20.0.0/24"
+
+
+class PoolForTest(base.BaseTestCase):
+    POOLS = ("10.0.0.0/16", "10.20.0.0/16", "10.30.0.0/16", "172.17.0.0/16", "10.40.0.0/16")
+
+    def pool(self, asked="", **facts):
+        known = {"subnet": Subnet, "dns": None, "endpoints": (), **facts}
+        return address_pools.pool_for(asked, self.POOLS, 24, **known)
+
+    def test_what_is_taken(self):
+        """Subnet, name servers, endpoints and the engine's bridges are kept free of a choice."""
+        self.assertEqual("10.0.0.0/16", self.pool())
+        self.assertEqual("10.20.0.0/16", self.pool(subnet=None))
+        self.assertEqual(
+            "10.40.0.0/16", self.pool(dns="10.0.0.53, 8.8.8.8 ,9.9.9.9", endpoints=["10.30.1.1"])
+        )
+
+    def test_asked_for(self):
+        """What was asked for is taken as it is, or refused."""
+        self.assertEqual("10.50.0.0/16", self.pool("10.50.0.0/16"))
+        for taken in ("10.20.0.0/16", "172.17.0.0/24", "8.8.0.0/16"):
+            self.assertRaises(exceptions.Refused, self.pool, taken, dns="8.8.8.8 9.9.9.9")
+
+
 class ChooseTest(base.BaseTestCase):
     def test_first_free(self):
         """The first pool that overlaps nothing is taken."""
