@@ -54,6 +54,8 @@ class State:
     :ivar update: what is under way, as :class:`.update.Plan` puts it into JSON.
     :ivar groups: uuid of each further node group to what was made for it: ``stack_name``,
         ``stack_id``, ``prefix`` of its nodes' host names.
+    :ivar rotation: how far a replacement of certificates or credentials has come; empty when none
+        is under way. ``kind`` says of what.
     :ivar unknown: what a newer release wrote and this one does not understand.
     """
 
@@ -70,6 +72,7 @@ class State:
     node_credential_revoked: bool = False
     update: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     groups: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    rotation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     unknown: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def entering(self, phase: Phase, **changes: Any) -> "State":

@@ -306,6 +306,50 @@ class Swarm:
 
         self._ask(put)
 
+    def configs(self, prefix: str) -> list[dict[str, Any]]:
+        """Return the configs whose names begin so, as ``GET /configs`` describes them.
+
+        :raises Unavailable: as :meth:`nodes`.
+        """
+        return self._ask(
+            lambda client: [
+                one
+                for one in client.configs({"name": prefix})
+                if one["Spec"]["Name"].startswith(prefix)
+            ]
+        )
+
+    def create_config(self, name: str, data: bytes) -> None:
+        """Make a config with contents.
+
+        :raises Unavailable: as :meth:`nodes`, and when there is one of that name.
+        """
+        self._ask(lambda client: client.create_config(name, data))
+
+    def inspect(self) -> dict[str, Any]:
+        """Return the swarm's own description: ``GET /swarm``, with its join tokens.
+
+        :raises Unavailable: as :meth:`nodes`.
+        """
+        return self._ask(lambda client: dict(client.inspect_swarm()))
+
+    def update_swarm(
+        self, version: int, spec: Mapping[str, Any], *, rotate_tokens: bool = False
+    ) -> None:
+        """Change what is wanted of the swarm as a whole, and have other join tokens if wanted.
+
+        :param version: of the description that the change is based on.
+        :raises Unavailable: as :meth:`nodes`, and when the swarm was changed since.
+        """
+        self._ask(
+            lambda client: client.update_swarm(
+                version,
+                dict(spec),
+                rotate_worker_token=rotate_tokens,
+                rotate_manager_token=rotate_tokens,
+            )
+        )
+
     def remove_config(self, name: str) -> None:
         """Remove the config of that name, if there is one.
 

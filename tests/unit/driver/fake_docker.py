@@ -8,6 +8,7 @@ import pathlib
 import ssl
 import threading
 import urllib.parse
+from collections.abc import Callable
 from typing import Any
 
 import fixtures
@@ -16,6 +17,9 @@ NO_LEADER = (
     "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too "
     "few managers are online. Make sure more than half of the managers are online."
 )
+
+
+TLS_INFO = {"TrustRoot": "root 0", "CertIssuerSubject": "c3dhcm0=", "CertIssuerPublicKey": "MA=="}
 
 
 def node(hostname, *, manager=None, leader=False, state="ready", engine="20.10.24", **more):
@@ -32,6 +36,7 @@ def node(hostname, *, manager=None, leader=False, state="ready", engine="20.10.2
             "Hostname": hostname,
             "Engine": {"EngineVersion": engine},
             "Resources": {"NanoCPUs": 2_000_000_000, "MemoryBytes": 4 * 2**30},
+            "TLSInfo": dict(TLS_INFO),
         },
         "Status": {"State": state},
     }
@@ -54,6 +59,7 @@ class FakeDocker(fixtures.Fixture):
     :ivar delay: seconds before each answer.
     :ivar drip: seconds between the bytes of an answer.
     :ivar chunked: whether answers come in chunks instead of with a length.
+    :ivar meanwhile: what happens once, just before the next change.
     :ivar cut: whether the connection ends in the middle of an answer.
     """
 
@@ -66,6 +72,7 @@ class FakeDocker(fixtures.Fixture):
         self.connections = 0
         self.delay = self.drip = 0.0
         self.chunked = self.cut = False
+        self.meanwhile: Callable[[], Any] | None = None
         self._ends = contextlib.ExitStack()
         self.stopping = threading.Event()
         self.answers: dict[str, tuple[int, Any]] = {
@@ -74,6 +81,16 @@ class FakeDocker(fixtures.Fixture):
             "/services": (200, []),
             "/tasks": (200, []),
             "/configs": (200, []),
+            "/swarm": (
+                200,
+                {
+                    "Version": {"Index": 5},
+                    "Spec": {"CAConfig": {"NodeCertExpiry": 7776000000000000}},
+                    "TLSInfo": dict(TLS_INFO),
+                    "RootRotationInProgress": False,
+                    "JoinTokens": {"Worker": "SWMTKN-1-root-w0", "Manager": "SWMTKN-1-root-m0"},
+                },
+            ),
         }
 
     def _setUp(self):  # noqa: N802 (fixtures)
@@ -96,8 +113,13 @@ class FakeDocker(fixtures.Fixture):
 
     def change(self, method, path, version, spec):
         """Do to a node what the engine would; return status and body of the answer."""
+        if self.meanwhile is not None:
+            happening, self.meanwhile = self.meanwhile, None
+            happening()
         if path.startswith("/configs/"):
             return self._change_config(method, path, spec)
+        if path == "/swarm/update":
+            return self._change_swarm(version, spec)
         nodes = self.answers["/nodes"][1]
         identifier = path.split("/")[2]
         found = next((node for node in nodes if node["ID"] == identifier), None)
@@ -123,10 +145,33 @@ class FakeDocker(fixtures.Fixture):
     def _change_config(self, method, path, spec):
         configs = self.answers["/configs"][1]
         if method == "POST":
+            if any(one["Spec"]["Name"] == spec["Name"] for one in configs):
+                return 409, {"message": f"config {spec['Name']} already exists"}
             configs.append({"ID": f"config-{len(configs)}", "Spec": spec})
             return 201, {"ID": configs[-1]["ID"]}
         configs[:] = [one for one in configs if one["ID"] != path.split("/")[2]]
         return 204, {}
+
+    def _change_swarm(self, version, spec):
+        """Rotate the swarm's root, at once on all nodes that are ready, and both join tokens."""
+        swarm = self.answers["/swarm"][1]
+        if version != str(swarm["Version"]["Index"]):
+            return 500, {"message": "rpc error: code = Unknown desc = update out of sequence"}
+        swarm["Version"]["Index"] += 1
+        before = swarm["Spec"]["CAConfig"].get("ForceRotate", 0)
+        number = spec["CAConfig"].get("ForceRotate", 0)
+        swarm["Spec"] = spec
+        if number != before:
+            told = {"TrustRoot": f"root {number}", "CertIssuerPublicKey": f"key {number}"}
+            swarm["TLSInfo"].update(told)
+            for one in self.answers["/nodes"][1]:
+                if one["Status"]["State"] == "ready":
+                    one["Description"]["TLSInfo"].update(told)
+            swarm["JoinTokens"] = {
+                "Worker": f"SWMTKN-1-root-w{number}",
+                "Manager": f"SWMTKN-1-root-m{number}",
+            }
+        return 200, {}
 
     def stop(self):
         """End the manager with all its connections; a second time changes nothing."""
