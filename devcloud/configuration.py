@@ -309,7 +309,7 @@ def _magnum(passwords: Mapping[str, str], with_driver: bool, release: Release) -
         "certificates": {"cert_manager_type": "x509keypair"},
         "conductor": {"workers": "1"},
         # A minute otherwise, which tests would wait for again and again.
-        "kubernetes": {"health_polling_interval": "20"},
+        "kubernetes": {"health_polling_interval": "6"},
         "oslo_messaging_notifications": {"driver": "noop"},
     }
     # Without it every call with a credential that has access rules is refused.

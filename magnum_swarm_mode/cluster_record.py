@@ -56,6 +56,8 @@ class State:
         ``stack_id``, ``prefix`` of its nodes' host names.
     :ivar rotation: how far a replacement of certificates or credentials has come; empty when none
         is under way. ``kind`` says of what.
+    :ivar healing: what is remembered of nodes that are down, as :class:`.healing.Memory` puts it
+        into JSON.
     :ivar unknown: what a newer release wrote and this one does not understand.
     """
 
@@ -73,6 +75,7 @@ class State:
     update: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     groups: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     rotation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    healing: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     unknown: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def entering(self, phase: Phase, **changes: Any) -> "State":

@@ -81,6 +81,15 @@ _OPTIONS: list[cfg.Opt] = [
         "leave in Nova, Cinder and Neutron, and refuses what does not fit. Without it such a "
         "cluster fails while it is created.",
     ),
+    cfg.IntOpt(
+        "most_healings_per_hour",
+        default=6,
+        min=0,
+        help="How often, within an hour, nodes of one cluster are replaced because they are down, "
+        "where the label auto_healing_enabled asks for it. One healing replaces all nodes that are "
+        "due at that moment. Clusters that need more say so in their health_status_reason and "
+        "wait.",
+    ),
 ]
 
 # An operator's default for each label, under the label's name.

@@ -313,6 +313,20 @@ class Labels:
         "names it. 0 waits for none.",
         "seconds",
     )
+    auto_healing_enabled: bool = _label(
+        False,
+        "true or false",
+        types.Boolean(),
+        "Whether nodes that are down for auto_healing_delay are replaced without anybody's asking.",
+    )
+    auto_healing_delay: int = _label(
+        300,
+        "an integer from 10 to 86400",
+        types.Integer(min=10, max=86400),
+        "How long a node must be seen to be down before it is replaced, where "
+        "auto_healing_enabled says so. Magnum looks once a minute.",
+        "seconds",
+    )
     availability_zone: str = _label(
         "",
         "a name of at most 255 printable characters without colons, or nothing",

@@ -45,14 +45,19 @@ def unknown(problem: str) -> Health:
     return Health(UNKNOWN, {"api": problem[:_LONGEST_REASON]})
 
 
-def leaderless(problem: str) -> Health:
-    """Return the health of a cluster whose managers answer but have lost their quorum."""
+def leaderless(problem: str, cluster: str) -> Health:
+    """Return the health of a cluster whose managers answer but have lost their quorum.
+
+    :param cluster: its name, for the command that helps.
+    """
     return Health(
         UNHEALTHY,
         {
             "api": problem[:_LONGEST_REASON],
             "managers": "no quorum: services run on, but nothing can be changed until more than "
-            "half of the managers are back",
+            "half of the managers are back. Start their servers again; if these are lost, make a "
+            "manager that is left the first of a new quorum, which keeps services, networks, "
+            f"secrets and configs: magnum swarm-recover {cluster}",
         },
     )
 
@@ -248,9 +253,15 @@ class SwarmModeMonitor(monitors.MonitorBase):
         interval = cloud.CONF.kubernetes.health_polling_interval
         if not store.claim_health(self.cluster.uuid, int(interval * _SHARED_SHARE)):
             return
-        if not self.cluster.status.endswith("_IN_PROGRESS"):
-            operations.Operations(store).recall(self.cluster, store.get(self.cluster.uuid))
-        health = self._poll(store)
+        is_at_rest = not self.cluster.status.endswith("_IN_PROGRESS")
+        record = store.get(self.cluster.uuid) if is_at_rest else None
+        if is_at_rest:
+            operations.Operations(store).recall(self.cluster, record)
+        health, nodes = self._poll(store)
+        if is_at_rest and (
+            line := operations.Operations(store).heal(self.context, self.cluster, record, nodes)
+        ):
+            health = Health(health.status, {**health.reason, "healing": line})
         self.data["health_status"] = health.status
         self.data["health_status_reason"] = dict(health.reason)
         before = self.cluster.health_status
@@ -259,21 +270,22 @@ class SwarmModeMonitor(monitors.MonitorBase):
                 self.context, self.cluster, before, health.status, health.reason
             )
 
-    def _poll(self, store: cluster_record.Store) -> Health:
+    def _poll(self, store: cluster_record.Store) -> tuple[Health, list[dict[str, Any]] | None]:
+        """Return the health, and the nodes that it follows from if the managers told them."""
         try:
             answered, nodes = self._swarm().poll(docker_api.address_of(self.cluster.api_address))
         except docker_api.NoLeader as error:
-            return leaderless(error.user_message)
+            return leaderless(error.user_message, self.cluster.name), None
         except exceptions.SwarmModeError as error:
             LOG.info("Health of cluster %s: %s", self.cluster.uuid, error.operator_message)
-            return unknown(error.user_message)
+            return unknown(error.user_message), None
         if self.cluster.status in operations.BUSY:
             # Until the operation has ended, what is there is what shall be there.
-            return judge(nodes)
+            return judge(nodes), nodes
         address = docker_api.url(answered)
         if address != self.cluster.api_address and not self.cluster.status.endswith("_IN_PROGRESS"):
             self._move_api(store, address)
-        return judge(nodes, self.cluster.master_count, self.cluster.node_count)
+        return judge(nodes, self.cluster.master_count, self.cluster.node_count), nodes
 
     def _move_api(self, store: cluster_record.Store, address: str) -> None:
         """Name to users a manager that answers instead of one that does not."""

@@ -122,6 +122,25 @@ _ISSUER_NAME = Patch(
 )
 
 
+_PERIODIC = "magnum.service.periodic"
+
+
+def _heed_health_interval(original: Callable[..., Any], settings: Any, *args: Any) -> Any:
+    """Let Magnum look at clusters as often as its own option says.
+
+    It reads ``[kubernetes] health_polling_interval`` while the module is imported, which is before
+    it reads its configuration.
+    """
+    spacing = sys.modules[_PERIODIC].MagnumPeriodicTasks._periodic_spacing
+    interval = settings.kubernetes.health_polling_interval
+    if interval > 0 and "sync_cluster_health_status" in spacing:
+        spacing["sync_cluster_health_status"] = interval
+    return original(settings, *args)
+
+
+_HEALTH_INTERVAL = Patch(_PERIODIC, "setup", ("conf", "tg"), _heed_health_interval)
+
+
 def _plain(found: Any) -> Any:
     return found.__func__ if isinstance(found, (classmethod, staticmethod)) else found
 
@@ -306,7 +325,9 @@ def register(api: bool | None = None) -> None:
                 _apply(_api_patches())
                 _register_cluster_names()
             else:
-                _apply([_ISSUER_NAME])
+                # Only the conductor has it, from its start.
+                periodic = [_HEALTH_INTERVAL] if _PERIODIC in sys.modules else []
+                _apply([_ISSUER_NAME, *periodic])
         except (exceptions.Inconsistent, ImportError, AttributeError) as error:
             LOG.critical("swarm-mode cannot be registered: %s", error)
             raise SystemExit(

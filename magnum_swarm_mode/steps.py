@@ -32,6 +32,7 @@ def end(plan: Plan) -> None:
     plan.rollback = plan.repair = plan.resized = False
     plan.previous, plan.newest, plan.waiting, plan.named = {}, {}, [], {}
     plan.repaired, plan.leaving, plan.troubled = [], {}, 0
+    plan.broken, plan.cause = [], ""
 
 
 def note(plan: Plan, text: str) -> None:
@@ -47,6 +48,8 @@ def fail(
 
     :param undone: whether nothing was begun, so that the rows shall say what is there.
     """
+    if plan.cause:
+        reason = f"{plan.cause} {reason}"
     before = {name: entry.was for name, entry in plan.leaving.items()} | plan.staying
     actions = [
         SetNode(node.id, availability=before[node.hostname])

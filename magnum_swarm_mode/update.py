@@ -103,8 +103,15 @@ def decide(seen: Seen) -> Step:
     ):
         step = consider(seen, plan)
         if step is not None:
-            return step
+            return _with_cause(step)
     return _complete(plan)
+
+
+def _with_cause(step: Step) -> Step:
+    """Let a healing say at each step why it is there."""
+    if not step.plan.cause or step.outcome is not Outcome.GOES_ON:
+        return step
+    return dataclasses.replace(step, reason=f"{step.plan.cause} {step.reason or ''}".strip())
 
 
 def _complete(plan: Plan) -> Step:
@@ -169,6 +176,7 @@ def _begin(seen: Seen, plan: Plan) -> Step | None:
     for group in seen.groups:
         _take_named(seen, plan, group)
     plan.named = {}
+    _take_broken(seen, plan)
     return None
 
 
@@ -198,6 +206,32 @@ def _take_named(seen: Seen, plan: Plan, group: Group) -> None:
             steps.note(plan, f"Node {name} was not in node group {group.name}.")
         else:
             steps.leave(seen, plan, group, member, "named")
+
+
+def _take_broken(seen: Seen, plan: Plan) -> None:
+    """Have those nodes replaced that are to be healed and have not come back meanwhile."""
+    if not plan.broken:
+        return
+    back, gone = [], []
+    for group in seen.groups:
+        for member in group.members:
+            if member.hostname not in plan.broken or group.wanted is None:
+                continue
+            if seen.is_well(group, member):
+                back.append(member.hostname)
+            else:
+                steps.leave(seen, plan, group, member, "broken")
+                gone.append(member.hostname)
+    stale = [name for name in plan.broken if name not in (*back, *gone)]
+    parts = [plan.cause]
+    if gone:
+        parts.append(f"Replaced {steps.listed(gone)}.")
+    if back:
+        parts.append(f"{steps.listed(back)} came back before.")
+    if stale:
+        parts.append(f"Removed {steps.listed(stale)}, which had no server any more.")
+    plan.broken = []
+    steps.note(plan, " ".join(parts))
 
 
 def _ghosts(seen: Seen, plan: Plan) -> Step | None:
@@ -354,7 +388,9 @@ def _rank(seen: Seen, group: Group, member: Member) -> tuple[Any, ...]:
 
 def _workers(seen: Seen, plan: Plan) -> Step | None:
     for group in seen.groups:
-        if group.is_manager or group.wanted is None or group.at_rest:
+        if group.is_manager or group.wanted is None:
+            continue
+        if group.at_rest and all(one.group != group.uuid for one in plan.leaving.values()):
             continue
         if plan.repair and (step := _replace_broken(seen, plan, group)):
             return step

@@ -136,6 +136,8 @@ class Plan:
     :ivar notes: what is to be said at the end.
     :ivar failed: why the last operation failed; empty after one that did not.
     :ivar troubled: since when a step could not be taken; 0 where the last one could.
+    :ivar broken: host names of nodes to replace unless they have come back.
+    :ivar cause: a sentence about why nodes are healed; empty for what a user asked for.
     """
 
     number: int = 0
@@ -155,6 +157,8 @@ class Plan:
     notes: list[str] = dataclasses.field(default_factory=list)
     failed: str = ""
     troubled: int = 0
+    broken: list[str] = dataclasses.field(default_factory=list)
+    cause: str = ""
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Plan":
@@ -183,6 +187,15 @@ class Plan:
         if named:
             plan.named[group] = list(dict.fromkeys([*plan.named.get(group, []), *named]))
         plan.rollback = rollback
+        return plan
+
+    def healing(self, hostnames: Sequence[str], cause: str) -> "Plan":
+        """Return the plan after the request to replace exactly these nodes.
+
+        :param cause: a sentence about why.
+        """
+        plan = self.requested(resized=False)
+        plan.broken, plan.cause = list(hostnames), cause
         return plan
 
     @property

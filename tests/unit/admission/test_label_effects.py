@@ -24,6 +24,11 @@ EFFECTS: dict[str, tuple[str, ...]] = {
         "tests.endtoend.test_05_recovery.TestManagerLostWhileCreating.test_both",
         "tests.unit.heat.test_stack_parameters.TestBuild.test_nodes_give_up_before_heat_does",
     ),
+    "auto_healing_enabled": (
+        "tests.functional.driver.test_healing.HealingTest.test_worker",
+        "tests.functional.driver.test_healing.OffTest.test_nothing",
+    ),
+    "auto_healing_delay": ("tests.functional.driver.test_healing.HealingTest.test_worker",),
     "drain_timeout": ("tests.unit.driver.test_update.WorkersTest.test_slow_drain",),
     "worker_floating_ip_enabled": (_LIVING + "test_worker_has_a_floating_ip",),
     "availability_zone": (_HEAT + "test_the_availability_zone_and_no_zone",),

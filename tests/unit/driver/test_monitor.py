@@ -120,7 +120,7 @@ class JudgeTest(base.BaseTestCase):
 
     def test_leaderless(self):
         """Lost quorum is unhealthy: that much is known."""
-        self.assertEqual("UNHEALTHY", monitor.leaderless("no leader").status)
+        self.assertEqual("UNHEALTHY", monitor.leaderless("no leader", "swarm").status)
 
 
 class MeasureTest(base.BaseTestCase):
