@@ -26,7 +26,7 @@ DEMO_TIMEOUT = 900.0  # seconds
 MANAGERS, WORKERS = 3, 8
 PLAIN = "plain"
 PLAIN_MANAGERS, PLAIN_WORKERS = 3, 2
-LOST = ("lost-with-quorum", "lost-silent")  # other clusters of the plain template
+LOST = ("lost-with-quorum", "lost-silent", "lost-quorum")  # other clusters of the plain template
 READY_TIMEOUT = 60.0  # seconds until every node must be Ready after the cluster is complete
 
 

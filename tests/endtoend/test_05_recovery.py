@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+from devcloud import settings
 from devcloud.demo import observe
 from tests.endtoend import base, clusters, images, services, shared
 from tests.endtoend.clusters import Cluster, Server
@@ -137,10 +139,13 @@ class TestNoSecondSwarm(RecoveryTestCase):
 class TestManagerLostWhileCreating(RecoveryTestCase):
     """Managers are lost while Magnum still says CREATE_IN_PROGRESS."""
 
-    def _create(self, name: str, **labels: str) -> Cluster:
-        """A cluster of 3 managers whose only worker is stopped, so that it is not completed."""
+    def _create(self, name: str, workers: int = 1, **labels: str) -> Cluster:
+        """A cluster of 3 managers, of which a test keeps a node from reporting to Heat, so that it
+        is not completed."""
         cluster = clusters.ask_for(
-            self.demo, name, shared.PLAIN, 3, 1, create_timeout=8, labels={**clusters.SSH, **labels}
+            *(self.demo, name, shared.PLAIN, 3, workers),
+            create_timeout=8,
+            labels={**clusters.SSH, **labels},
         )
         self.addCleanup(cluster.remove)
         return cluster
@@ -160,12 +165,14 @@ class TestManagerLostWhileCreating(RecoveryTestCase):
         self.demo.act(found.ident, "os-stop")
         return found
 
-    def test_both(self) -> None:
-        """With the two others in a swarm it joins them; while another one is silent it founds
-        nothing, and creation fails and says who was silent."""
+    def test_all(self) -> None:
+        """With the two others in a swarm it joins them; when one of these is lost as well it founds
+        nothing, and creation fails and says that the quorum is lost; while another one is silent it
+        founds nothing, and creation fails and says who was silent."""
         shared.plain()  # makes the template
-        with ThreadPoolExecutor(2) as pool:
-            for case in [pool.submit(self._quorum_stands), pool.submit(self._silent)]:
+        cases = (self._quorum_stands, self._quorum_lost, self._silent)
+        with ThreadPoolExecutor(len(cases)) as pool:
+            for case in [pool.submit(case) for case in cases]:
                 case.result()
 
     def _quorum_stands(self) -> None:
@@ -187,6 +194,75 @@ class TestManagerLostWhileCreating(RecoveryTestCase):
         cluster.wait("CREATE_COMPLETE")
         self.assertEqual(swarm_id, docker.at(manager.floating).swarm_id())
         shared.wait_until_whole(docker, 3, 1)
+
+    def _quorum_lost(self) -> None:
+        group = self._without_heat()
+        cluster = self._create(shared.LOST[2], workers=0)
+        # It joins like the others, but Heat goes on waiting for it.
+        port = wait_for(
+            "the port of manager 2",
+            lambda: self._port(cluster, "manager-2"),
+            timeout=120,
+            interval=0.5,
+        )
+        self._move(port, group)
+        self._wait_signals(cluster, 2)
+        first, second, _ = cluster.managers()
+        docker = cluster.client(self.temporary_directory()).at(second.floating)
+        wait_for(
+            "three managers in the swarm",
+            lambda: roles(docker.try_nodes()),
+            lambda seen: seen == {"Leader": 1, "Reachable": 2},
+            timeout=120,
+        )
+        self.assertEqual("CREATE_IN_PROGRESS", cluster.status()[0])
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(self.rebuild, (first, second)))
+        _, reason = cluster.wait("CREATE_FAILED", timeout=300)
+        self.assertIn("the swarm has lost its quorum", reason)
+        self.assertIn("manager 2 is in a swarm without a leader", reason)
+        for manager in (first, second):
+            state = cluster.machine(manager).try_text(SWARM_STATE)
+            self.assertTrue(state.startswith("inactive"), state)
+
+    def _without_heat(self) -> str:
+        """A security group that lets everything pass but requests to Heat's API; its id."""
+        cloud = self.demo.cloud
+        body = {"security_group": {"name": "without-heat"}}
+        made = cloud.call("POST", "network", "/v2.0/security-groups", body)["security_group"]
+        self.addCleanup(cloud.call, "DELETE", "network", f"/v2.0/security-groups/{made['id']}")
+        for rule in made["security_group_rules"]:
+            cloud.call("DELETE", "network", f"/v2.0/security-group-rules/{rule['id']}")
+        rules: list[dict[str, object]] = [
+            {"direction": "ingress"},
+            {"direction": "egress", "protocol": "udp"},
+        ]
+        for low, high in ((1, settings.HEAT_PORT - 1), (settings.HEAT_PORT + 1, 65535)):
+            ports = {"port_range_min": low, "port_range_max": high}
+            rules.append({"direction": "egress", "protocol": "tcp", **ports})
+        for rule in rules:
+            rule.update(security_group_id=made["id"], ethertype="IPv4")
+            wanted = {"security_group_rule": rule}
+            cloud.call("POST", "network", "/v2.0/security-group-rules", wanted)
+        return str(made["id"])
+
+    def _port(self, cluster: Cluster, name: str) -> dict[str, Any]:
+        path = f"/v2.0/ports?name={cluster.name}-{name}"
+        ports: list[dict[str, Any]] = self.demo.cloud.get("network", path)["ports"]
+        return ports[0] if ports else {}
+
+    def _move(self, port: dict[str, Any], group: str) -> None:
+        """Put a port into a group alone; its former ones go on letting it in."""
+        source = {
+            "direction": "ingress",
+            "ethertype": "IPv4",
+            "remote_ip_prefix": f"{port['fixed_ips'][0]['ip_address']}/32",
+        }
+        for former in port["security_groups"]:
+            rule = {"security_group_rule": {"security_group_id": former, **source}}
+            self.demo.cloud.call("POST", "network", "/v2.0/security-group-rules", rule)
+        body = {"port": {"security_groups": [group]}}
+        self.demo.cloud.call("PUT", "network", f"/v2.0/ports/{port['id']}", body)
 
     def _silent(self) -> None:
         cluster = self._create(shared.LOST[1], join_timeout="90")
