@@ -551,8 +551,8 @@ def _check_members(group: Group) -> None:
 
     :raises Unavailable: when it does not show all now.
     """
-    done = (group.stack_status or "").endswith("_COMPLETE")
-    if done and len(group.members) != group.asked:
+    action, _, outcome = (group.stack_status or "").rpartition("_")
+    if outcome == "COMPLETE" and action != "DELETE" and len(group.members) != group.asked:
         raise exceptions.Unavailable(
             f"Heat shows {len(group.members)} of the {group.asked} nodes of {group.name} now; "
             "waiting until it shows all."

@@ -6,6 +6,7 @@ operation is under way is served next: nothing that Heat does is ever cut off. W
 with which nodes, is the plan, kept in the cluster's record. One look at Heat and the swarm leads to
 one step::
 
+    the stack is gone, or going          fail
     Heat is at work                      wait
     Heat failed at what it was asked     fail (or go back, where that was asked for)
     a node without a server              remove it from the swarm
@@ -89,6 +90,7 @@ def decide(seen: Seen) -> Step:
     """Return what follows from one look."""
     plan = copy.deepcopy(seen.plan)
     for consider in (
+        _stack_deleted,
         _heat_at_work,
         _heat_failed,
         _silence,
@@ -119,6 +121,15 @@ def _complete(plan: Plan) -> Step:
     plan.failed, plan.notes, plan.staying = "", [], {}
     steps.end(plan)
     return Step(reason, plan, outcome=Outcome.COMPLETE)
+
+
+def _stack_deleted(seen: Seen, plan: Plan) -> Step | None:
+    for group in seen.groups:
+        if group.wanted is not None and (group.stack_status or "").startswith("DELETE"):
+            whose = "the cluster" if group.stack == "cluster" else f"node group {group.name}"
+            reason = f"The Heat stack of {whose} was deleted from outside Magnum."
+            return steps.fail(seen, plan, reason, group)
+    return None
 
 
 def _heat_at_work(seen: Seen, plan: Plan) -> Step | None:

@@ -6,6 +6,7 @@ import uuid
 
 import sqlalchemy
 
+from tests import cases
 from tests.functional.admission import base, fake_cloud
 
 
@@ -230,6 +231,28 @@ class LivingClusterTest(ClusterCase):
         """Numbers that make no sense are a 400 with the arithmetic."""
         self.assert_refused(self.resize(4, nodegroup="default-master"), "4 managers need 3")
         self.assert_refused(self.resize(10_000_000), "node_count")
+
+    def test_changed_in_no_other_status(self):
+        """What the release's conductor would drop without a word is refused with one."""
+        for status, case in (
+            ("CREATE_IN_PROGRESS", "change-creating"),
+            ("CREATE_FAILED", "change-after-failed-creation"),
+            ("ROLLBACK_FAILED", "change-after-failed-rollback"),
+        ):
+            why = None if case == "change-creating" else "No host"
+            path = f"/v1/clusters/{self.existing(status=status, status_reason=why)}/actions/resize"
+            for group in ("default-worker", "default-master"):
+                body = {"node_count": 5, "nodegroup": group}
+                headers = {"OpenStack-API-Version": "container-infra 1.10"}
+                answer = self.service.call("POST", path, body, headers=headers)
+                sentence = self.sentence(answer)
+                cases.shown(self, case, sentence, answer=answer.status_code)
+
+    def test_nodes_unseen(self):
+        """Nodes cannot be named while Heat does not show them."""
+        answer = self.resize(7, nodes_to_remove=["0"])
+        sentence = self.sentence(answer)
+        cases.shown(self, "change-nodes-unseen", sentence, answer=answer.status_code)
 
     def group(self, method, path="", body=None):
         headers = {"OpenStack-API-Version": "container-infra latest"}

@@ -2,6 +2,7 @@
 import json
 import uuid
 
+import fixtures
 from magnum import objects
 from magnum.conductor.handlers import nodegroup_conductor
 
@@ -239,6 +240,18 @@ class NodeGroupsTest(NodeGroupsCase):
         self.go_on()
         self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
 
+    def test_cluster_being_deleted(self):
+        """A group that a delete of the cluster overtakes is not made."""
+        cluster = self.cluster(self.uuid)
+        self.delete(self.uuid)
+        self.useFixture(fixtures.MockPatchObject(self, "cluster", lambda _: cluster))
+        stacks = len(self.cloud.stacks)
+
+        error = self.assertRaises(exceptions.Refused, self.add)
+
+        self.assertEqual(stacks, len(self.cloud.stacks))
+        cases.shown(self, "change-group-deleting", str(error), answer="CREATE_FAILED")
+
     def test_foreign_label(self):
         """A label that is the whole cluster's cannot differ in a group."""
         error = self.assertRaises(
@@ -251,7 +264,7 @@ class NamesTest(NodeGroupsCase):
     def test_prefixes(self):
         """Host names follow the group's name, and differ where names would not."""
         long = node_groups.name_prefix("c" * 50, "a-rather-long-name", "1" * 36, [])
-        self.assertEqual((58, "11111111"), (len(long), long[-8:]))
+        self.assertEqual((57, "11111111"), (len(long), long[-8:]))
         self.assertEqual("swarm-gpu", node_groups.name_prefix("swarm", "GPU", "1" * 36, []))
         for name, taken in (("worker", []), ("a.b", ["swarm-a-b"]), ("ü", [])):
             prefix = node_groups.name_prefix("swarm", name, "1" * 36, taken)

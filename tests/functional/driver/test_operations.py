@@ -278,6 +278,19 @@ class ResizeTest(OperationsCase):
 
         self.assertEqual(["swarm-manager-0", "swarm-worker-1"], self.hostnames())
 
+    def test_stack_deleted(self):
+        """A stack that somebody deletes behind Magnum's back ends the operation."""
+        self.resize(3)
+        self.poll()
+        self.stack.status = "DELETE_COMPLETE"
+        self.stack.outputs.clear()
+
+        self.go_on()
+
+        cluster = self.cluster(self.uuid)
+        self.assertEqual("UPDATE_FAILED", cluster.status)
+        cases.shown(self, "change-stack-deleted", cluster.status_reason, answer=cluster.status)
+
     def test_docker_refuses(self):
         """A step that an engine refuses is tried for ten minutes; then the operation fails."""
         self.resize(1)

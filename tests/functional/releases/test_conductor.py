@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The conductors of the releases before the newest, with the driver in them.
 
-They run what :mod:`tests.functional.driver` runs on the newest one: clusters are created, watched
-and deleted, and those of Magnum 17's drivers too. (Where a creation fails, these conductors keep a
-trust of Magnum's own until the cluster is deleted, which tests of that do not expect.)
+They run what :mod:`tests.functional.driver` runs on the newest one: clusters are created, watched,
+resized (managers too) and deleted, and those of Magnum 17's drivers too. (Where a creation fails,
+these conductors keep a trust of Magnum's own until the cluster is deleted, which tests of that do
+not expect.)
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ _TESTS = (
     "test_lifecycle.DeleteTest.test_member",
     "test_lifecycle.DeleteTest.test_administrator",
     "test_lifecycle.DeleteTest.test_stack_gone",
+    "test_operations.ResizeTest.test_grow",
+    "test_operations.ResizeTest.test_managers",
+    "test_operations.ResizeTest.test_manager_lost_refused",
 )
 
 

@@ -1,4 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
+import functools
+from collections.abc import Callable
+
+from magnum.objects import fields
 from oslotest import base
 
 from magnum_swarm_mode import exceptions, operation_rules
@@ -38,15 +43,51 @@ class StatusTest(base.BaseTestCase):
         sentence = self.refusal(operation_rules.check_update, "UPDATE_FAILED", "No host.")
         cases.shown(self, "change-update-failed", sentence, answer=400)
 
-    def test_wrong_status(self):
-        """Other statuses are named with what to do."""
-        for status, words in (
-            ("CREATE_IN_PROGRESS", "Try again when that has ended"),
-            ("CREATE_FAILED", "Delete the cluster and create it again"),
-            ("ROLLBACK_FAILED", "lets such a cluster only be deleted"),
+    def test_every_status(self):
+        """For each status of Magnum's it is said what can be asked for."""
+        table = {
+            "CREATE_IN_PROGRESS": "",
+            "CREATE_FAILED": "",
+            "CREATE_COMPLETE": "update resize create group change group",
+            "UPDATE_IN_PROGRESS": "resize change group",
+            "UPDATE_FAILED": "resize create group change group",
+            "UPDATE_COMPLETE": "update resize create group change group",
+            "DELETE_IN_PROGRESS": "",
+            "DELETE_FAILED": "",
+            "DELETE_COMPLETE": "",
+            "RESUME_COMPLETE": "update resize create group change group",
+            "RESUME_FAILED": "",
+            "RESTORE_COMPLETE": "update resize create group change group",
+            "ROLLBACK_IN_PROGRESS": "",
+            "ROLLBACK_FAILED": "",
+            "ROLLBACK_COMPLETE": "update resize create group change group",
+            "SNAPSHOT_COMPLETE": "update resize create group change group",
+            "CHECK_COMPLETE": "update resize create group change group",
+            "ADOPT_COMPLETE": "update resize create group change group",
+        }
+        self.assertEqual(set(fields.ClusterStatus.ALL), set(table))
+        checks: dict[str, Callable[[str, str | None], None]] = {
+            "update": operation_rules.check_update,
+            "resize": operation_rules.check_resize,
+            "create group": functools.partial(operation_rules.check_group_change, creates=True),
+            "change group": functools.partial(operation_rules.check_group_change, creates=False),
+        }
+        for status, allowed in table.items():
+            found = []
+            for name, check in checks.items():
+                with contextlib.suppress(exceptions.Refused):
+                    check(status, None)
+                    found.append(name)
+            self.assertEqual(allowed, " ".join(found), status)
+
+    def test_hopeless(self):
+        """Of clusters that can only be deleted it is said so."""
+        for status, case in (
+            ("CREATE_FAILED", "change-after-failed-creation"),
+            ("ROLLBACK_FAILED", "change-after-failed-rollback"),
         ):
             for function in (operation_rules.check_update, operation_rules.check_resize):
-                self.assertIn(words, self.refusal(function, status, None))
+                cases.shown(self, case, self.refusal(function, status, "No host."), answer=400)
 
     def test_creating(self):
         """A cluster in creation is not resized."""

@@ -171,6 +171,27 @@ class WorkersTest(base.BaseTestCase):
         self.assertEqual(2, world.rows["worker"].wanted)
         self.assertEqual(5, len(world.nodes))
 
+    def test_every_stack_status(self):
+        """No status of Heat's is taken for another: what is under way is waited for, what failed
+        before is asked for again, and a stack that goes ends the operation."""
+        for action in (
+            *("CREATE", "UPDATE", "ROLLBACK", "SUSPEND", "RESUME"),
+            *("ADOPT", "SNAPSHOT", "CHECK", "RESTORE", "INIT"),
+        ):
+            for outcome, asked in (("IN_PROGRESS", 0), ("COMPLETE", 1), ("FAILED", 1)):
+                world = World(workers=2)
+                world.request("worker", 3)
+                world.stack_status = f"{action}_{outcome}"
+                self.assertEqual(Outcome.GOES_ON, world.step().outcome)
+                self.assertEqual(asked, len(world.updates), world.stack_status)
+        for outcome in ("IN_PROGRESS", "COMPLETE", "FAILED"):
+            world = World(workers=2)
+            world.request("worker", 3)
+            world.stack_status = f"DELETE_{outcome}"
+            step = world.step()
+            self.assertEqual((Outcome.FAILED, []), (step.outcome, world.updates))
+            cases.shown(self, "change-stack-deleted", step.reason, answer="UPDATE_FAILED")
+
     def test_never_joins(self):
         """A node that does not join fails the operation after its time; then it is replaced."""
         world = World(workers=2)
