@@ -15,6 +15,7 @@ module that only one role has, and with anything else than a literal for the mod
 
 import ast
 import builtins
+import copy
 import re
 import string
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,8 @@ from magnum_swarm_mode import exceptions
 # Where the program begins, and what asks for a module that not every role has.
 _START = "main"
 _LAZY = "_module"
+# Constants of so many characters take no more room where they are used than a name.
+_SHORT = 4
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _DEFINITIONS = (ast.FunctionDef, ast.ClassDef)
@@ -46,6 +49,7 @@ def make(sources: Mapping[str, str], role: str) -> str:
         body += _Flattener(name, modules[name], names, role).result()
     tree = ast.Module(body=body, type_ignores=[])
     _shake(tree)
+    _put_constants_in_place(tree)
     imports, rest = _imports_apart(tree)
     _shorten_attributes(tree)
     _open_parameters(tree)
@@ -88,7 +92,7 @@ def _refused(name: str, node: Any, what: str) -> exceptions.Inconsistent:
 
 
 class _Stripper(ast.NodeTransformer):
-    """Removes annotations, but for those of classes of data."""
+    """Removes annotations, but for those of classes of data, and causes that go without saying."""
 
     def __init__(self) -> None:
         self._kept = False
@@ -113,12 +117,26 @@ class _Stripper(ast.NodeTransformer):
         node.body = node.body or [ast.Pass()]
         return node
 
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.ExceptHandler:
+        """Leave it to Python to tell what an error was raised in the handling of."""
+        self.generic_visit(node)
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Raise) and _is_name(inner.cause, node.name):
+                inner.cause = None
+        if not any(_is_name(inner, node.name) for inner in ast.walk(node)):
+            node.name = None
+        return node
+
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt | None:
         if self._kept:
             return node
         if node.value is None:
             return None
         return ast.copy_location(ast.Assign([node.target], node.value), node)
+
+
+def _is_name(node: ast.AST | None, name: str | None) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
 
 
 def _names(modules: Mapping[str, ast.Module]) -> dict[tuple[str, str], str]:
@@ -362,6 +380,50 @@ def _remove_statements(tree: ast.Module) -> None:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             node.names = [one for one in node.names if one.name.partition(".")[0] in reached]
     tree.body = [node for node in tree.body if getattr(node, "names", _bound([node]) & reached)]
+
+
+def _put_constants_in_place(tree: ast.Module) -> None:
+    """Write constants where they are used, if that is once, or they are as short as a name."""
+    uses = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    # An older Python takes no texts between the braces of an f-string.
+    kept = {
+        inner.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FormattedValue)
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Name)
+    }
+    found: dict[str, ast.expr] = {}
+    rest: list[ast.stmt] = []
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and _is_constant(node.value):
+            name = "".join(_bound([node]))
+            # Written once, and read once.
+            if name not in kept and len(ast.unparse(node.value)) <= _SHORT:
+                found[name] = node.value
+                continue
+            if name not in kept and uses.count(name) == 1 + 1:
+                found[name] = node.value
+                continue
+        rest.append(node)
+    tree.body = rest
+    _Replacer(found).visit(tree)
+
+
+def _is_constant(node: ast.expr) -> bool:
+    """Tell whether an expression is numbers and texts that nothing can change."""
+    allowed = (ast.Constant, ast.Tuple, ast.Load, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop)
+    return all(isinstance(inner, allowed) for inner in ast.walk(node))
+
+
+class _Replacer(ast.NodeTransformer):
+    def __init__(self, values: Mapping[str, ast.expr]) -> None:
+        self._values = values
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if isinstance(node.ctx, ast.Load) and node.id in self._values:
+            return copy.deepcopy(self._values[node.id])
+        return node
 
 
 def _remove_methods(tree: ast.Module) -> None:

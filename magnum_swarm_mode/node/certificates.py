@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A manager's key and certificate: made here, signed by the cluster's CA through Magnum."""
 
+import hashlib
 import ipaddress
 import json
 import re
@@ -12,7 +13,7 @@ from typing import Any, Dict, List
 
 from . import openstack, system
 from .config import Config
-from .errors import NodeError
+from .errors import NodeError, Temporary
 from .paths import Paths
 
 # Share of its life after which a certificate is renewed: manager 0 at 60 %, 1 at 65 % … 4 at 80 %,
@@ -53,7 +54,7 @@ def check_interval(issued: float, expires: float) -> int:
 
 
 def known(paths: Paths) -> Dict[str, Any]:
-    """Return what issue() wrote before the certificate: issued, expires, names; else {}."""
+    """Return what issue() wrote before the certificate: issued, expires, names, issuer; or {}."""
     try:
         found: Dict[str, Any] = json.loads(system.read(paths.certificate).partition("\n")[0])
     except ValueError:
@@ -61,17 +62,22 @@ def known(paths: Paths) -> Dict[str, Any]:
     return found
 
 
-def reason_to_issue(current: Dict[str, Any], names: List[str], index: int, now: float) -> str:
+def reason_to_issue(
+    current: Dict[str, Any], names: List[str], index: int, now: float, issuer: str
+) -> str:
     """Return why a new certificate is needed; empty when the present one is good.
 
     :param current: what known() returns
     :param names: what wanted_names() returns
     :param now: seconds of the epoch
+    :param issuer: who shall have signed it; empty for anybody
     """
     if not current:
         return "there is none"
     if not set(names) <= set(current["names"]):
         return "names are missing"
+    if issuer not in ("", current.get("issuer")):
+        return "another authority shall sign it"
     if now >= renewal_time(current["issued"], current["expires"], index):
         return "most of its life is over"
     return ""
@@ -100,6 +106,9 @@ subjectAltName={joined}
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "pem")
         ca = openstack.cluster_ca(config)
+        issuer = hashlib.sha256(ssl.PEM_cert_to_DER_cert(ca)).hexdigest()
+        if config.api_issuer not in ("", issuer):
+            raise Temporary("Magnum has another authority")
         path.write_text(settings)
         curve = ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")
         files = ("-nodes", "-config", str(path), "-keyout", f"{path}.key")
@@ -116,6 +125,16 @@ subjectAltName={joined}
     # Not the date in the certificate: Magnum sets that back by a day.
     now = time.time()
     expires = ssl.cert_time_to_seconds(end.strip().partition("=")[2])
-    facts = {"issued": now, "expires": expires, "names": names}
+    facts = {"issued": now, "expires": expires, "names": names, "issuer": issuer}
     system.write(paths.certificate, f"{json.dumps(facts)}\n{pair}", 0o600)
-    system.write(paths.cluster_ca, ca)
+    if not config.ca_certificate:
+        system.write(paths.cluster_ca, ca)
+
+
+def dress(config: Config, paths: Paths) -> bool:
+    """Present and trust what the settings say; return whether that is something else."""
+    pair, end, _ = system.read(paths.certificate).rpartition("KEY-----\n")
+    changed = system.write(paths.certificate, pair + end + config.api_chain, 0o600)
+    if config.ca_certificate:
+        changed |= system.write(paths.cluster_ca, config.ca_certificate)
+    return changed

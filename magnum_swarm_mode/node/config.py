@@ -25,7 +25,8 @@ class Config:
     signal: Dict[str, str]  # Heat's attribute of that name, parsed
     cluster_uuid: str
     join_secret: str
-    ca_certificate: str = ""  # PEM of the cluster's own CA; managers ask Magnum for it
+    # PEM of the cluster's own CA; managers ask Magnum for it, and trust these if they are told any
+    ca_certificate: str = ""
     join_port: int = 2378
     join_timeout: int = 1200
     engine_mtu: int = 1500
@@ -42,6 +43,8 @@ class Config:
     swarm_manager_availability: str = "active"
     api_port: int = 2376
     api_addresses: List[str] = field(default_factory=list)
+    api_issuer: str = ""  # SHA-256 of the CA that shall have signed a manager's certificate
+    api_chain: str = ""  # PEM of what a manager presents after its certificate
     openstack_ca_certificate: str = ""
     openstack_auth_url: str = ""
     openstack_magnum_url: str = ""

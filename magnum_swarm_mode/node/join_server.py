@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Callable, Dict, List, Tuple
 from urllib.parse import quote
 
-from . import formation
+from . import formation, settings
 from .docker import Docker, SwarmNode
 from .errors import NodeError, Temporary
 from .node import Node
@@ -149,10 +149,18 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def serve(node: Node) -> None:
-    """Serve until the process ends, as nobody in the group that may use the engine's socket.
+    """Serve until there are new settings, as nobody in the group that may use the engine's socket.
+
+    They are taken over at the start, by root; systemd starts this again.
 
     :raises NodeError: the certificate cannot be loaded or the port is taken
     """
+    try:
+        applied = settings.apply(node)
+    except Exception as error:
+        # Workers get their tokens whatever is wrong with the settings.
+        node.say(f"settings: {error}")
+        applied = -1
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     port = node.config.join_port
@@ -164,4 +172,6 @@ def serve(node: Node) -> None:
     os.setgroups([])
     os.setgid(grp.getgrnam("docker").gr_gid)
     os.setuid(pwd.getpwnam("nobody").pw_uid)
+    watched = (node.docker, applied, server.shutdown)
+    threading.Thread(target=settings.watch, args=watched, daemon=True).start()
     server.serve_forever()

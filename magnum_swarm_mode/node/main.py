@@ -83,7 +83,8 @@ def renew(node: Node) -> None:
     """Renew the certificate when it is time (managers; called by the timer)."""
     node.load()
     node.begin("certificate renewal")
-    _module("manager").renew(node)
+    if _module("manager").renew(node):
+        system.run("systemctl", "try-restart", units.JOIN)
 
 
 VERBS: Dict[str, Callable[[Node], None]] = {

@@ -21,8 +21,10 @@ PENDING_PATIENCE = 120  # seconds that an engine may go on joining by itself
 CERTIFICATE_TIMEOUT = 300  # seconds for Magnum to sign
 
 
-def ensure_certificate(node: Node, index: int, timeout: float) -> bool:
-    """Have a valid certificate; return whether a new one was issued.
+def ensure_certificate(node: Node, index: int, timeout: float) -> str:
+    """Have a valid certificate, and trust whom the settings say.
+
+    :returns: what is to be done with the proxy: start, reload or restart
 
     :param index: which manager this is
     :param timeout: seconds to wait for Magnum
@@ -30,30 +32,37 @@ def ensure_certificate(node: Node, index: int, timeout: float) -> bool:
     """
     config, paths = node.config, node.paths
     names = certificates.wanted_names(config, index, socket.gethostname())
-    why = certificates.reason_to_issue(certificates.known(paths), names, index, time.time())
-    if not why:
-        return False
-    node.say(f"a certificate is needed: {why}")
-    wait.until(
-        "certificate from Magnum",
-        lambda: certificates.issue(paths, names, index, config),
-        timeout,
-        3,
-        node.say,
-    )
-    return True
+    known = certificates.known(paths)
+    why = certificates.reason_to_issue(known, names, index, time.time(), config.api_issuer)
+    trusted = system.read(paths.cluster_ca)
+    if why:
+        node.say(f"a certificate is needed: {why}")
+        wait.until(
+            "certificate from Magnum",
+            lambda: certificates.issue(paths, names, index, config),
+            timeout,
+            3,
+            node.say,
+        )
+    changed = certificates.dress(config, paths)
+    if trusted not in system.read(paths.cluster_ca):
+        # Connections live on over a reload, also those of whoever is not to be let in any more.
+        return "restart"
+    return "reload-or-restart" if why or changed else "start"
 
 
-def renew(node: Node) -> None:
-    """Renew the certificate when it is time, and have everything use it.
+def renew(node: Node) -> bool:
+    """Renew the certificate when it is time, have the proxy use it, and say whether it was.
 
     :raises NodeError: it was time, and it did not work
     """
-    if ensure_certificate(node, node.own_index(), 0):
-        proxy.ensure(node.config, node.paths, True)
-        system.run("systemctl", "try-restart", units.JOIN)
-        start_timer(node)
-        node.say("renewed")
+    verb = ensure_certificate(node, node.own_index(), 0)
+    if verb == "start":
+        return False
+    proxy.ensure(node.config, node.paths, verb)
+    start_timer(node)
+    node.say("renewed")
+    return True
 
 
 def start_timer(node: Node) -> None:
@@ -260,7 +269,7 @@ def run(node: Node, deadline: float) -> Info:
     left = deadline - time.monotonic()
     node.begin("certificate")
     try:
-        renewed = ensure_certificate(
+        verb = ensure_certificate(
             node, index, 0 if node.is_known else min(CERTIFICATE_TIMEOUT, left)
         )
     except NodeError as error:
@@ -268,9 +277,9 @@ def run(node: Node, deadline: float) -> Info:
         if not node.is_known:
             raise
         node.say(f"not renewed: {error}")
-        renewed = False
+        verb = "start"
     node.begin("api")
-    proxy.ensure(node.config, node.paths, renewed)
+    proxy.ensure(node.config, node.paths, verb)
     node.begin("swarm")
     if node.is_known:
         return node.docker.info()

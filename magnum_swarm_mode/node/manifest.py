@@ -31,6 +31,7 @@ MODULES: Dict[str, Tuple[str, ...]] = {
         "join_server.py",
         "manager.py",
         "proxy.py",
+        "settings.py",
     ),
     "worker": (*_COMMON, "worker.py"),
 }

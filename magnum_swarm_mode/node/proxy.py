@@ -57,12 +57,12 @@ CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_KILL CAP_SYS_RESOURCE"""
     )
 
 
-def ensure(config: Config, paths: Paths, renewed: bool) -> None:
+def ensure(config: Config, paths: Paths, verb: str) -> None:
     """Run the proxy with the present configuration and certificate.
 
-    :param renewed: the certificate is another than the running proxy's
+    :param verb: what its unit needs for that if its configuration is as it was
     :raises NodeError: HAProxy refuses its configuration or does not start
     """
-    changed = system.write(paths.proxy, settings(config, paths), 0o600)
-    verb = "reload-or-restart" if changed or renewed else "start"
+    if system.write(paths.proxy, settings(config, paths), 0o600) and verb == "start":
+        verb = "reload-or-restart"
     system.run("systemctl", verb, units.PROXY)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fakes at the wire: an engine, the services of a cloud, and programs in PATH."""
 
+import base64
 import contextlib
 import io
 import json
@@ -321,6 +322,8 @@ class Engine(Server):
     def get_nodes(self, parts: list[str], body: Any) -> tuple[int, Any]:
         if self.error or not self.control:
             return 503, {"message": self.error or "This node is not a swarm manager."}
+        if parts:
+            return 200, next(node for node in self.nodes if node["ID"] == parts[0])
         return 200, self.nodes
 
     def delete_nodes(self, parts: list[str], body: Any) -> tuple[int, Any]:
@@ -354,6 +357,12 @@ class Engine(Server):
         return (self.join_status, {"message": "joining failed"}) if parts == ["join"] else (200, "")
 
     def get_configs(self, parts: list[str], body: Any) -> tuple[int, Any]:
+        if self.error:
+            return 503, {"message": self.error}
+        if not parts and "name" in self.filters:
+            (prefix,) = self.filters["name"]
+            configs = self.configs.values()
+            return 200, [one for one in configs if one["Spec"]["Name"].startswith(prefix)]
         if not parts:
             wanted = {tuple(one.split("=")) for one in self.filters["label"]}
             return 200, [
@@ -387,6 +396,13 @@ class Engine(Server):
 
     def delete_networks(self, parts: list[str], body: Any) -> tuple[int, Any]:
         return (200, None) if self.networks.pop(parts[0], None) else (404, {"message": "none"})
+
+
+def told(generation: int, contents: Any) -> dict[str, Any]:
+    """Return settings of the conductor's as the engine has them."""
+    name = f"magnum-swarm-mode.settings.{generation}"
+    data = base64.b64encode(json.dumps(contents).encode()).decode()
+    return {"ID": name, "Spec": {"Name": name, "Data": data}}
 
 
 class Forwarder(fixtures.Fixture):

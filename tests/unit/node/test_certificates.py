@@ -49,11 +49,13 @@ class RenewalTest(base.BaseTestCase):
         """A certificate is needed when there is none, names are missing or its time has come."""
         current = {"issued": 0, "expires": 1000, "names": ["DNS:a", "IP:1"]}
         reason = certificates.reason_to_issue
-        self.assertEqual("", reason(current, ["DNS:a"], 0, 599))
-        self.assertIn("life", reason(current, ["DNS:a"], 0, 600))
-        self.assertEqual("", reason(current, ["DNS:a"], 1, 600))
-        self.assertIn("names", reason(current, ["DNS:b"], 0, 0))
-        self.assertIn("none", reason({}, [], 0, 0))
+        self.assertEqual("", reason(current, ["DNS:a"], 0, 599, ""))
+        self.assertIn("life", reason(current, ["DNS:a"], 0, 600, ""))
+        self.assertEqual("", reason(current, ["DNS:a"], 1, 600, ""))
+        self.assertIn("names", reason(current, ["DNS:b"], 0, 0, ""))
+        self.assertIn("none", reason({}, [], 0, 0, ""))
+        self.assertIn("authority", reason(current, ["DNS:a"], 0, 0, "new"))
+        self.assertEqual("", reason({**current, "issuer": "new"}, ["DNS:a"], 0, 0, "new"))
 
     def test_interval(self):
         """A short life is looked at often, a long one every hour."""

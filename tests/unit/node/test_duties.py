@@ -234,12 +234,12 @@ class ProxyTest(fakes.NodeTest):
         programs = self.useFixture(fakes.Programs())
         programs.add("systemctl")
         config = fakes.parse_config()
-        for renewed in (False, False, True):
-            proxy.ensure(config, self.paths, renewed)
+        for verb in ("start", "start", "reload-or-restart", "restart"):
+            proxy.ensure(config, self.paths, verb)
         self.assertEqual(
             [
                 f"systemctl {verb} {units.PROXY}"
-                for verb in ("reload-or-restart", "start", "reload-or-restart")
+                for verb in ("reload-or-restart", "start", "reload-or-restart", "restart")
             ],
             programs.calls(),
         )

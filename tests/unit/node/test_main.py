@@ -194,6 +194,14 @@ class MainTest(fakes.ProgramTest):
         self.assertEqual(1, self.run_verb("run"))
         self.assertIn("FAILED: m0: configuration: ", self.log())
 
+    def test_renewal(self):
+        """After a renewal the join server uses the new certificate as well; else it is left."""
+        restart = "systemctl try-restart magnum-swarm-join.service"
+        self.assertEqual(0, self.run_verb("renew"))
+        self.assertEqual(1, self.programs.calls().count(restart))
+        self.assertEqual(0, self.run_verb("renew"))
+        self.assertEqual(1, self.programs.calls().count(restart))
+
     def test_renewal_tells_heat_nothing(self):
         """A renewal that fails is no matter of Heat's."""
         self.cloud.failures = 9
