@@ -1,20 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the time of a creation goes: processor seconds of each service and of all machines.
 
-With as many cores as this project's machines have (two), a creation lasts about as long as its
-processor seconds divided by the cores: of a creation of 3 managers and 8 workers only five seconds
-were waiting. What was found when it was looked at first (processor seconds):
+On few processors a creation lasts about as long as its processor seconds divided by their number.
+So :class:`Bound` tells what no order of things can better: the services' seconds and those that the
+machines take when there is no OpenStack, on all processors without a pause.
 
-- services 56: Neutron 13, heat-engine 10, Nova's API 8, MariaDB 5, nova-conductor 4, Cinder 5,
-  Keystone, nova-compute and magnum-conductor 2 each;
-- machines 41, of which the bare loop needs 25: the rest is the node program (3), what systemd reads
-  again for its units (1.5), and what the engines do for the swarm's networks.
-
-So the services alone take longer on two cores than the bare loop, and the ratio that is aimed at
-would leave them a fifth of that. No part of it is idle work that could be left out: it is spread
-over some 1300 requests of 10 to 70 ms. The largest that is left is Heat's: once a second it asks
-Nova for each server that is not ready, for which Nova asks Neutron twice (8 in all), and that
-interval is no option of Heat.
+The services' part is no idle work that could be left out: it is spread over some 1300 requests of
+10 to 70 ms. The largest part of it is Neutron's, then Heat's: once a second that asks Nova for each
+server that is not ready, and that interval is no option of Heat. What the machines of a cluster
+take more than those of the bare loop is the node program, what systemd reads again for its units,
+and what the engines do for the swarm's networks. Figures: doc/source/contributor/measured.rst.
 """
 
 import os
@@ -40,6 +35,55 @@ class Costs:
     busy: float  # all processors of the host, whatever they did
     idle: float
 
+    def since(self, before: "Costs") -> "Costs":
+        """What was used between two looks; ``at`` is how long that was, in seconds."""
+        used = {name: value - before.used.get(name, 0.0) for name, value in self.used.items()}
+        at, busy, idle = self.at - before.at, self.busy - before.busy, self.idle - before.idle
+        return Costs(at, used, busy, idle)
+
+    @property
+    def machines(self) -> float:
+        """What all machines used."""
+        return self.used.get(MACHINES, 0.0)
+
+    @property
+    def services(self) -> float:
+        """What all services used."""
+        return sum(self.used.values()) - self.machines
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a host's processors allow, whatever is done at the same time as what.
+
+    :ivar loop: seconds that the bare loop took
+    :ivar machines: processor seconds of its machines, which are the least that a cluster needs
+    :ivar services: processor seconds of the services while the cluster was made
+    """
+
+    loop: float
+    machines: float
+    services: float
+    processors: int
+
+    @property
+    def ratio(self) -> float:
+        """The least that creation can take, as a multiple of the bare loop."""
+        return (self.machines + self.services) / self.processors / self.loop
+
+    def services_for(self, ratio: float) -> float:
+        """Processor seconds that the services might take at most for that ratio."""
+        return ratio * self.loop * self.processors - self.machines
+
+    def describe(self, aim: float) -> str:
+        """One sentence."""
+        return (
+            f"{self.services:.1f} s of processor for the services and {self.machines:.1f} s for "
+            f"the machines of the bare loop are {self.ratio:.2f} times its {self.loop:.1f} s on "
+            f"{self.processors} processors that never pause; for {aim} times the services might "
+            f"take {self.services_for(aim):.1f} s"
+        )
+
 
 def look() -> Costs:
     """What everything has used so far."""
@@ -63,28 +107,28 @@ def _of_process(pid: int) -> float:
     return sum(int(word) for word in text.rsplit(")", 1)[1].split()[11:15]) / _TICK
 
 
-def _of_machines() -> float:
-    for top in cgroup.hierarchies():
-        accounts = [*(top / settings.CGROUP).glob("*/cpuacct.usage")]
-        if accounts:  # version 1, in nanoseconds
-            return sum(int(path.read_text(encoding="ascii")) for path in accounts) / 1e9
-        accounts = [*(top / settings.CGROUP).glob("*/cpu.stat")]
-        if accounts:  # version 2, in microseconds on its first line
-            lines = (path.read_text(encoding="ascii").splitlines()[0] for path in accounts)
-            return sum(int(line.split()[1]) for line in lines) / 1e6
-    return 0.0
+def _of_machines(root: Path = cgroup.ROOT) -> float:
+    tops = cgroup.hierarchies(root)
+    # Version 1, in nanoseconds.
+    accounts = [path for top in tops for path in (top / settings.CGROUP).glob("*/cpuacct.usage")]
+    if accounts:
+        return sum(int(path.read_text(encoding="ascii")) for path in accounts) / 1e9
+    # Version 2, in microseconds; version 1 has a file of this name that counts something else.
+    total = 0
+    for top in tops:
+        for path in (top / settings.CGROUP).glob("*/cpu.stat"):
+            rows = (line.split() for line in path.read_text(encoding="ascii").splitlines())
+            total += sum(int(value) for name, value in rows if name == "usage_usec")
+    return total / 1e6
 
 
-def describe(before: Costs, after: Costs) -> str:
+def describe(costs: Costs) -> str:
     """One line: what was used between two looks, the most expensive first."""
-    used = {name: value - before.used.get(name, 0.0) for name, value in after.used.items()}
-    total = sum(used.values())
-    rows = sorted(used.items(), key=lambda one: -one[1])
+    total = sum(costs.used.values())
+    rows = sorted(costs.used.items(), key=lambda one: -one[1])
     shown = [f"{name} {value:.1f}" for name, value in rows if value >= _SHOWN]
-    rest = sum(value for value in used.values() if value < _SHOWN)
-    others = after.busy - before.busy - total
+    rest = sum(value for value in costs.used.values() if value < _SHOWN)
     return (
-        f"{total:.1f} s of processor in {after.at - before.at:.1f} s: {', '.join(shown)}, "
-        f"the rest {rest:.1f}; other processes of the host {others:.1f}, "
-        f"idle {after.idle - before.idle:.1f}"
+        f"{total:.1f} s of processor in {costs.at:.1f} s: {', '.join(shown)}, the rest {rest:.1f}; "
+        f"other processes of the host {costs.busy - total:.1f}, idle {costs.idle:.1f}"
     )
