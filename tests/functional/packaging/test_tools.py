@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.machinery
 import importlib.util
+import os
 import pathlib
+import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -119,3 +123,55 @@ class ReportTest(base.BaseTestCase):
         self.assertLess(time.monotonic() - began, 30)
         time.sleep(3.5)
         self.assertFalse(mark.exists())
+
+    def beside(self, *commands: tuple[str, ...]) -> list[Any]:
+        """Return how steps of these commands ended, beside a block that does nothing."""
+        steps = [
+            self.tool.Step(f"step-{number}", "", 30, (command,), beside=True)
+            for number, command in enumerate(commands)
+        ]
+        outcomes: list[Any] = []
+        with self.tool.beside(steps, None, outcomes):
+            pass
+        return outcomes
+
+    def test_beside(self) -> None:
+        """Steps beside another run one after the other, politely, with their output in a log."""
+        out = self.useFixture(fixtures.StringStream("out"))
+        with fixtures.MonkeyPatch("sys.stdout", out.stream):
+            first, second = self.beside(("sh", "-c", "nice; echo done"), ("false",))
+        out.stream.flush()
+        self.assertEqual((True, False), (first.good, second.good))
+        priority = os.nice(0) + self.tool.BESIDE_NICE
+        self.assertIn(f"{priority}\ndone\n", (self.logs / "step-0.log").read_text())
+        self.assertNotIn("done", out.getDetails()["out"].as_text())
+
+    def test_beside_what_fails(self) -> None:
+        """When what they run beside is interrupted, the step at work is ended, no other begun."""
+        steps = [
+            self.tool.Step(name, "", 60, (("sleep", "60"),), beside=True) for name in ("a", "b")
+        ]
+        # While the block runs, and while only its end is waited for.
+        for seconds in (30.0, 0.0):
+            began = time.monotonic()
+            outcomes: list[Any] = []
+            interruption = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+            interruption.start()
+            with contextlib.suppress(KeyboardInterrupt), self.tool.beside(steps, None, outcomes):
+                time.sleep(seconds)
+            self.assertLess(time.monotonic() - began, 20)
+            self.assertEqual([["sleep was ended"]], [one.problems for one in outcomes])
+
+    def test_what_ran_beside_has_the_end_of_its_log_shown(self) -> None:
+        """Its output was not on the terminal, so more of it is shown where it failed."""
+        (self.logs / "a.log").write_text("".join(f"line {n}\n" for n in range(200)))
+        for quiet in (True, False):
+            outcome = self.outcome("a", 0, 1)
+            outcome.quiet = quiet
+            self.assertEqual(quiet, "line 10" in self.report(outcome)[1])
+
+    def test_what_shares_nothing_with_the_cloud(self) -> None:
+        """Only steps that need no cloud run beside those that do."""
+        beside = [step for step in self.tool.STEPS if step.beside]
+        self.assertEqual(["functional", "bare"], [step.name for step in beside])
+        self.assertEqual([], [step.name for step in beside if step.needs_cloud])
