@@ -43,12 +43,50 @@ class RecoveryTestCase(base.EndToEndTestCase):
         self.wait_server(server, "ACTIVE")
 
 
-class TestManagerReplaced(RecoveryTestCase):
-    """Manager 0 of a running cluster is destroyed."""
+class TestManagersLost(RecoveryTestCase):
+    """Managers are lost: of a swarm that is complete, and while Magnum says CREATE_IN_PROGRESS."""
 
-    def test_by_heat(self) -> None:
+    def _create(self, name: str, workers: int = 1, **labels: str) -> Cluster:
+        """A cluster of 3 managers, of which a test keeps a node from reporting to Heat, so that it
+        is not completed."""
+        cluster = clusters.ask_for(
+            *(self.demo, name, shared.PLAIN, 3, workers),
+            create_timeout=8,
+            labels={**clusters.SSH, **labels},
+        )
+        self.addCleanup(cluster.remove)
+        return cluster
+
+    def _stop(self, cluster: Cluster, choose: str) -> Server:
+        """Stop a server of the cluster as soon as it runs; it."""
+        found = wait_for(
+            f"{choose} of {cluster.name}",
+            lambda: [
+                one
+                for one in cluster.servers()
+                if one.name.endswith(choose) and one.status == "ACTIVE"
+            ],
+            timeout=120,
+            interval=1,
+        )[0]
+        self.demo.act(found.ident, "os-stop")
+        return found
+
+    def test_all(self) -> None:
+        """All cases, each on a cluster of its own: most of their time is spent waiting."""
+        swarm = shared.plain()  # makes the template, too
+
+        def of_a_complete_swarm() -> None:
+            self._replaced(swarm)
+            self._alone(swarm)
+
+        cases = (of_a_complete_swarm, self._quorum_stands, self._quorum_lost, self._silent)
+        with ThreadPoolExecutor(len(cases)) as pool:
+            for case in [pool.submit(case) for case in cases]:
+                case.result()
+
+    def _replaced(self, swarm: shared.Shared) -> None:
         """A manager 0 that Heat makes again joins the living swarm; its dead entry is gone."""
-        swarm = shared.plain()
         manager = swarm.cluster.managers()[0]
         survivor = swarm.docker.at(swarm.cluster.managers()[1].floating)
         swarm_id = survivor.swarm_id()
@@ -88,14 +126,9 @@ class TestManagerReplaced(RecoveryTestCase):
         self.assertEqual(swarm_id, swarm.docker.at(again.floating).swarm_id())
         self.assertEqual("CREATE_COMPLETE", swarm.cluster.status()[0])
 
-
-class TestNoSecondSwarm(RecoveryTestCase):
-    """Manager 0 boots with the user-data that once founded the swarm."""
-
-    def test_rebuilt_alone(self) -> None:
+    def _alone(self, swarm: shared.Shared) -> None:
         """Rebuilt by Nova while the others are down it founds nothing; it joins when they are
         back."""
-        swarm = shared.plain()
         first, *others = swarm.cluster.managers()
         swarm_id = swarm.docker.at(first.floating).swarm_id()
         self.assertTrue(swarm_id)
@@ -135,47 +168,8 @@ class TestNoSecondSwarm(RecoveryTestCase):
         for one in servers:
             self.wait_server(one, "ACTIVE")
 
-
-class TestManagerLostWhileCreating(RecoveryTestCase):
-    """Managers are lost while Magnum still says CREATE_IN_PROGRESS."""
-
-    def _create(self, name: str, workers: int = 1, **labels: str) -> Cluster:
-        """A cluster of 3 managers, of which a test keeps a node from reporting to Heat, so that it
-        is not completed."""
-        cluster = clusters.ask_for(
-            *(self.demo, name, shared.PLAIN, 3, workers),
-            create_timeout=8,
-            labels={**clusters.SSH, **labels},
-        )
-        self.addCleanup(cluster.remove)
-        return cluster
-
-    def _stop(self, cluster: Cluster, choose: str) -> Server:
-        """Stop a server of the cluster as soon as it runs; it."""
-        found = wait_for(
-            f"{choose} of {cluster.name}",
-            lambda: [
-                one
-                for one in cluster.servers()
-                if one.name.endswith(choose) and one.status == "ACTIVE"
-            ],
-            timeout=120,
-            interval=1,
-        )[0]
-        self.demo.act(found.ident, "os-stop")
-        return found
-
-    def test_all(self) -> None:
-        """With the two others in a swarm it joins them; when one of these is lost as well it founds
-        nothing, and creation fails and says that the quorum is lost; while another one is silent it
-        founds nothing, and creation fails and says who was silent."""
-        shared.plain()  # makes the template
-        cases = (self._quorum_stands, self._quorum_lost, self._silent)
-        with ThreadPoolExecutor(len(cases)) as pool:
-            for case in [pool.submit(case) for case in cases]:
-                case.result()
-
     def _quorum_stands(self) -> None:
+        """A manager that is lost when all are in the swarm joins the swarm of the others."""
         cluster = self._create(shared.LOST[0])
         worker = self._stop(cluster, "worker-0")
         self._wait_signals(cluster, 3)
@@ -194,8 +188,11 @@ class TestManagerLostWhileCreating(RecoveryTestCase):
         cluster.wait("CREATE_COMPLETE")
         self.assertEqual(swarm_id, docker.at(manager.floating).swarm_id())
         shared.wait_until_whole(docker, 3, 1)
+        cluster.remove()
 
     def _quorum_lost(self) -> None:
+        """Two of three that are lost found nothing; creation fails and says that the quorum is
+        lost."""
         group = self._without_heat()
         cluster = self._create(shared.LOST[2], workers=0)
         # It joins like the others, but Heat goes on waiting for it.
@@ -224,6 +221,7 @@ class TestManagerLostWhileCreating(RecoveryTestCase):
         for manager in (first, second):
             state = cluster.machine(manager).try_text(SWARM_STATE)
             self.assertTrue(state.startswith("inactive"), state)
+        cluster.remove()
 
     def _without_heat(self) -> str:
         """A security group that lets everything pass but requests to Heat's API; its id."""
@@ -265,6 +263,8 @@ class TestManagerLostWhileCreating(RecoveryTestCase):
         self.demo.cloud.call("PUT", "network", f"/v2.0/ports/{port['id']}", body)
 
     def _silent(self) -> None:
+        """While one is silent that never was there the others found nothing; creation fails and
+        says who was silent."""
         cluster = self._create(shared.LOST[1], join_timeout="90")
         self._stop(cluster, "manager-2")
         _, reason = cluster.wait("CREATE_FAILED", timeout=420)
@@ -272,6 +272,7 @@ class TestManagerLostWhileCreating(RecoveryTestCase):
         for manager in cluster.managers()[:2]:
             state = cluster.machine(manager).try_text(SWARM_STATE)
             self.assertTrue(state.startswith("inactive"), state)
+        cluster.remove()
 
     def _wait_signals(self, cluster: Cluster, managers: int) -> None:
         def look() -> observe.Seen | None:

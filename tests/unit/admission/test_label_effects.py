@@ -21,7 +21,7 @@ EFFECTS: dict[str, tuple[str, ...]] = {
     "api_allowed_cidrs": (_LIVING + "test_api_and_ssh_are_open_where_the_labels_say",),
     "ssh_allowed_cidrs": (_LIVING + "test_api_and_ssh_are_open_where_the_labels_say",),
     "join_timeout": (
-        "tests.endtoend.test_05_recovery.TestManagerLostWhileCreating.test_all",
+        "tests.endtoend.test_05_recovery.TestManagersLost.test_all",
         "tests.unit.heat.test_stack_parameters.TestBuild.test_nodes_give_up_before_heat_does",
     ),
     "auto_healing_enabled": (
