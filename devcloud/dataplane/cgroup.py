@@ -3,8 +3,8 @@
 
 A host has either version 1 hierarchies below a tmpfs (perhaps with a version 2 one at
 ``unified``), or a single version 2 hierarchy, which systemd as PID 1 usually owns; a group of
-ours at its root is left alone by systemd. Booting machines was tried on version 1 hierarchies
-without systemd as PID 1 only.
+ours at its root is left alone by systemd. Machines were booted on version 1 hierarchies and, in a
+test, on a version 2 one that had no controllers; both without systemd as PID 1.
 """
 
 import contextlib
