@@ -7,7 +7,7 @@ names in Swarm's own words: a manager is what Magnum calls a master.
 
 from __future__ import annotations
 
-from magnum_swarm_mode.cli import actions
+from magnum_swarm_mode.cli import actions, recover
 from magnum_swarm_mode.cli.declare import Command, Exclusive, argument, flag
 
 _LIMIT = argument("--limit", type=int, help="Show at most this many.")
@@ -308,6 +308,21 @@ TABLE: tuple[Command, ...] = (
         "Show how many clusters and nodes there are.",
         actions.stats_list,
         (argument("--project-id", help="Of this project only."),),
+    ),
+    Command(
+        "swarm-recover",
+        "Make a new quorum from a manager that is left, and have the lost ones replaced.",
+        recover.swarm_recover,
+        (
+            _CLUSTER,
+            argument(
+                "--manager",
+                help="The manager to make it from: the number at the end of its host name, its host"
+                " name or its address (default: the first one that is left).",
+            ),
+            flag("--yes", help="Do not ask."),
+            flag("--no-wait", help="Do not wait until the lost managers are replaced."),
+        ),
     ),
 )
 

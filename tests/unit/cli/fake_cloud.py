@@ -8,6 +8,7 @@ import json
 import pathlib
 import threading
 import uuid
+from collections.abc import Callable
 from typing import Any
 from urllib import parse
 
@@ -24,6 +25,7 @@ class FakeCloud(fixtures.Fixture):
     """Serves both APIs and keeps every request that Magnum got.
 
     ``failures`` maps (method, path) to (status, body, content type) to answer instead.
+    ``resized`` is called with the cluster and the request of each resize.
     """
 
     def __init__(self) -> None:
@@ -34,6 +36,7 @@ class FakeCloud(fixtures.Fixture):
         self.templates: dict[str, dict[str, Any]] = {}
         self.clusters: dict[str, dict[str, Any]] = {}
         self.quotas: dict[tuple[str, str], dict[str, Any]] = {}
+        self.resized: Callable[[dict[str, Any], Any], None] = lambda cluster, body: None
 
     def _setUp(self) -> None:  # noqa: N802
         cloud = self
@@ -213,6 +216,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return self._resource("clustertemplates", self.fake.templates, parts, body)
 
     def _clusters(self, parts: list[str], body: Any) -> None:
+        if parts[1:] == ["actions", "resize"]:
+            found = self._find(self.fake.clusters, parts[0])
+            assert found is not None
+            self.fake.resized(found, body)
+            return self._json(202, {"uuid": found["uuid"]})
         if self.command == "POST":
             made = self.fake.add_cluster(**body, status="CREATE_IN_PROGRESS", api_address=None)
             return self._json(202, {"uuid": made["uuid"]})
