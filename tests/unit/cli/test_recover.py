@@ -4,13 +4,14 @@ from __future__ import annotations
 from typing import Any
 
 import fixtures
+from oslotest import base as test_base
 
 from magnum_swarm_mode.cli.recover import Stage, stage_of
 from tests.unit.cli import base
 from tests.unit.cli.fake_managers import FakeManagers, node
 
 
-class StageTest(base.base.BaseTestCase):
+class StageTest(test_base.BaseTestCase):
     def test_table(self) -> None:
         """What the managers list tells how far a recovery is."""
         lost = [node(0, leader=True), node(1, reachable=False), node(2, reachable=False)]
