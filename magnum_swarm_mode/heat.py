@@ -97,6 +97,29 @@ class Heat:
                 name_or_id, existing=True, parameters=dict(parameters), **arguments
             )
 
+    def renew(
+        self,
+        name_or_id: str,
+        template: str,
+        files: Mapping[str, str],
+        parameters: Mapping[str, Any],
+        timeout_minutes: int,
+    ) -> None:
+        """Start to change template, files and the given parameters; all else stays.
+
+        :raises Refused: when Heat refuses template or parameters, or there is no such stack.
+        """
+        arguments: dict[str, Any] = {"timeout_mins": timeout_minutes} if timeout_minutes else {}
+        with translated():
+            self.client.stacks.update(
+                name_or_id,
+                existing=True,
+                template=template,
+                files=dict(files),
+                parameters=dict(parameters),
+                **arguments,
+            )
+
     def get(self, name_or_id: str) -> Stack | None:
         """Return the stack with its outputs, or None where Heat shows none.
 

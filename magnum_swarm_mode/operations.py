@@ -26,7 +26,9 @@ from magnum_swarm_mode import (
     labels,
     node_groups,
     notifications,
+    stack_parameters,
     update,
+    upgrade_plan,
 )
 from magnum_swarm_mode.cluster_record import Conflict, Phase, Record, Store
 from magnum_swarm_mode.update import Group, Node, Outcome, Plan, Seen, Step
@@ -85,6 +87,7 @@ class Operations:
         rollback: bool = False,
         resized: bool = True,
         status: str = "UPDATE_IN_PROGRESS",
+        upgrade: upgrade_plan.Upgrade | None = None,
     ) -> None:
         """Write down that a group shall be as its row says; the next polls see to it.
 
@@ -94,6 +97,7 @@ class Operations:
         :param named: nodes to remove, by server id, host name or index.
         :param rollback: whether a failure shall lead back to the number of nodes before.
         :param status: of the group from now on.
+        :param upgrade: what groups shall be made of, the others of which go with this one.
         """
         for _ in range(_ATTEMPTS):
             record = self._store.get(cluster.uuid)
@@ -101,14 +105,22 @@ class Operations:
                 LOG.info("Cluster %s is not there to be changed", cluster.uuid)
                 return
             plan = Plan.from_json(record.state.update)
-            plan = plan.requested(group.uuid, named, rollback=rollback, resized=resized)
+            plan = plan.requested(
+                group.uuid, named, rollback=rollback, resized=resized, upgrade=upgrade
+            )
             with contextlib.suppress(Conflict):
                 self._store.write(record, dataclasses.replace(record.state, update=plan.to_json()))
                 break
         else:
             raise Conflict(cluster.uuid)
-        group.status, group.status_reason = status, None
-        group.save()
+        others = [
+            row
+            for row in cluster.nodegroups
+            if upgrade is not None and row.uuid in upgrade.groups and row.uuid != group.uuid
+        ]
+        for row in (group, *others):
+            row.status, row.status_reason = status, None
+            row.save()
         # The handler does so as well, if its conductor lives long enough.
         self._store.change_cluster(cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"})
 
@@ -379,6 +391,10 @@ class Operations:
                 view.swarm.remove_node(action.node_id)
             elif isinstance(action, update.Resize):
                 self._resize(view, action)
+            elif isinstance(action, update.Recolour):
+                self._recolour(view, action, step.plan)
+            elif isinstance(action, update.Remake):
+                self._remake(view, action, step.plan)
             elif isinstance(action, update.FreePorts):
                 self._free_ports(view)
             elif isinstance(action, update.DeleteStack):
@@ -424,6 +440,39 @@ class Operations:
         view.heat_api.update(stack.id, parameters, int(view.cluster.create_timeout or 0))
 
     @staticmethod
+    def _recolour(view: _View, action: update.Recolour, plan: Plan) -> None:
+        group = view.groups[action.group]
+        prefix = "worker_" if view.rows[action.group].is_default else ""
+        parameters: dict[str, Any] = {
+            f"{prefix}count": action.blue,
+            f"{prefix}green_count": action.green,
+        }
+        for colour, name in (("", ""), (update.GREEN, "green_")):
+            removals = [
+                index.removeprefix(update.GREEN)
+                for index in action.removals
+                if index.startswith(update.GREEN) == bool(colour)
+            ]
+            if removals:
+                parameters[f"{prefix}{name}removals"] = removals
+            if colour in action.looks:
+                image, flavor = action.looks[colour]
+                parameters |= {f"{prefix}{name}image": image, f"{prefix}{name}flavor": flavor}
+        if action.machines is not None:
+            parameters["manager_machines"] = dict(action.machines)
+        _ask(view, group, parameters, plan if action.renew else None)
+
+    @staticmethod
+    def _remake(view: _View, action: update.Remake, plan: Plan) -> None:
+        group = view.groups[action.group]
+        parameters = {
+            "manager_image": action.image,
+            "manager_flavor": action.flavor,
+            "manager_machines": dict(action.machines),
+        }
+        _ask(view, group, parameters, plan if action.renew else None)
+
+    @staticmethod
     def _free_ports(view: _View) -> None:
         stack = view.stacks["cluster"]
         parameters = {
@@ -441,6 +490,11 @@ class Operations:
             if row.node_count != count:
                 row.node_count = count
                 row.save()
+        for uuid, target in (step.plan.upgrade.groups if step.plan.upgrade else {}).items():
+            made = view.rows.get(uuid)
+            if target.done and made is not None:
+                made.image_id, made.flavor_id = target.image, target.flavor
+                made.save()
         found = _api_address(view)
         if step.outcome is Outcome.GOES_ON:
             self._tell(cluster, cluster.status, step.reason, found)
@@ -449,6 +503,8 @@ class Operations:
             self._tell(cluster, "ROLLBACK_IN_PROGRESS", step.reason, found)
             return
         self._end_groups(view, step)
+        if step.outcome is Outcome.COMPLETE:
+            _follow(cluster, step.plan)
         operation = cluster.status.removesuffix("_IN_PROGRESS")
         if step.outcome is Outcome.COMPLETE and view.swarm is not None:
             with contextlib.suppress(exceptions.SwarmModeError):
@@ -483,6 +539,52 @@ class Operations:
             for name, value in changes.items():
                 setattr(cluster, name, value)
             cluster.obj_reset_changes(list(changes))
+
+
+def _follow(cluster: Any, plan: Plan) -> None:
+    """Let the cluster's row name the template that both its first groups were upgraded to."""
+    if plan.upgrade is None:
+        return
+    first = [row for row in cluster.nodegroups if row.is_default]
+    if any(
+        plan.followed.get(row.uuid, cluster.cluster_template_id) != plan.upgrade.template
+        for row in first
+    ):
+        return
+    values = {"cluster_template_id": plan.upgrade.template, **plan.upgrade.cluster}
+    for name, value in values.items():
+        if getattr(cluster, name) != value:
+            setattr(cluster, name, value)
+    cluster.save()
+    for row in first:
+        if "labels" in values and row.labels != values["labels"]:
+            row.labels = values["labels"]
+            row.save()
+
+
+def _ask(view: _View, group: Group, parameters: Mapping[str, Any], upgrade: Plan | None) -> None:
+    """Ask Heat to change parameters, and templates and settings where an upgrade is given."""
+    stack = view.stacks[group.stack]
+    minutes = int(view.cluster.create_timeout or 0)
+    if upgrade is None or upgrade.upgrade is None:
+        view.heat_api.update(stack.id, parameters, minutes)
+        return
+    whole = group.stack == "cluster"
+    template, files = stack_parameters.renewal("cluster.yaml" if whole else "node_group.yaml")
+    values = dict(parameters)
+    if whole:
+        values |= upgrade.upgrade.settings
+    else:
+        # Its managers and engine are those of the cluster, which was upgraded before.
+        told = view.stacks["cluster"].outputs.get("node_configuration")
+        values |= {"node_configuration": told} if told else {}
+    prefix = "worker_" if whole else ""
+    for name in ("image", "flavor"):
+        # Templates of an older release knew no second colour.
+        green = f"{prefix}green_{name}"
+        if green not in values and green not in stack.parameters:
+            values[green] = values.get(f"{prefix}{name}") or stack.parameters[f"{prefix}{name}"]
+    view.heat_api.renew(stack.id, template, files, values, minutes)
 
 
 def _labels(cluster: Any) -> labels.Labels:
@@ -538,7 +640,48 @@ def _default_group(heat_api: heat.Heat, stack: heat.Stack, row: Any) -> Group:
         failure=_failure(heat_api, stack),
         labels=None if is_manager else node_groups.swarm_labels(row),
         has_spare_ports=is_manager and _has_spare_ports(stack),
+        machines=heat_groups.machines(stack) if is_manager else {},
+        **_made_of(stack, f"{kind}_", _engine_of(stack, is_manager=is_manager)),
     )
+
+
+def _made_of(stack: heat.Stack, prefix: str, settings: Json) -> dict[str, Any]:
+    """Return what the nodes of a group would be made of if Heat made them now."""
+    values = stack.parameters
+    looks = [
+        (values.get(f"{prefix}{colour}image"), values.get(f"{prefix}{colour}flavor"))
+        for colour in _COLOURS
+    ]
+    seals = [
+        upgrade_plan.seal(str(image), str(flavor), settings) if image else ""
+        for image, flavor in looks
+    ]
+    return {
+        "green": int(values.get(f"{prefix}green_count") or 0),
+        "seals": tuple(seals),
+        "image": str(looks[0][0] or ""),
+        "flavor": str(looks[0][1] or ""),
+    }
+
+
+def _engine_of(stack: heat.Stack, *, is_manager: bool) -> dict[str, Any]:
+    """Return what new nodes of the cluster's stack are told of their engine."""
+    settings = {"engine": _json(stack.parameters.get("engine"))}
+    if is_manager:
+        settings["availability"] = stack.parameters.get("manager_availability")
+    return settings
+
+
+def _engine_of_group(stack: heat.Stack) -> dict[str, Any]:
+    told = _json(stack.parameters.get("node_configuration")) or {}
+    # The network says that one, not the template.
+    engine = {key: value for key, value in (told.get("engine") or {}).items() if key != "mtu"}
+    return {"engine": engine}
+
+
+def _json(value: Any) -> Any:
+    """Return a parameter of Heat's that is JSON, which its API gives as text."""
+    return json.loads(value) if isinstance(value, str) and value else value
 
 
 def _asked(stack: heat.Stack, prefix: str) -> int:
@@ -591,6 +734,7 @@ def _further_group(heat_api: heat.Heat, stack: heat.Stack | None, row: Any) -> G
         stack_updated=stack.updated if stack else "",
         failure=_failure(heat_api, stack) if stack else "",
         labels=node_groups.swarm_labels(row),
+        **(_made_of(stack, "", _engine_of_group(stack)) if stack else {}),
         is_new=row.status == "CREATE_IN_PROGRESS",
         at_rest=not str(row.status).endswith("_IN_PROGRESS"),
     )

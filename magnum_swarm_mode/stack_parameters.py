@@ -28,6 +28,15 @@ _NODES_END_EARLIER = 600
 # Heat's ResourceGroup replaces this in every property of its members.
 _INDEX = "%index%"
 _TAG = "magnum-swarm-mode"
+_ENVIRONMENTS = (
+    "cluster",
+    "existing_network",
+    "manager_floating_ip",
+    "manager_volume",
+    "worker_volume",
+    "worker_floating_ip",
+    "worker_volume_floating_ip",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,6 +235,22 @@ def build(inputs: StackInputs) -> StackRequest:
     )
 
 
+def renewal(template: str) -> tuple[str, dict[str, str]]:
+    """Return what an upgrade gives Heat anew: the text of a template, and all files.
+
+    Which of them a stack is made of is said by its environment, which stays.
+
+    :param template: ``cluster.yaml`` or ``node_group.yaml``.
+    """
+    names = {"node_group.yaml"}
+    for name in _ENVIRONMENTS:
+        names.update(environment_of([name], {})["resource_registry"].values())
+    files = {name: resources.read(name) for name in sorted(names) if name.endswith(".yaml")}
+    for role in ("manager", "worker"):
+        files[f"user_data/{role}.yaml"] = user_data.render(role)
+    return resources.read(template), files
+
+
 def _environment(inputs: StackInputs) -> dict[str, Any]:
     return environment_of(
         environments(inputs),
@@ -309,25 +334,58 @@ def _parameters(inputs: StackInputs) -> dict[str, Any]:
 
 
 def _engine(inputs: StackInputs) -> dict[str, Any]:
+    return engine_settings(
+        inputs.labels,
+        docker_storage_driver=inputs.docker_storage_driver,
+        insecure_registries=inputs.insecure_registries,
+        # Nobody but its owner may change an existing subnet: there, containers are told.
+        dns_nameservers=inputs.dns_nameservers if inputs.fixed_network else (),
+        http_proxy=inputs.http_proxy,
+        https_proxy=inputs.https_proxy,
+        no_proxy=inputs.no_proxy,
+    )
+
+
+def engine_of(cluster_template: Any, labels: Labels, *, has_fixed_network: bool) -> dict[str, Any]:
+    """Return what nodes of an existing cluster are told of their engine after an upgrade."""
+    return engine_settings(
+        labels,
+        docker_storage_driver=cluster_template.docker_storage_driver or "overlay2",
+        insecure_registries=_split(cluster_template.insecure_registry),
+        dns_nameservers=_split(cluster_template.dns_nameserver) if has_fixed_network else (),
+        http_proxy=cluster_template.http_proxy or "",
+        https_proxy=cluster_template.https_proxy or "",
+        no_proxy=cluster_template.no_proxy or "",
+    )
+
+
+def engine_settings(
+    labels: Labels,
+    *,
+    docker_storage_driver: str,
+    insecure_registries: Sequence[str],
+    dns_nameservers: Sequence[str],
+    http_proxy: str,
+    https_proxy: str,
+    no_proxy: str,
+) -> dict[str, Any]:
     """Return what nodes are told of their engine; what is empty is not said.
 
     ``daemon`` is what they put into the engine's ``daemon.json``.
     """
-    labels = inputs.labels
     daemon = {
-        "storage-driver": inputs.docker_storage_driver,
+        "storage-driver": docker_storage_driver,
         "log-driver": labels.log_driver,
         "log-opts": _log_options(labels),
-        "insecure-registries": list(inputs.insecure_registries),
+        "insecure-registries": list(insecure_registries),
         "registry-mirrors": list(labels.registry_mirrors),
-        # Nobody but its owner may change an existing subnet: there, containers are told.
-        "dns": list(inputs.dns_nameservers) if inputs.fixed_network else [],
+        "dns": list(dns_nameservers),
     }
     told = {
         "daemon": {name: value for name, value in daemon.items() if value},
-        "http_proxy": inputs.http_proxy,
-        "https_proxy": inputs.https_proxy,
-        "no_proxy": inputs.no_proxy,
+        "http_proxy": http_proxy,
+        "https_proxy": https_proxy,
+        "no_proxy": no_proxy,
         "version": labels.docker_version,
         "repository": labels.docker_repository,
         "repository_key": labels.docker_repository_key,

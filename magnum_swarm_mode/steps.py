@@ -33,6 +33,8 @@ def end(plan: Plan) -> None:
     plan.previous, plan.newest, plan.waiting, plan.named = {}, {}, [], {}
     plan.repaired, plan.leaving, plan.troubled = [], {}, 0
     plan.broken, plan.cause = [], ""
+    if plan.upgrade is not None:
+        plan.upgrade.running = False
 
 
 def note(plan: Plan, text: str) -> None:
@@ -81,12 +83,22 @@ def give_up(seen: Seen, plan: Plan, reason: str) -> Step:
     return fail(seen, copy.deepcopy(plan), reason)
 
 
-def wait(seen: Seen, plan: Plan, what: str, reason: str, patience: float | None = None) -> Step:
-    """Wait for something; give up when it takes longer than ``patience`` seconds."""
+def wait(
+    seen: Seen,
+    plan: Plan,
+    what: str,
+    reason: str,
+    patience: float | None = None,
+    group: Group | None = None,
+) -> Step:
+    """Wait for something; give up when it takes longer than ``patience`` seconds.
+
+    :param group: the one at fault then.
+    """
     if plan.waiting[:1] != [what]:
         plan.waiting = [what, seen.now]
     elif patience is not None and seen.now - plan.waiting[1] > patience:
-        return fail(seen, plan, f"Given up after {int(patience)} seconds: {reason}")
+        return fail(seen, plan, f"Given up after {int(patience)} seconds: {reason}", group)
     return Step(reason, plan)
 
 
@@ -140,10 +152,22 @@ def loses_quorum(nodes: Iterable[Node], victim: Node) -> str:
     return ""
 
 
-def demote(seen: Seen, plan: Plan, victim: Node, why: str, group: Group | None = None) -> Step:
-    """Take one manager out of the quorum; the swarm moves the lead off it by itself."""
+def demote(
+    seen: Seen,
+    plan: Plan,
+    victim: Node,
+    why: str,
+    group: Group | None = None,
+    *,
+    undone: bool = True,
+) -> Step:
+    """Take one manager out of the quorum; the swarm moves the lead off it by itself.
+
+    :param undone: whether nothing was begun if that is refused.
+    """
     if problem := loses_quorum(seen.nodes or (), victim):
-        return fail(seen, plan, f"Removing a manager is refused: {problem}", group, undone=True)
+        reason = f"Removing a manager is refused: {problem}"
+        return fail(seen, plan, reason, group, undone=undone and not plan.is_upgrading)
     if victim.role != "manager":
         return wait(
             seen,

@@ -13,6 +13,7 @@ one step::
     too many managers                    demote one at a time, drain, remove from Heat
     too many workers                     drain some at a time, remove from Heat
     too few of either                    have Heat make them, wait until they are in the swarm
+    a group that is upgraded             see ``upgrade_steps``
     a group that shall go                drain it, delete its stack
     node labels that differ              set them
     nothing                              complete
@@ -25,7 +26,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from magnum_swarm_mode import steps
+from magnum_swarm_mode import steps, upgrade_steps
 from magnum_swarm_mode.steps import PATIENCE, give_up, loses_quorum, quorum, resolve
 from magnum_swarm_mode.update_model import (
     ACTIVE,
@@ -43,6 +44,8 @@ from magnum_swarm_mode.update_model import (
     Node,
     Outcome,
     Plan,
+    Recolour,
+    Remake,
     Resize,
     Seen,
     SetNode,
@@ -66,6 +69,8 @@ __all__ = [
     "Node",
     "Outcome",
     "Plan",
+    "Recolour",
+    "Remake",
     "Resize",
     "Seen",
     "SetNode",
@@ -105,7 +110,7 @@ def decide(seen: Seen) -> Step:
     ):
         step = consider(seen, plan)
         if step is not None:
-            return _with_cause(step)
+            return _with_cause(_with_progress(seen, step))
     return _complete(plan)
 
 
@@ -116,10 +121,22 @@ def _with_cause(step: Step) -> Step:
     return dataclasses.replace(step, reason=f"{step.plan.cause} {step.reason or ''}".strip())
 
 
+def _with_progress(seen: Seen, step: Step) -> Step:
+    """Say with a step where an upgrade is that goes on, or stopped."""
+    failed = step.outcome is Outcome.FAILED
+    reason = upgrade_steps.told(seen, step.plan, step.reason, failed=failed)
+    if failed and reason is not None:
+        step.plan.failed = reason
+    return dataclasses.replace(step, reason=reason)
+
+
 def _complete(plan: Plan) -> Step:
     reason = " ".join(plan.notes) or None
     plan.failed, plan.notes, plan.staying = "", [], {}
     steps.end(plan)
+    if plan.upgrade is not None:
+        plan.upgrade.over = True
+        plan.followed.update(dict.fromkeys(plan.upgrade.groups, plan.upgrade.template))
     return Step(reason, plan, outcome=Outcome.COMPLETE)
 
 
@@ -152,6 +169,9 @@ def _heat_failed(seen: Seen, plan: Plan) -> Step | None:
             continue
         number, updated = plan.sent.get(group.stack, [0, ""])
         if number == plan.number and updated != group.stack_updated:
+            same = (one for one in seen.groups if one.stack == group.stack)
+            if any(upgrade_steps.no_room(seen, plan, one) for one in same):
+                continue
             return steps.fail(
                 seen, plan, group.failure or "Heat failed and gives no reason.", group
             )
@@ -177,7 +197,12 @@ def _begin(seen: Seen, plan: Plan) -> Step | None:
     # Who asks for what is there already wants it to be well; so does who asks after a failure.
     plan.repair = plan.resized and (bool(plan.failed) or not (changes or plan.named))
     if not plan.previous:
-        plan.previous = {one.uuid: one.asked for one in seen.groups if one.wanted is not None}
+        plan.previous = {
+            # An upgrade that stopped may have left more.
+            one.uuid: one.wanted if plan.target(one) else one.asked
+            for one in seen.groups
+            if one.wanted is not None
+        }
         plan.newest = {
             one.uuid: max((member.number for member in one.members), default=-1)
             for one in seen.groups
@@ -188,6 +213,7 @@ def _begin(seen: Seen, plan: Plan) -> Step | None:
         _take_named(seen, plan, group)
     plan.named = {}
     _take_broken(seen, plan)
+    upgrade_steps.begin(seen, plan)
     return None
 
 
@@ -279,6 +305,29 @@ def _ghosts(seen: Seen, plan: Plan) -> Step | None:
 def _managers(seen: Seen, plan: Plan) -> Step | None:
     group = next(one for one in seen.groups if one.is_manager)
     wanted = group.wanted or 0
+    if step := _spare_ports(plan, group):
+        return step
+    if upgrade_steps.workers_first(seen, plan, group):
+        return None
+    target = plan.target(group)
+    if target is not None and _may_be_upgraded(plan, group):
+        if step := upgrade_steps.managers(seen, plan, group, target):
+            return step
+    elif plan.repair and (step := _replace_broken(seen, plan, group)):
+        return step
+    _choose(seen, plan, group)
+    victims = [member for member in group.members if member.hostname in plan.leaving]
+    if not victims and (not _needs_heat(group) or _left_to_upgrade(seen, plan, group)):
+        return None
+    if step := _refuse_with_lost(seen, plan, group, victims):
+        return step
+    if victims and (step := _dismiss(seen, plan, group, victims)):
+        return step
+    return _ask_heat(plan, group, wanted, victims)
+
+
+def _spare_ports(plan: Plan, group: Group) -> Step | None:
+    """Have the ports deleted of managers that are gone."""
     if group.has_spare_ports:
         # Indices of servers and ports must stay the same, so nothing new is begun before.
         if (group.stack_status or "").endswith("_FAILED"):
@@ -287,26 +336,35 @@ def _managers(seen: Seen, plan: Plan) -> Step | None:
         plan.waiting = []
         reason = "Heat is asked to delete the ports of the managers that are gone."
         return steps.act(plan, reason, FreePorts(group.uuid))
-    if plan.repair and (step := _replace_broken(seen, plan, group)):
+    return None
+
+
+def _dismiss(seen: Seen, plan: Plan, group: Group, victims: Sequence[Member]) -> Step | None:
+    """Demote and empty managers that leave; None once that is done."""
+    raft = [node for member in victims for node in seen.entries(member) if node.in_raft]
+    # First whoever is lost, and the leader last.
+    raft.sort(key=lambda node: (node.role == "manager", node.reachable, node.leader))
+    if raft:
+        why = f"{len(group.members) - len(victims)} of {len(group.members)} managers stay"
+        return steps.demote(seen, plan, raft[0], why, group)
+    if not any(node.in_raft and node.leader for node in seen.nodes or ()):
+        return steps.wait(seen, plan, "leader", "The managers choose a leader.", PATIENCE)
+    if step := steps.empty(seen, plan, victims):
         return step
-    _choose(seen, plan, group)
-    victims = [member for member in group.members if member.hostname in plan.leaving]
-    if not victims and not _needs_heat(group):
-        return None
-    if step := _refuse_with_lost(seen, plan, group, victims):
-        return step
-    if victims:
-        raft = [node for member in victims for node in seen.entries(member) if node.in_raft]
-        # First whoever is lost, and the leader last.
-        raft.sort(key=lambda node: (node.role == "manager", node.reachable, node.leader))
-        if raft:
-            why = f"{len(group.members) - len(victims)} of {len(group.members)} managers stay"
-            return steps.demote(seen, plan, raft[0], why, group)
-        if not any(node.in_raft and node.leader for node in seen.nodes or ()):
-            return steps.wait(seen, plan, "leader", "The managers choose a leader.", PATIENCE)
-        if step := steps.empty(seen, plan, victims):
-            return step
-    return _ask_heat(plan, group, wanted, victims)
+    return None
+
+
+def _left_to_upgrade(seen: Seen, plan: Plan, group: Group) -> bool:
+    """Tell whether the upgrade of a group in the same stack asks Heat next."""
+    return group.asked == group.wanted and any(
+        plan.target(one) for one in seen.groups if one.stack == group.stack and one is not group
+    )
+
+
+def _may_be_upgraded(plan: Plan, group: Group) -> bool:
+    """Tell whether managers are as many as they shall be, with the second of a single one."""
+    named = any(one.group == group.uuid and one.why == "named" for one in plan.leaving.values())
+    return not named and (group.asked == group.wanted or (group.wanted == 1 and group.asked == 2))
 
 
 def _refuse_with_lost(
@@ -342,7 +400,7 @@ def _refuse_with_lost(
         f"reachable ({name} is not), and {consequence}. Name {name} among the nodes to remove, or "
         "resize default-master to its present number to have it replaced.",
         group,
-        undone=True,
+        undone=not plan.is_upgrading,
     )
 
 
@@ -400,6 +458,10 @@ def _rank(seen: Seen, group: Group, member: Member) -> tuple[Any, ...]:
 def _workers(seen: Seen, plan: Plan) -> Step | None:
     for group in seen.groups:
         if group.is_manager or group.wanted is None:
+            continue
+        if target := plan.target(group):
+            if step := upgrade_steps.workers(seen, plan, group, target):
+                return step
             continue
         if group.at_rest and all(one.group != group.uuid for one in plan.leaving.values()):
             continue

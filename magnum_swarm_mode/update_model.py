@@ -7,6 +7,8 @@ import enum
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from magnum_swarm_mode.upgrade_plan import Target, Upgrade
+
 ACTIVE, PAUSE, DRAIN = "active", "pause", "drain"
 # What the indices of a group's second colour begin with.
 GREEN = "g"
@@ -72,9 +74,16 @@ class Group:
     :ivar stack_status: as ``UPDATE_COMPLETE``; None where there is no stack (any more).
     :ivar stack_updated: when Heat last began to change the stack, in Heat's words.
     :ivar failure: what failed first in the stack.
+    :ivar image: of managers that are made now.
+    :ivar flavor: of managers that are made now.
     :ivar labels: labels of the swarm that its nodes shall have; None where they are nobody's.
     :ivar is_new: whether it is being created.
     :ivar at_rest: whether nobody asked for anything of it.
+    :ivar green: how many of those that Heat was asked for are of the second colour.
+    :ivar seals: what the nodes of either colour would be made of if they were made now, as
+        :func:`.upgrade_plan.seal` gives it; managers have the first one only.
+    :ivar machines: managers that are not as the others, by index: ``image``, ``flavor`` and
+        ``seal``, or ``absent``.
     :ivar has_spare_ports: whether Heat keeps ports of managers that are gone: Neutron lets a port
         go only after its server.
     """
@@ -93,6 +102,11 @@ class Group:
     is_new: bool = False
     at_rest: bool = False
     has_spare_ports: bool = False
+    green: int = 0
+    seals: tuple[str, str] = ("", "")
+    machines: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    image: str = ""
+    flavor: str = ""
 
     @property
     def kind(self) -> str:
@@ -104,7 +118,7 @@ class Group:
 class Leaving:
     """A node that is being removed.
 
-    :ivar why: ``named`` by the user, in ``excess``, or ``broken``.
+    :ivar why: ``named`` by the user, in ``excess``, ``broken``, or ``upgraded``.
     :ivar was: its availability before.
     :ivar since: seconds since 1970 at which it began to be drained; 0 before.
     """
@@ -138,6 +152,9 @@ class Plan:
     :ivar troubled: since when a step could not be taken; 0 where the last one could.
     :ivar broken: host names of nodes to replace unless they have come back.
     :ivar cause: a sentence about why nodes are healed; empty for what a user asked for.
+    :ivar upgrade: the last upgrade, unless another operation has begun since it was done.
+    :ivar seals: group to what its nodes of either colour are made of, since its first upgrade.
+    :ivar followed: group to the template that it was upgraded to last.
     """
 
     number: int = 0
@@ -159,6 +176,9 @@ class Plan:
     troubled: int = 0
     broken: list[str] = dataclasses.field(default_factory=list)
     cause: str = ""
+    upgrade: Upgrade | None = None
+    seals: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    followed: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Plan":
@@ -166,6 +186,8 @@ class Plan:
         names = {field.name for field in dataclasses.fields(cls)}
         known = {name: copy.deepcopy(v) for name, v in values.items() if name in names}
         known["leaving"] = {k: Leaving(**v) for k, v in known.get("leaving", {}).items()}
+        if known.get("upgrade"):
+            known["upgrade"] = Upgrade.from_json(known["upgrade"])
         return cls(**known)
 
     def to_json(self) -> dict[str, Any]:
@@ -179,6 +201,7 @@ class Plan:
         *,
         rollback: bool = False,
         resized: bool = True,
+        upgrade: Upgrade | None = None,
     ) -> "Plan":
         """Return the plan after one more request."""
         plan = copy.deepcopy(self)
@@ -187,6 +210,8 @@ class Plan:
         if named:
             plan.named[group] = list(dict.fromkeys([*plan.named.get(group, []), *named]))
         plan.rollback = rollback
+        if upgrade is not None:
+            plan.upgrade = copy.deepcopy(upgrade)
         return plan
 
     def healing(self, hostnames: Sequence[str], cause: str) -> "Plan":
@@ -197,6 +222,16 @@ class Plan:
         plan = self.requested(resized=False)
         plan.broken, plan.cause = list(hostnames), cause
         return plan
+
+    def target(self, group: Group) -> Target | None:
+        """Return what a group is being upgraded to, unless it is done."""
+        target = self.upgrade.groups.get(group.uuid) if self.upgrade else None
+        return None if target is None or target.done else target
+
+    @property
+    def is_upgrading(self) -> bool:
+        """Whether an upgrade is not done yet."""
+        return self.upgrade is not None and not self.upgrade.over
 
     @property
     def is_over(self) -> bool:
@@ -269,6 +304,35 @@ class Resize:
 
 
 @dataclasses.dataclass(frozen=True)
+class Recolour:
+    """Ask Heat for so many workers of either colour, without those of the given indices.
+
+    :ivar looks: colour (empty or ``GREEN``) to image and flavor, where they change.
+    :ivar renew: whether Heat is given this release's templates, and the upgrade's settings.
+    :ivar machines: managers that are not as the others, where that changes.
+    """
+
+    group: str
+    blue: int
+    green: int
+    removals: tuple[str, ...] = ()
+    looks: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
+    renew: bool = False
+    machines: Mapping[str, Mapping[str, Any]] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Remake:
+    """Ask Heat for managers of an image and flavor, but for those of ``machines``."""
+
+    group: str
+    image: str
+    flavor: str
+    machines: Mapping[str, Mapping[str, Any]]
+    renew: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class FreePorts:
     """Ask Heat to delete the ports of managers that are gone."""
 
@@ -289,7 +353,7 @@ class DropGroup:
     group: str
 
 
-Action = SetNode | Forget | Resize | FreePorts | DeleteStack | DropGroup
+Action = SetNode | Forget | Resize | Recolour | Remake | FreePorts | DeleteStack | DropGroup
 
 
 class Outcome(enum.Enum):

@@ -6,6 +6,7 @@ A member of a ResourceGroup keeps its index; indices that were removed are never
 
 import dataclasses
 import itertools
+from typing import Any
 
 from magnum_swarm_mode import update
 from magnum_swarm_mode.update import Forget, Group, Member, Node, Plan, Resize, Seen, SetNode
@@ -54,7 +55,7 @@ class World:
         self.stack_status, self.updated, self.failure = "CREATE_COMPLETE", "t0", ""
         self.limit = 10_000
         self.mute: set[str] = set()
-        self.updates: list[tuple[str, int, tuple[str, ...]]] = []
+        self.updates: list[Any] = []
         self.moves = True  # whether tasks leave drained nodes
         self.drain_timeout = 300
         for row in self.rows.values():

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an upgrade leads to, as a cluster's record keeps it."""
+
+import copy
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass
+class Target:
+    """What the nodes of a group shall be made of.
+
+    :ivar name: the group's.
+    :ivar seal: stands for everything that they are made of; see :func:`seal`.
+    :ivar old_first: whether there is no room for new nodes beside the old ones.
+    :ivar redo: host names of nodes that are made again, as they did not become ready.
+    :ivar ready: how many nodes were as they shall be at the last look.
+    :ivar done: whether all are.
+    """
+
+    name: str
+    image: str
+    flavor: str
+    seal: str
+    old_first: bool = False
+    redo: list[str] = dataclasses.field(default_factory=list)
+    ready: int = 0
+    done: bool = False
+
+
+@dataclasses.dataclass
+class Upgrade:
+    """An upgrade of some groups of a cluster to a cluster template.
+
+    :ivar template: its uuid.
+    :ivar batch: how many workers are made, and how many removed, at a time.
+    :ivar settings: parameters of the cluster's stack that belong to the template's labels.
+    :ivar cluster: fields of the cluster's row, once its first two groups follow the template.
+    :ivar running: whether the operation that is under way works on it.
+    :ivar over: whether it is done.
+    """
+
+    template: str
+    batch: int
+    groups: dict[str, Target]
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    cluster: dict[str, Any] = dataclasses.field(default_factory=dict)
+    running: bool = False
+    over: bool = False
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Upgrade":
+        """Read what ``dataclasses.asdict`` gave."""
+        known = copy.deepcopy(dict(values))
+        known["groups"] = {uuid: Target(**one) for uuid, one in known["groups"].items()}
+        return cls(**known)
+
+
+def seal(image: str, flavor: str, settings: Mapping[str, Any]) -> str:
+    """Return a text that is the same for nodes that are made of the same.
+
+    :param settings: what a node is told of its engine.
+    """
+    text = json.dumps([image, flavor, settings], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
