@@ -273,7 +273,12 @@ def _heat(passwords: Mapping[str, str]) -> Sections:
         },
         "paste_deploy": {"api_paste_config": f"{_VENV_ETC}/heat/api-paste.ini"},
         **_common("heat", "heat", passwords),
-        "trustee": _user("heat", passwords),
+        # A trust is a scope of its own: with a project beside it none of Heat's could be used.
+        "trustee": {
+            name: value
+            for name, value in _user("heat", passwords).items()
+            if not name.startswith("project_")
+        },
         "clients_keystone": {"auth_uri": _KEYSTONE},
         "clients": {"endpoint_type": "publicURL"},
         # Each node's template names the same image, flavor, key and network: Heat asks for each of
