@@ -384,10 +384,6 @@ REFUSED_OPERATIONS: Mapping[str, str] = {
         "Rotating the CA of a swarm-mode cluster is not offered in this release; create another "
         "cluster to have other certificates."
     ),
-    "credential_rotate": (
-        "Rotating the credential of a swarm-mode cluster is not offered in this release; create "
-        "another cluster to have another credential."
-    ),
 }
 
 

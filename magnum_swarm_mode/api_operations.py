@@ -113,6 +113,12 @@ def _members(group: Any) -> tuple[update.Member, ...]:
     )
 
 
+def _rotate_credential(cluster: Any, **_: Any) -> None:
+    operation_rules.check_credential_rotation(cluster.status, cluster.status_reason)
+    # The conductor asks Keystone; what the token itself says is refused before anything begins.
+    admission.check_credential(pecan.request.context.auth_token_info)
+
+
 _CHECKS: Mapping[str, tuple[tuple[str, ...], Callable[..., None]]] = {
     "cluster_update_async": (
         ("node_count", "health_status", "health_status_reason", "rollback"),
@@ -122,6 +128,7 @@ _CHECKS: Mapping[str, tuple[tuple[str, ...], Callable[..., None]]] = {
     "nodegroup_create_async": (("nodegroup",), _create_group),
     "nodegroup_update_async": (("nodegroup",), _update_group),
     "nodegroup_delete_async": (("nodegroup",), _delete_group),
+    "credential_rotate": ((), _rotate_credential),
 }
 OFFERED = tuple(_CHECKS)
 

@@ -24,7 +24,8 @@ from typing import Any
 
 NAME_PREFIX = "magnum-swarm-mode-node-"
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_NAME = re.compile(rf"{re.escape(NAME_PREFIX)}(?P<uuid>{_UUID})")
+# The number is that of the rotation which made the credential.
+_NAME = re.compile(rf"{re.escape(NAME_PREFIX)}(?P<uuid>{_UUID})(?:-[1-9][0-9]*)?")
 _SIGN = re.compile(r"/v1/certificates/?")
 _READ = re.compile(rf"/v1/(?:certificates|clusters)/(?P<uuid>{_UUID})/?")
 # What a request to sign may say beside the cluster. ca_cert_type would choose another CA.

@@ -13,7 +13,7 @@ import json
 import socket
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import sqlalchemy as sa
@@ -43,7 +43,8 @@ class Phase(enum.StrEnum):
 class State:
     """The contents of a record.
 
-    :ivar owner_id: Keystone's id of the user who created the cluster.
+    :ivar owner_id: Keystone's id of the user with whose rights the conductor works: who created the
+        cluster, or rotated its credential last.
     :ivar phase_since: seconds since 1970 at which ``phase`` was entered.
     :ivar trust_id: the trust through which the conductor acts for the owner.
     :ivar node_credential_id: the application credential of the managers.
@@ -54,6 +55,10 @@ class State:
     :ivar update: what is under way, as :class:`.update.Plan` puts it into JSON.
     :ivar groups: uuid of each further node group to what was made for it: ``stack_name``,
         ``stack_id``, ``prefix`` of its nodes' host names.
+    :ivar grant: number of the owner's rights, as :class:`.credentials.Grant` has it.
+    :ivar grants: other rights that were given and are to be taken back, as a mapping of the fields
+        of :class:`.credentials.Grant` each.
+    :ivar heat_trust: the trust that Heat has of the stack's owner; empty where it is not known.
     :ivar rotation: how far a replacement of certificates or credentials has come; empty when none
         is under way. ``kind`` says of what.
     :ivar healing: what is remembered of nodes that are down, as :class:`.healing.Memory` puts it
@@ -74,6 +79,9 @@ class State:
     node_credential_revoked: bool = False
     update: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     groups: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    grant: int = 0
+    grants: Sequence[Mapping[str, Any]] = dataclasses.field(default_factory=list)
+    heat_trust: str = ""
     rotation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     healing: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     unknown: Mapping[str, Any] = dataclasses.field(default_factory=dict)

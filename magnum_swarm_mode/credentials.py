@@ -13,10 +13,12 @@ also needs no secret to be stored.
 
 Both are found again after a conductor died: the credential by its name, which Keystone keeps
 unique per user, and the trust, which has no name, by an expiry date that derives from the
-cluster's uuid.
+cluster's uuid. Whoever rotates them makes another pair beside the first, so each pair has a number,
+which is part of the name and of the date.
 """
 
 import contextlib
+import dataclasses
 import datetime
 import random
 import re
@@ -47,8 +49,9 @@ _EXPIRY_BASE = datetime.datetime(2150, 1, 1)
 _CLUSTER_RULE = re.compile(r"/v1/clusters/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$")
 
 _DELEGATED = (
-    "Creating a swarm-mode cluster needs a login with a password or single sign-on; Keystone does "
-    "not let an application credential hand on the rights that the cluster needs."
+    "Creating a swarm-mode cluster, and rotating its credential, needs a login with a password or "
+    "single sign-on; Keystone does not let an application credential hand on the rights that the "
+    "cluster needs."
 )
 
 
@@ -56,15 +59,30 @@ class NotPermitted(exceptions.SwarmModeError):
     """Keystone refused; somebody with other rights may succeed."""
 
 
-def node_credential_name(cluster_uuid: str) -> str:
+@dataclasses.dataclass(frozen=True)
+class Grant:
+    """A pair of the two rights.
+
+    :ivar owner_id: Keystone's id of the user who gave them.
+    :ivar number: 0 for those of the cluster's creation, then one more for each rotation.
+    :ivar trust_id: empty while it is not known.
+    """
+
+    owner_id: str
+    number: int = 0
+    trust_id: str = ""
+
+
+def node_credential_name(cluster_uuid: str, number: int = 0) -> str:
     """Return the name of the managers' application credential, unique per user."""
-    return f"magnum-swarm-mode-node-{cluster_uuid}"
+    suffix = f"-{number}" if number else ""
+    return f"magnum-swarm-mode-node-{cluster_uuid}{suffix}"
 
 
-def trust_expiry(cluster_uuid: str) -> datetime.datetime:
+def trust_expiry(cluster_uuid: str, number: int = 0) -> datetime.datetime:
     """Return the date that marks a cluster's trust: a whole second in the 136 years from 2150."""
     seconds = uuid_module.UUID(cluster_uuid).int % 2**32
-    return _EXPIRY_BASE + datetime.timedelta(seconds=seconds)
+    return _EXPIRY_BASE + datetime.timedelta(seconds=seconds + number)
 
 
 def access_rules(cluster_uuid: str, magnum_url: str) -> list[dict[str, str]]:
@@ -100,7 +118,9 @@ def conductor_roles(roles: Collection[str]) -> list[str]:
     return sorted(set(roles) - _POWERFUL) or sorted(roles)
 
 
-def create_node_credential(session: Any, cluster_uuid: str, magnum_url: str) -> NodeCredential:
+def create_node_credential(
+    session: Any, cluster_uuid: str, magnum_url: str, number: int = 0
+) -> NodeCredential:
     """Make the managers' application credential with the owner's session.
 
     One that an earlier attempt left is replaced, for its secret is not known any more.
@@ -108,7 +128,7 @@ def create_node_credential(session: Any, cluster_uuid: str, magnum_url: str) -> 
     :raises NotPermitted: when the user may not make one.
     :raises Unavailable: when Keystone does not answer.
     """
-    name = node_credential_name(cluster_uuid)
+    name = node_credential_name(cluster_uuid, number)
     with _refusals(session, "the managers' application credential"):
         keystone = _client(session)
         user = session.get_user_id()
@@ -131,13 +151,13 @@ def create_node_credential(session: Any, cluster_uuid: str, magnum_url: str) -> 
             else:
                 return NodeCredential(id=made.id, secret=made.secret)
     raise exceptions.Unavailable(
-        "Keystone could not make the managers' application credential beside other requests; "
-        "delete the cluster and create it again.",
+        "Keystone could not make the managers' application credential beside other requests; try "
+        "again (a cluster that could not be created so has to be deleted first).",
         f"Keystone refused {name} as a duplicate {_CREATE_ATTEMPTS} times",
     )
 
 
-def create_trust(session: Any, cluster_uuid: str, trustee_id: str) -> str:
+def create_trust(session: Any, cluster_uuid: str, trustee_id: str, number: int = 0) -> str:
     """Make the conductor's trust with the owner's session, or find it; return its id.
 
     :raises NotPermitted: when the user may not make one.
@@ -146,7 +166,7 @@ def create_trust(session: Any, cluster_uuid: str, trustee_id: str) -> str:
     with _refusals(session, "the trust through which Magnum works on the cluster"):
         keystone = _client(session)
         user, project = session.get_user_id(), session.get_project_id()
-        found = _trusts(keystone, user, cluster_uuid, trustee_id)
+        found = _trusts(keystone, user, trust_expiry(cluster_uuid, number), trustee_id)
         if found:
             return found[0]
         made = keystone.trusts.create(
@@ -155,14 +175,49 @@ def create_trust(session: Any, cluster_uuid: str, trustee_id: str) -> str:
             project=project,
             role_names=conductor_roles(_roles(session)),
             impersonation=True,
-            expires_at=trust_expiry(cluster_uuid),
+            expires_at=trust_expiry(cluster_uuid, number),
         )
         return str(made.id)
 
 
-def _trusts(keystone: Any, trustor_id: str, cluster_uuid: str, trustee_id: str) -> list[str]:
+def trusts_given(session: Any) -> set[str] | None:
+    """Return the ids of the trusts that a user has given; None where Keystone does not tell."""
+    try:
+        with cloud.keystone_errors("Keystone"):
+            return {
+                str(trust.id)
+                for trust in _client(session).trusts.list(trustor_user=session.get_user_id())
+            }
+    except (keystone_exceptions.ClientException, exceptions.Unavailable) as error:
+        LOG.info("Trusts cannot be listed: %s", error)
+        return None
+
+
+def only_new(before: set[str] | None, after: set[str] | None) -> str:
+    """Return the trust that was made between two looks; empty where it is not known for sure."""
+    if before is None or after is None or len(after - before) != 1:
+        return ""
+    return (after - before).pop()
+
+
+def remove_trust(session: Any, trust_id: str) -> None:
+    """Delete a trust; one that is gone is fine.
+
+    :raises NotPermitted: when the session may not.
+    :raises Unavailable: when Keystone does not answer.
+    """
+    _first_allowed(
+        [lambda: session],
+        lambda allowed: _client(allowed).trusts.delete(trust_id),
+        f"The trust {trust_id} cannot be removed: Magnum's service user is not allowed to.",
+    )
+
+
+def _trusts(
+    keystone: Any, trustor_id: str, expiry: datetime.datetime, trustee_id: str
+) -> list[str]:
     """Return the ids of a cluster's trusts, seen by their trustor or an administrator."""
-    mark = trust_expiry(cluster_uuid).strftime("%Y-%m-%dT%H:%M:%S")
+    mark = expiry.strftime("%Y-%m-%dT%H:%M:%S")
     return [
         str(trust.id)
         for trust in keystone.trusts.list(trustor_user=trustor_id)
@@ -186,7 +241,7 @@ def _is_delegated(session: Any) -> bool:
 
 @contextlib.contextmanager
 def _refusals(session: Any, what: str) -> Iterator[None]:
-    """Turn Keystone's refusals into sentences for the user who creates a cluster."""
+    """Turn Keystone's refusals into sentences for the user who gives the rights."""
     try:
         with cloud.keystone_errors("Keystone"):
             yield
@@ -196,7 +251,7 @@ def _refusals(session: Any, what: str) -> Iterator[None]:
         raise NotPermitted(f"Keystone does not let you make {what}: {_said(error)}") from error
     except keystone_exceptions.Unauthorized as error:
         raise exceptions.Refused(
-            "Keystone does not accept your token any more; log in and create the cluster again."
+            "Keystone does not accept your token any more; log in and try it again."
         ) from error
 
 
@@ -205,7 +260,7 @@ def _said(error: BaseException) -> str:
 
 
 def revoke_node_credential(
-    sessions: Iterable[Callable[[], Any]], owner_id: str, cluster_uuid: str
+    sessions: Iterable[Callable[[], Any]], owner_id: str, cluster_uuid: str, number: int = 0
 ) -> None:
     """Delete the managers' credential, with the first session that is allowed to.
 
@@ -213,7 +268,7 @@ def revoke_node_credential(
     :raises NotPermitted: when none is.
     :raises Unavailable: when Keystone does not answer.
     """
-    name = node_credential_name(cluster_uuid)
+    name = node_credential_name(cluster_uuid, number)
 
     def revoke(session: Any) -> None:
         keystone = _client(session)
@@ -225,12 +280,16 @@ def revoke_node_credential(
         revoke,
         f"The application credential {name} of user {owner_id} cannot be revoked: neither the "
         "caller nor Magnum's service user is allowed to. Its owner or an administrator must "
-        "delete it; then delete the cluster again.",
+        "delete it.",
     )
 
 
 def revoke_trust(
-    sessions: Iterable[Callable[[], Any]], owner_id: str, cluster_uuid: str, trustee_id: str
+    sessions: Iterable[Callable[[], Any]],
+    owner_id: str,
+    cluster_uuid: str,
+    trustee_id: str,
+    number: int = 0,
 ) -> None:
     """Delete the conductor's trust, with the first session that is allowed to.
 
@@ -240,7 +299,8 @@ def revoke_trust(
 
     def revoke(session: Any) -> None:
         keystone = _client(session)
-        for trust_id in _trusts(keystone, owner_id, cluster_uuid, trustee_id):
+        expiry = trust_expiry(cluster_uuid, number)
+        for trust_id in _trusts(keystone, owner_id, expiry, trustee_id):
             keystone.trusts.delete(trust_id)
 
     _first_allowed(
@@ -248,7 +308,7 @@ def revoke_trust(
         revoke,
         f"The trust from user {owner_id} to Magnum's service user cannot be revoked: neither the "
         "caller nor Magnum's service user is allowed to. Its owner or an administrator must "
-        "delete it; then delete the cluster again.",
+        "delete it.",
     )
 
 

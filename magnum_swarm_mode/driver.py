@@ -2,6 +2,8 @@
 # ruff: noqa: ARG002 - the names of the parameters are Magnum's
 """The class that Magnum calls; what it does is in ``lifecycle`` and ``monitor``."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from magnum.common import exception as magnum_exception
@@ -136,8 +138,9 @@ class Driver(driver.Driver):
         raise _not_offered("Rotating the CA of")
 
     def rotate_credential(self, context: Any, cluster: Any) -> None:
-        """Refuse, as :meth:`upgrade_cluster`."""
-        raise _not_offered("Rotating the credential of")
+        """Make new rights with the user's token, and begin to revoke the former ones."""
+        with _logged(cluster), _answered():
+            Lifecycle().credential_rotation.request(context, cluster)
 
 
 def _not_offered(what: str) -> Exception:
@@ -146,6 +149,21 @@ def _not_offered(what: str) -> Exception:
         f"{what} a swarm-mode cluster is not offered in this release."
     )
     return error
+
+
+@contextlib.contextmanager
+def _answered() -> Iterator[None]:
+    """Turn our errors into those that Magnum's API passes on to the user who waits for them.
+
+    :raises magnum.common.exception.InvalidParameterValue: HTTP 400 for what stays refused.
+    :raises magnum.common.exception.Conflict: HTTP 409 for what may work later.
+    """
+    try:
+        yield
+    except exceptions.Unavailable as error:
+        raise magnum_exception.Conflict(error.user_message) from error
+    except exceptions.SwarmModeError as error:
+        raise magnum_exception.InvalidParameterValue(err=error.user_message) from error
 
 
 class _logged:  # noqa: N801 - a context manager reads like a function

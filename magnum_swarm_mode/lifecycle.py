@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import functools
 import time
-import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,6 +23,7 @@ from magnum_swarm_mode import (
     access,
     address_pools,
     cloud,
+    credential_rotation,
     credentials,
     docker_api,
     exceptions,
@@ -31,10 +31,12 @@ from magnum_swarm_mode import (
     labels,
     networks,
     operations,
+    rights,
     stack_parameters,
     status,
 )
 from magnum_swarm_mode.cluster_record import Conflict, Phase, Record, State, Store
+from magnum_swarm_mode.credentials import Grant
 from magnum_swarm_mode.status import Action, Decision, Seen
 
 CONF = cloud.CONF
@@ -69,6 +71,7 @@ class Lifecycle:
     def __init__(self, store: Store | None = None) -> None:
         self._store = store or Store()
         self.operations = operations.Operations(self._store)
+        self.credential_rotation = credential_rotation.CredentialRotation(self._store)
 
     # Creation
 
@@ -138,7 +141,7 @@ class Lifecycle:
         # An earlier attempt may have got as far as Heat.
         found = heat_api.get(name) if record.state.submitted_at else None
         if found is None:
-            trust_id = credentials.create_trust(session, cluster.uuid, _trustee_id())
+            trust_id = credentials.create_trust(session, cluster.uuid, rights.trustee_id())
             record = self._store.write(
                 record, record.state.entering(Phase.PREPARING, trust_id=trust_id)
             )
@@ -154,10 +157,15 @@ class Lifecycle:
                     submitted_at=int(time.time()),
                 ),
             )
+            before = credentials.trusts_given(session)
             stack_id = _submit(heat_api, request, name, timeout_minutes)
+            heat_trust = credentials.only_new(before, credentials.trusts_given(session))
         else:
-            stack_id = found.id
-        record = self._store.write(record, record.state.entering(Phase.CREATED, stack_id=stack_id))
+            stack_id, heat_trust = found.id, ""
+        record = self._store.write(
+            record,
+            record.state.entering(Phase.CREATED, stack_id=stack_id, heat_trust=heat_trust),
+        )
         cluster.stack_id = stack_id
         self._store.release(record)
         # Of clusters that somebody else deleted: only their owner's own token can remove them.
@@ -196,7 +204,8 @@ class Lifecycle:
         try:
             # Absent is fine. The delete finds the stack as well, unless it looked too early.
             access.heat_of(session).delete(stack_parameters.stack_name(cluster))
-            self._revoke_node(cluster, held.state.owner_id, [lambda: session])
+            grant = rights.present(held.state)
+            rights.revoke_node(self._store, cluster.uuid, grant, [lambda: session])
             if record is None or record.state.phase is Phase.CLEANING:
                 # Else cleaning is still to come, and until then the trust is needed.
                 self._revoke(cluster, held.state, [lambda: session])
@@ -220,6 +229,11 @@ class Lifecycle:
         access.SWARMS.forget(cluster.uuid)
         if record.state.phase is not Phase.CLEANING:
             try:
+                rights.make_way(record.state)
+            except exceptions.SwarmModeError as error:
+                # Then Heat may fail, and says so.
+                LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
+            try:
                 # What is on the cluster's network goes before the network.
                 if self.operations.groups_are_gone(context, cluster, record):
                     self._delete_stack(context, cluster, record)
@@ -228,14 +242,24 @@ class Lifecycle:
                     raise
                 # The trust lets the next poll ask again, which no user needs to do then.
                 LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
-        owner_id = record.state.owner_id
-        if cloud.has_token(context) and context.user_id == owner_id:
+        if cloud.has_token(context):
             # The owner's own token may do what Magnum's user perhaps may not.
+            self._revoke_own(context, cluster, record.state)
+
+    def _revoke_own(self, context: Any, cluster: Any, state: State) -> None:
+        """Revoke the managers' credentials that the user has given who asks."""
+        for grant in (rights.present(state), *rights.others(state)):
+            if grant.owner_id != context.user_id:
+                continue
             try:
-                self._revoke_node(cluster, owner_id, [lambda: cloud.user_session(context)])
-                self._amend(cluster, node_credential_revoked=True)
+                rights.revoke_node(
+                    self._store, cluster.uuid, grant, [lambda: cloud.user_session(context)]
+                )
             except exceptions.SwarmModeError as error:
                 LOG.info("Cluster %s: %s", cluster.uuid, error.operator_message)
+                continue
+            if grant == rights.present(state):
+                self._amend(cluster, node_credential_revoked=True)
 
     def _amend(self, cluster: Any, **changes: Any) -> None:
         """Change some of a record that others may be changing; one that is gone is left alone."""
@@ -329,7 +353,10 @@ class Lifecycle:
             return
         try:
             if cluster.status in operations.BUSY and record.state.phase is Phase.CREATED:
-                self.operations.step(context, cluster, record)
+                if credential_rotation.is_under_way(record.state):
+                    self.credential_rotation.step(context, cluster, record)
+                else:
+                    self.operations.step(context, cluster, record)
             elif cluster.status in operations.BUSY:
                 self._mend_delete(cluster, record)
             elif cluster.status == "DELETE_IN_PROGRESS" and record.state.groups:
@@ -497,32 +524,27 @@ class Lifecycle:
             return
         except exceptions.SwarmModeError as error:
             LOG.error("Cluster %s: %s", cluster.uuid, error.operator_message)
-            self._change(cluster, Decision("DELETE_FAILED", error.user_message))
+            reason = f"{error.user_message} Then delete the cluster again."
+            self._change(cluster, Decision("DELETE_FAILED", reason))
             return
         self._store.delete(record)
         # Magnum removes its own row when it sees this; it need not be saved.
         _remember(cluster, {"status": "DELETE_COMPLETE", "status_reason": None})
 
-    def _revoke_node(self, cluster: Any, owner_id: str, sessions: list[Callable[[], Any]]) -> None:
-        credentials.revoke_node_credential(sessions, owner_id, cluster.uuid)
-
-        def living(uuids: list[str]) -> set[str]:
-            return self._store.known([uuid for uuid in uuids if uuid != cluster.uuid])
-
-        rule_sessions = [*sessions, cloud.system_session]
-        credentials.remove_access_rules(rule_sessions, owner_id, _magnum_prefix(), living)
-
     def _revoke(self, cluster: Any, state: State | None, sessions: list[Callable[[], Any]]) -> None:
-        """Revoke both rights, with the given sessions before those of Magnum's own."""
-        owner_id = state.owner_id if state else cluster.user_id
-        if not owner_id:
+        """Revoke all rights, with the given sessions before those of Magnum's own."""
+        if state is None:
+            rights.revoke(self._store, cluster.uuid, Grant(cluster.user_id or ""), sessions)
             return
-        sessions = [*sessions, cloud.service_session]
-        if state is not None and state.trust_id:
-            sessions.append(functools.partial(cloud.trust_session, state.trust_id))
-        if state is None or not state.node_credential_revoked:
-            self._revoke_node(cluster, owner_id, sessions)
-        credentials.revoke_trust(sessions, owner_id, cluster.uuid, _trustee_id())
+        for grant in rights.others(state):
+            rights.revoke(self._store, cluster.uuid, grant, sessions)
+        rights.revoke(
+            self._store,
+            cluster.uuid,
+            rights.present(state),
+            sessions,
+            node=not state.node_credential_revoked,
+        )
 
     # Writing Magnum's rows
 
@@ -631,16 +653,6 @@ def _submit(
         if stack is None:
             raise
         return stack.id
-
-
-def _trustee_id() -> str:
-    with cloud.keystone_errors("Keystone"):
-        return str(cloud.service_session().get_user_id())
-
-
-def _magnum_prefix() -> str:
-    url = cloud.node_endpoints(cloud.service_session()).magnum_url
-    return urllib.parse.urlsplit(url).path.removesuffix("/v1").rstrip("/")
 
 
 def _delete_certificates(cluster: Any) -> None:

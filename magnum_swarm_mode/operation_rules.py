@@ -69,6 +69,20 @@ def check_group_change(status: str, reason: str | None, *, creates: bool) -> Non
     check_resize(status, reason)
 
 
+def check_credential_rotation(status: str, reason: str | None) -> None:
+    """Refuse to rotate the credential of a cluster in the wrong status.
+
+    :raises Refused: with what to do instead.
+    """
+    if status == "UPDATE_IN_PROGRESS":
+        raise exceptions.Refused(
+            f"The cluster is {status}{_because(reason)} Rotate the credential when that has ended."
+        )
+    # Also after a failure, which may be due to the rights of a user who is gone.
+    if status not in _RESIZABLE:
+        _refuse_status(status, reason)
+
+
 def _refuse_status(status: str, reason: str | None) -> None:
     if status.endswith("_IN_PROGRESS"):
         advice = "try again when that has ended"

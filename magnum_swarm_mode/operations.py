@@ -18,6 +18,7 @@ from oslo_log import log as logging
 from magnum_swarm_mode import (
     access,
     cloud,
+    credentials,
     docker_api,
     exceptions,
     healing,
@@ -27,6 +28,7 @@ from magnum_swarm_mode import (
     node_groups,
     notifications,
     stack_parameters,
+    steps,
     update,
     upgrade_plan,
 )
@@ -44,6 +46,11 @@ _STEPS_AT_ONCE = 6
 # How long a conductor may take from a group's row to the record.
 _REQUEST_SECONDS = 120
 _INTERRUPTED = "The request was interrupted before it began; resize the group again."
+_TAKE_OVER = (
+    "The cluster cannot be changed: the user with whose rights Magnum works on it was deleted, "
+    "disabled, or lost his role in the project. Another member of the project can take it over: "
+    "openstack coe credential rotate (needs Magnum 21)."
+)
 # States of tasks that are on a node and have not ended.
 _LIVING = ("assigned", "accepted", "preparing", "ready", "starting", "running")
 _STARTING = _LIVING[:-1]
@@ -131,7 +138,7 @@ class Operations:
         """
         if record is None or record.state.phase is not Phase.CREATED:
             return
-        if not Plan.from_json(record.state.update).is_over:
+        if record.state.rotation or not Plan.from_json(record.state.update).is_over:
             self._store.change_cluster(
                 cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"}
             )
@@ -228,11 +235,25 @@ class Operations:
         )
         if cloud.has_token(context):
             heat_api = access.heat_of(cloud.user_session(context))
+        before = self._trusts(context)
         row.stack_id = heat_api.create(request, name, int(cluster.create_timeout or 0))
-        noted = {"stack_name": name, "prefix": prefix, "stack_id": row.stack_id}
+        noted = {
+            "stack_name": name,
+            "prefix": prefix,
+            "stack_id": row.stack_id,
+            "heat_trust": credentials.only_new(before, self._trusts(context)),
+        }
         if not self._note_group(cluster, row, noted):
             # A user's delete has begun meanwhile, and may already have looked for what is here.
             heat_api.delete(row.stack_id)
+
+    @staticmethod
+    def _trusts(context: Any) -> set[str] | None:
+        return (
+            credentials.trusts_given(cloud.user_session(context))
+            if cloud.has_token(context)
+            else None
+        )
 
     def _note_group(
         self, cluster: Any, row: Any, made: Mapping[str, str], *, ask: bool = False
@@ -296,6 +317,10 @@ class Operations:
         for _ in range(_STEPS_AT_ONCE):
             try:
                 seen, view = self._look(context, cluster, record)
+            except _RightsGone as error:
+                LOG.error("Cluster %s: %s", cluster.uuid, error.operator_message)
+                self._abandon(cluster, record, error.user_message)
+                return
             except exceptions.SwarmModeError as error:
                 LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
                 self._tell(cluster, cluster.status, error.user_message)
@@ -314,6 +339,16 @@ class Operations:
             self._write_rows(view, step)
             if not step.soon:
                 return
+
+    def _abandon(self, cluster: Any, record: Record, reason: str) -> None:
+        """End an operation that nobody has the rights for; nothing of it was seen to be done."""
+        self._keep(record, steps.abandon(Plan.from_json(record.state.update), reason))
+        for row in cluster.nodegroups:
+            if str(row.status).endswith("_IN_PROGRESS"):
+                row.status, row.status_reason = "UPDATE_FAILED", reason
+                row.save()
+        # Of ROLLBACK_FAILED there is no way back in Magnum.
+        self._tell(cluster, "UPDATE_FAILED", reason)
 
     def _keep(self, record: Record, plan: Plan) -> Record:
         state = dataclasses.replace(record.state, update=plan.to_json())
@@ -599,6 +634,8 @@ def _labels(cluster: Any) -> labels.Labels:
 def _stack(context: Any, cluster: Any, state: Any) -> tuple[heat.Heat, heat.Stack]:
     """Return the cluster's stack, and Heat as it was seen through.
 
+    :raises _RightsGone: when it is shown to nobody but Magnum's own user: with the first change
+        Heat would put the stack into his hands.
     :raises Unavailable: when Heat does not show it now.
     """
     problems = []
@@ -609,6 +646,8 @@ def _stack(context: Any, cluster: Any, state: Any) -> tuple[heat.Heat, heat.Stac
         except heat.NotAllowed as error:
             problems.append(f"{who}: {error.operator_message}")
             continue
+        if stack is not None and who == access.SERVICE:
+            raise _RightsGone(_TAKE_OVER, "; ".join(problems))
         if stack is not None:
             return heat_api, stack
         problems.append(f"{who}: sees no stack")
@@ -617,6 +656,10 @@ def _stack(context: Any, cluster: Any, state: Any) -> tuple[heat.Heat, heat.Stac
         "the rights of the cluster's creator are gone.",
         "; ".join(problems),
     )
+
+
+class _RightsGone(exceptions.SwarmModeError):
+    """Nothing can be done for the cluster's owner any more."""
 
 
 def _group_stack(heat_api: heat.Heat, made: Mapping[str, str]) -> heat.Stack | None:

@@ -83,6 +83,15 @@ def give_up(seen: Seen, plan: Plan, reason: str) -> Step:
     return fail(seen, copy.deepcopy(plan), reason)
 
 
+def abandon(plan: Plan, reason: str) -> Plan:
+    """Return the plan of an operation that ends without a look at the cluster."""
+    plan = copy.deepcopy(plan)
+    staying = {name: entry.was for name, entry in plan.leaving.items()} | plan.staying
+    end(plan)
+    plan.staying, plan.begun, plan.failed, plan.notes = staying, plan.number, reason, []
+    return plan
+
+
 def wait(
     seen: Seen,
     plan: Plan,

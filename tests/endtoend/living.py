@@ -145,14 +145,20 @@ def answers(docker: Docker, name: str) -> tuple[int, int]:
     return len(re.findall(r"^answered", said, re.M)), len(re.findall(r"^silent", said, re.M))
 
 
-def kill_conductor() -> None:
-    """Kill the conductor at once with all its workers, and start another."""
+def kill_conductor(python_path: str | None = None) -> None:
+    """Kill the conductor at once with all its workers, and start another.
+
+    :param python_path: where the other one finds modules beside those of its environment; empty for
+        nowhere, None for where the former one did.
+    """
     record = processes.running(CONDUCTOR)
     assert record is not None, "no conductor runs"
     place = Path(f"/proc/{record.pid}")
     environment = dict(
         line.split("=", 1) for line in (place / "environ").read_text().split("\0") if "=" in line
     )
+    if python_path is not None:
+        environment["PYTHONPATH"] = python_path
     title = (place / "cmdline").read_text()
     found = re.search(r"\[(.*)\]", title)  # what setproctitle makes of it
     assert found, title

@@ -3,7 +3,8 @@
 
 What Keystone 30 refuses is refused: application credentials and access rules to trusts, trusts to
 application credentials' tokens, everything of others to everybody but administrators. Heat keeps a
-trust per stack, and deletes it with the rights of whoever deletes the stack.
+trust per stack, and deletes it with the rights of whoever deletes the stack. It makes another one
+when somebody else updates the stack, and fails where the former one's owner has lost his role.
 """
 
 import dataclasses
@@ -55,6 +56,7 @@ class Stack:
     project: str
     parameters: dict[str, Any]
     trust: str
+    owner: str = ""
     status: str = "CREATE_IN_PROGRESS"
     reason: str = "Stack CREATE started"
     outputs: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -70,6 +72,7 @@ class FakeCloud(fixtures.Fixture):
     :ivar url: of Keystone, without version.
     :ivar credentials, rules, trusts, stacks: what exists, by id.
     :ivar users: names to ids; taking one out deletes the user with all that is his.
+    :ivar without_roles: users who have lost their roles in the project.
     :ivar down: services that answer 503.
     :ivar moods: how services answer that are unwell in other ways.
     :ivar service_is_admin: whether Magnum's user has the administrator's role.
@@ -77,6 +80,7 @@ class FakeCloud(fixtures.Fixture):
 
     def _setUp(self) -> None:  # noqa: N802 (fixtures)
         self.tokens: dict[str, Token] = {}
+        self.without_roles: set[str] = set()
         self.users = {"magnum": MAGNUM, "demo": OWNER, "member": MEMBER, "admin": ADMIN}
         self.credentials: dict[str, dict[str, Any]] = {}
         self.rules: dict[str, dict[str, Any]] = {}
@@ -113,6 +117,12 @@ class FakeCloud(fixtures.Fixture):
     ) -> tuple[str, dict[str, Any]]:
         """Return token id and body of a user who logged in with a password."""
         return self.issue(Token(user, project, roles))
+
+    def remove_roles(self, user: str) -> None:
+        """Take a user's roles in the project away as Keystone does: with his credentials there."""
+        self.without_roles.add(user)
+        for identifier in [i for i, c in self.credentials.items() if c["user"] == user]:
+            del self.credentials[identifier]
 
     def remove_user(self, user: str) -> None:
         """Delete a user as Keystone does: with his credentials, rules and trusts."""
@@ -250,6 +260,8 @@ class FakeCloud(fixtures.Fixture):
                 raise RefusalError(404, "Could not find trust.")
             if trust["trustee_user_id"] != user:
                 raise RefusalError(403, "User is not a trustee.")
+            if trust["trustor_user_id"] in self.without_roles:
+                raise RefusalError(403, "Trust does not grant the roles any more.")
             roles = tuple(role["name"] for role in trust["roles"])
             return Token(trust["trustor_user_id"], trust["project_id"], roles, trust=trust["id"])
         if "domain" in scope:
@@ -260,7 +272,7 @@ class FakeCloud(fixtures.Fixture):
         return Token(user, SERVICE_PROJECT, roles)
 
     def _is_alive(self, token: Token) -> bool:
-        if token.user not in self.users.values():
+        if token.user not in self.users.values() or token.user in self.without_roles:
             return False
         return token.trust is None or token.trust in self.trusts
 
@@ -451,6 +463,19 @@ class FakeCloud(fixtures.Fixture):
             for s in self.stacks.values()
         ):
             raise RefusalError(409, f"The Stack ({body['stack_name']}) already exists.")
+        trust = self._heat_trust(token, project)
+        stack = Stack(
+            id=str(uuid.uuid4()),
+            name=body["stack_name"],
+            project=project,
+            parameters=body["parameters"],
+            trust=trust,
+            owner=token.user,
+        )
+        self.stacks[stack.id] = stack
+        return 201, {"stack": {"id": stack.id, "links": []}}
+
+    def _heat_trust(self, token: Token, project: str) -> str:
         trust = uuid.uuid4().hex
         self.trusts[trust] = {
             "id": trust,
@@ -460,15 +485,20 @@ class FakeCloud(fixtures.Fixture):
             "roles": [],
             "expires_at": None,
         }
-        stack = Stack(
-            id=str(uuid.uuid4()),
-            name=body["stack_name"],
-            project=project,
-            parameters=body["parameters"],
-            trust=trust,
-        )
-        self.stacks[stack.id] = stack
-        return 201, {"stack": {"id": stack.id, "links": []}}
+        return trust
+
+    def _change_hands(self, token: Token, stack: Stack) -> None:
+        """Replace the stack's trust where it is not that of who makes the request."""
+        if token.user == stack.owner or not stack.owner:
+            return
+        if token.trust:
+            raise RefusalError(500, "RemoteError: a trust cannot make a trust")
+        trust = self._heat_trust(token, stack.project)
+        if stack.trust in self.trusts and stack.owner in self.without_roles:
+            # The new one stays behind.
+            raise RefusalError(500, "RemoteError: Forbidden")
+        self.trusts.pop(stack.trust, None)
+        stack.trust, stack.owner = trust, token.user
 
     def _redirect(
         self, token: Token, _: Any, __: Any, project: str, identifier: str
@@ -507,6 +537,7 @@ class FakeCloud(fixtures.Fixture):
             raise AssertionError("a second update cuts the first off")
         if self.refused_updates:
             raise RefusalError(400, self.refused_updates)
+        self._change_hands(token, stack)
         stack.updates.append((token, body["parameters"]))
         stack.parameters = {**stack.parameters, **body["parameters"]}
         stack.status = "UPDATE_IN_PROGRESS"
@@ -518,6 +549,8 @@ class FakeCloud(fixtures.Fixture):
     ) -> tuple[int, Any]:
         self._in_project(token, project)
         stack = self._find(token, identifier)
+        if token.project == stack.project:
+            self._change_hands(token, stack)
         stack.status, stack.deleted_by = "DELETE_IN_PROGRESS", token
         return 204, None
 

@@ -95,9 +95,25 @@ class GuardTest(base.BaseTestCase):
                 certificate_guard.refusal(other, call("DELETE", f"/v1/clusters/{OTHER}"))
             )
 
+    def test_rotated(self):
+        """A credential that was made by a rotation bears a number, and may do the same."""
+        for number in (1, 12):
+            name = f"magnum-swarm-mode-node-{OWN}-{number}"
+            self.assertIsNone(self.refusal(call(), name))
+            self.assertIsNotNone(self.refusal(get(f"/v1/clusters/{OTHER}"), name))
+
     def test_name_without_cluster(self):
         """A credential with our prefix whose name names no cluster may do nothing."""
-        for name in ("", "x", OWN + "x", OWN + "\n", OWN.upper(), f"x-{OWN}"):
+        for name in (
+            "",
+            "x",
+            OWN + "x",
+            OWN + "\n",
+            OWN.upper(),
+            f"x-{OWN}",
+            f"{OWN}-",
+            f"{OWN}-0",
+        ):
             self.assertIsNotNone(self.refusal(call(), f"magnum-swarm-mode-node-{name}"), name)
 
     @PROPERTY

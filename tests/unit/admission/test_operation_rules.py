@@ -37,6 +37,17 @@ class StatusTest(base.BaseTestCase):
         )
         cases.shown(self, "change-group-busy", str(error), answer=400)
 
+    def test_rotate_credential(self):
+        """A credential is rotated in a cluster at rest, also after a failure, and in no other."""
+        for status in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_FAILED"):
+            operation_rules.check_credential_rotation(status, None)
+        sentence = self.refusal(
+            operation_rules.check_credential_rotation, "UPDATE_IN_PROGRESS", "Draining a."
+        )
+        cases.shown(self, "credential-busy", sentence, answer=400)
+        for status in ("CREATE_IN_PROGRESS", "CREATE_FAILED", "DELETE_IN_PROGRESS"):
+            self.refusal(operation_rules.check_credential_rotation, status, None)
+
     def test_failed(self):
         """A failed update is repaired by a resize, and an update is told so."""
         operation_rules.check_resize("UPDATE_FAILED", None)

@@ -58,6 +58,12 @@ class TrustExpiryTest(base.BaseTestCase):
         self.assertEqual(credentials.trust_expiry(UUID), credentials.trust_expiry(UUID))
         self.assertEqual(0, credentials.trust_expiry(UUID).microsecond)
 
+    def test_rotated(self):
+        """Each rotation's trust has a date of its own."""
+        dates = {credentials.trust_expiry(UUID, number) for number in range(3)}
+
+        self.assertEqual(3, len(dates))
+
     def test_apart(self):
         """Clusters' trusts are told apart."""
         dates = {credentials.trust_expiry(str(uuid.uuid4())) for _ in range(1000)}
@@ -72,3 +78,16 @@ class TrustExpiryTest(base.BaseTestCase):
             )
 
             self.assertIn(date.year, range(2150, 2287))
+
+
+class OnlyNewTest(base.BaseTestCase):
+    def test_only_new(self):
+        """A trust is known to be Heat's where it alone was made between two looks."""
+        self.assertEqual("b", credentials.only_new({"a"}, {"a", "b"}))
+        for before, after in (
+            ({"a"}, {"a"}),
+            ({"a"}, {"a", "b", "c"}),
+            (None, {"a"}),
+            ({"a"}, None),
+        ):
+            self.assertEqual("", credentials.only_new(before, after))
