@@ -10,6 +10,7 @@ cluster; taking one raises the generation, which shuts out whoever held it befor
 import dataclasses
 import enum
 import json
+import os
 import socket
 import time
 import uuid
@@ -310,7 +311,7 @@ class Store:
 
 
 def _new_owner() -> str:
-    return f"{socket.gethostname()}/{uuid.uuid4()}"[-255:]
+    return f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4()}"[-255:]
 
 
 def _unchanged(record: Record) -> Any:

@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cluster that is changed while it works: 1 manager and 3 workers, made when first asked for."""
+"""Clusters that are changed while they work, made when first asked for, and what changes them.
 
-import os
+Three conductors are there to do it.
+"""
+
 import re
-import signal
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from devcloud import processes
-from tests.endtoend import clusters, images, services, shared, users
+from tests.endtoend import clusters, conductors, images, services, shared, users
 from tests.endtoend.clusters import Cluster
 from tests.endtoend.docker import Docker
 from tests.endtoend.waiting import wait_for
 
-NAME = "living"
-MANAGERS, WORKERS = 1, 3
+NAME = "living"  # of the template too
+RULING = "ruling"  # its managers come and go
+GROUPED = "grouped"  # it gets further groups
+MANAGERS = 1
+WORKERS = {NAME: 3, RULING: 2, GROUPED: 1}
 LABELS = {"ssh_allowed_cidrs": "0.0.0.0/0", "drain_timeout": "60"}
 TIMEOUT = 420.0  # seconds that one change may take
-CONDUCTOR = "magnum-conductor"
 # Asks one task after the other, and says how many answered and how many did not.
 _ASK = r"""
 find() {{ nslookup tasks.{web} | awk '/^Name:/ {{n=1}} n && /^Address/ {{print $NF}}'; }}
@@ -43,26 +46,38 @@ class Change:
     reasons: tuple[str, ...]  # those that were seen meanwhile
 
 
-def cluster() -> Cluster:
-    """The cluster, made if it is not there."""
+_making = threading.Lock()
+
+
+def cluster(name: str = NAME) -> Cluster:
+    """The cluster of that name, made if it is not there."""
     user = users.demo()
-    found = clusters.find(user, NAME)
-    if found is None:
-        if user.cloud.find("container-infra", f"/clustertemplates/{NAME}") is None:
-            clusters.make_template(user, NAME, image_id="debian-docker-26.1", labels=LABELS)
-        found = clusters.ask_for(user, NAME, NAME, MANAGERS, WORKERS)
+    with _making:
+        conductors.start_others()
+        found = clusters.find(user, name)
+        if found is None:
+            if user.cloud.find("container-infra", f"/clustertemplates/{NAME}") is None:
+                clusters.make_template(user, NAME, image_id="debian-docker-26.1", labels=LABELS)
+            found = clusters.ask_for(user, name, NAME, MANAGERS, WORKERS[name])
+    if found.status()[0].startswith("CREATE"):
         found.wait("CREATE_COMPLETE")
     return found
 
 
 def remove() -> None:
-    """Remove the cluster and its template, if they are there."""
+    """Remove the clusters, their template and the other conductors, if they are there."""
     user = users.demo()
-    found = clusters.find(user, NAME)
-    if found is not None:
-        found.remove()
+    with ThreadPoolExecutor(len(WORKERS)) as pool:
+        list(pool.map(_remove, WORKERS))
     if user.cloud.find("container-infra", f"/clustertemplates/{NAME}") is not None:
         clusters.remove_template(user, NAME)
+    conductors.stop_others()
+
+
+def _remove(name: str) -> None:
+    found = clusters.find(users.demo(), name)
+    if found is not None:
+        found.remove()
 
 
 def client(of: Cluster) -> Docker:
@@ -128,6 +143,15 @@ def follow(of: Cluster, began: float) -> Change:
     return Change(time.monotonic() - began, status, reason, tuple(reasons))
 
 
+def updates(of: Cluster) -> list[str]:
+    """What became of the cluster's stack in updates, in Heat's words, the oldest first."""
+    stack = of.stack()
+    path = f"/stacks/{stack['stack_name']}/{stack['id']}/events?resource_name="
+    events = of.user.cloud.get("orchestration", path + stack["stack_name"])["events"]
+    ordered = sorted(events, key=lambda one: str(one["event_time"]))
+    return [one["resource_status"] for one in ordered if "UPDATE" in one["resource_status"]]
+
+
 def asker(docker: Docker, name: str, network: str, web: str) -> str:
     """Ask every task of ``web`` from a manager, again and again."""
     docker.run(
@@ -143,26 +167,3 @@ def answers(docker: Docker, name: str) -> tuple[int, int]:
     """How many requests of an asker were answered, and how many were not."""
     said = docker.run("service", "logs", "--raw", name)
     return len(re.findall(r"^answered", said, re.M)), len(re.findall(r"^silent", said, re.M))
-
-
-def kill_conductor(python_path: str | None = None) -> None:
-    """Kill the conductor at once with all its workers, and start another.
-
-    :param python_path: where the other one finds modules beside those of its environment; empty for
-        nowhere, None for where the former one did.
-    """
-    record = processes.running(CONDUCTOR)
-    assert record is not None, "no conductor runs"
-    place = Path(f"/proc/{record.pid}")
-    environment = dict(
-        line.split("=", 1) for line in (place / "environ").read_text().split("\0") if "=" in line
-    )
-    if python_path is not None:
-        environment["PYTHONPATH"] = python_path
-    title = (place / "cmdline").read_text()
-    found = re.search(r"\[(.*)\]", title)  # what setproctitle makes of it
-    assert found, title
-    os.killpg(record.pid, signal.SIGKILL)
-    processes.start(
-        processes.Service(name=CONDUCTOR, command=tuple(found[1].split()), environment=environment)
-    )

@@ -13,7 +13,7 @@ from cryptography import x509
 
 from devcloud import settings
 from devcloud.demo.rest import RestError
-from tests.endtoend import base, clusters, doors, living, shared, snapshots, tls, users
+from tests.endtoend import base, clusters, conductors, doors, living, shared, snapshots, tls, users
 from tests.endtoend.clusters import Cluster
 from tests.endtoend.docker import Docker
 from tests.endtoend.users import User
@@ -160,8 +160,8 @@ class TestCredentials(base.EndToEndTestCase):
         """Have a conductor that signs for a short life."""
         directory = self.temporary_directory()
         (directory / "sitecustomize.py").write_text(SHORT_LIVED, encoding="ascii")
-        living.kill_conductor(str(directory))
-        self.addCleanup(living.kill_conductor, "")
+        conductors.kill(conductors.OWN, str(directory))
+        self.addCleanup(conductors.kill, conductors.OWN, "")
 
     def _wait_renewed(self, asker: Asker, known: Mapping[str, int]) -> None:
         """Wait until each manager has renewed its certificate by itself; never all at once."""

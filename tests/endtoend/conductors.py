@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Conductors of Magnum beside the cloud's own, so that there are three, and their sudden deaths."""
+
+import atexit
+import dataclasses
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+from devcloud import infrastructure, processes, releases, settings
+
+OWN = "magnum-conductor"
+OTHERS = ("magnum-conductor-2", "magnum-conductor-3")
+ALL = (OWN, *OTHERS)
+# Each looks at what is under way every ten seconds; apart they look three times as often.
+_APART = 3.3
+
+
+def start_others() -> None:
+    """Have three conductors; those that run already stay."""
+    atexit.register(stop_others)
+    for name in OTHERS:
+        if processes.running(name) is not None:
+            continue
+        own = _service(OWN)
+        file = settings.RUN / f"{name}.conf"
+        file.write_text(f"[DEFAULT]\nhost = {name}\n", encoding="utf-8")
+        processes.start(
+            processes.Service(
+                name=name,
+                command=(*own.command, "--config-file", str(file)),
+                environment=own.environment,
+            )
+        )
+        time.sleep(_APART)
+
+
+def stop_others() -> None:
+    """Have the cloud's own conductor only."""
+    for name in OTHERS:
+        if processes.running(name) is not None:
+            processes.stop([name])
+        (settings.RUN / f"{name}.conf").unlink(missing_ok=True)
+
+
+def kill(name: str, python_path: str | None = None) -> None:
+    """Kill a conductor at once with all its workers, and start it again.
+
+    :param python_path: where it then finds modules beside those of its environment; empty for
+        nowhere, None for where it did before.
+    """
+    service = _service(name)
+    if python_path is not None:
+        environment = {**service.environment, "PYTHONPATH": python_path}
+        service = dataclasses.replace(service, environment=environment)
+    record = processes.running(name)
+    assert record is not None, f"{name} does not run"
+    os.killpg(record.pid, signal.SIGKILL)
+    processes.start(service)
+
+
+def at_work(cluster_uuid: str) -> str | None:
+    """The conductor that holds the lease of a cluster now, if any does."""
+    owner = infrastructure.query(
+        f"SELECT lease_owner FROM {releases.DEFAULT.database}.swarm_mode_cluster "
+        f"WHERE cluster_uuid = '{cluster_uuid}' AND lease_expires > UNIX_TIMESTAMP();"
+    )
+    running = {record.pid: name for name in ALL if (record := processes.running(name))}
+    found = re.search(r"/(\d+)/", owner)
+    return running.get(int(found[1])) if found else None
+
+
+def _service(name: str) -> processes.Service:
+    """A conductor that runs, as it was started."""
+    record = processes.running(name)
+    assert record is not None, f"{name} does not run"
+    place = Path(f"/proc/{record.pid}")
+    environment = dict(
+        line.split("=", 1) for line in (place / "environ").read_text().split("\0") if "=" in line
+    )
+    line = (place / "cmdline").read_text()
+    # What setproctitle makes of it, as soon as the process has come so far.
+    title = re.search(r"\[(.*)\]", line)
+    command = title[1].split() if title else line.rstrip("\0").split("\0")
+    return processes.Service(name=name, command=tuple(command), environment=environment)

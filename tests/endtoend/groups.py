@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A cluster with a further group of workers beside the first."""
+
+import contextlib
+import time
+import unittest
+from typing import Any
+
+from tests.endtoend import images, living, services
+from tests.endtoend.machines import Machine
+from tests.endtoend.waiting import wait_for
+
+CHECK = unittest.TestCase()
+
+
+class Groups:
+    """What becomes of a group."""
+
+    def __init__(self) -> None:
+        self.cluster = living.cluster(living.GROUPED)
+        self.docker = living.client(self.cluster)
+
+    def groups(self) -> dict[str, Any]:
+        listed = self.cluster.user.json("coe", "nodegroup", "list", living.GROUPED)
+        return {one["name"]: one for one in listed}
+
+    def labels(self, hostname: str) -> str:
+        return self.docker.run("node", "inspect", "--format", "{{.Spec.Labels}}", hostname).strip()
+
+    def change(self, *words: str) -> living.Change:
+        """Type a command about node groups, and wait for what comes of it."""
+        began = time.monotonic()
+        self.cluster.user.run("openstack", "coe", "nodegroup", *words)
+        change = living.follow(self.cluster, began)
+        CHECK.assertEqual("UPDATE_COMPLETE", change.status, change.reason)
+        return change
+
+    def run(self) -> None:
+        """Create, label, use, resize and delete it."""
+        with contextlib.ExitStack() as ends:
+            self._run(ends)
+
+    def _run(self, ends: contextlib.ExitStack) -> None:
+        before = {node.hostname for node in self.docker.nodes()}
+        made = self.change(
+            *("create", living.GROUPED, "fast", "--node-count", "1", "--flavor", "m1.medium"),
+            *("--labels", "availability_zone=nova", "--merge-labels"),
+            *("--node-labels", "disk=ssd"),
+        )
+        print(f"a group of 1 after {made.seconds:.1f} s", flush=True)
+        group = self.groups()["fast"]
+        CHECK.assertEqual(("CREATE_COMPLETE", 1), (group["status"], group["node_count"]))
+        CHECK.assertEqual("map[disk:ssd magnum.node_group:fast]", self.labels("grouped-fast-0"))
+
+        images.bring(self.cluster)
+        self.bring_image_to_group()
+        self.docker.run(
+            *("service", "create", "--detach", "--no-resolve-image", "--name", "picky"),
+            *("--constraint", "node.labels.disk==ssd", images.NAME, "sleep", "100000"),
+        )
+        ends.callback(services.remove, self.docker, "picky")
+        (task,) = services.wait_running(self.docker, "picky", 1)
+        CHECK.assertEqual("grouped-fast-0", task.node)
+
+        self.change("update", living.GROUPED, "fast", "--node-labels", "disk=nvme")
+        CHECK.assertEqual("map[disk:nvme magnum.node_group:fast]", self.labels("grouped-fast-0"))
+
+        change = living.resize(self.cluster, 2, "fast")
+        CHECK.assertEqual("UPDATE_COMPLETE", change.status, change.reason)
+        CHECK.assertEqual("map[disk:nvme magnum.node_group:fast]", self.labels("grouped-fast-1"))
+        detail = living.call(self.cluster, "GET", "/nodegroups/fast")
+        CHECK.assertEqual(2, len(detail["node_addresses"]))
+
+        gone = self.change("delete", living.GROUPED, "fast")
+        print(f"the group deleted after {gone.seconds:.1f} s", flush=True)
+        CHECK.assertNotIn("fast", self.groups())
+        CHECK.assertEqual(before, {node.hostname for node in self.docker.nodes()})
+        wait_for(
+            "the group's servers to be gone",
+            lambda: [
+                one["name"]
+                for one in self.cluster.user.cloud.get("compute", "/servers/detail")["servers"]
+                if one["name"].startswith("grouped-fast-")
+            ],
+            lambda names: not names,
+            timeout=30,
+        )
+
+    def bring_image_to_group(self) -> None:
+        """Import the image on the group's nodes, which are in a stack of their own."""
+        jump = next(one.floating for one in self.cluster.managers() if one.floating)
+        for address in living.call(self.cluster, "GET", "/nodegroups/fast")["node_addresses"]:
+            Machine(address, jump).run(images.IMPORT)
