@@ -19,6 +19,9 @@ LOCK_LIFETIME = 180  # seconds; longer than a holder needs for everything it doe
 CONFIRM_TIMEOUT = 60  # seconds for a new manager to be seen by the others
 PENDING_PATIENCE = 120  # seconds that an engine may go on joining by itself
 CERTIFICATE_TIMEOUT = 300  # seconds for Magnum to sign
+# Nanoseconds that the swarm's own certificates live: two years. A node renews its own after half of
+# that, and not while it is switched off.
+NODE_LIFE = 63072000 * 10**9
 
 
 def ensure_certificate(node: Node, index: int, timeout: float) -> str:
@@ -141,7 +144,7 @@ class Formation:
         body = {
             **place(self._address, config.swarm_manager_availability),
             "DataPathPort": config.swarm_data_path_port,
-            "Spec": {},
+            "Spec": {"CAConfig": {"NodeCertExpiry": NODE_LIFE}},
         }
         if config.swarm_address_pool:
             body["DefaultAddrPool"] = [config.swarm_address_pool]

@@ -130,7 +130,11 @@ class FakeCloud(fixtures.Fixture):
         for things in (self.credentials, self.rules):
             for identifier in [i for i, thing in things.items() if thing["user"] == user]:
                 del things[identifier]
-        for identifier in [i for i, t in self.trusts.items() if t["trustor_user_id"] == user]:
+        for identifier in [
+            i
+            for i, t in self.trusts.items()
+            if user in (t["trustor_user_id"], t["trustee_user_id"])
+        ]:
             del self.trusts[identifier]
 
     def leftovers(self) -> dict[str, Any]:

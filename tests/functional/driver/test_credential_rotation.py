@@ -65,10 +65,14 @@ class RotationCase(test_operations.OperationsCase):
         return self.record().state
 
     def trustors(self):
-        """Return who has given trusts, and to whom."""
+        """Return who has given trusts, and to whom.
+
+        Up to its release 22 Magnum has one made to a user of the cluster's own, which nothing uses.
+        """
         return sorted(
             (trust["trustor_user_id"], trust["trustee_user_id"])
             for trust in self.cloud.trusts.values()
+            if trust["trustee_user_id"] in (fake_cloud.HEAT, fake_cloud.MAGNUM)
         )
 
     def names(self):

@@ -68,6 +68,8 @@ class FormationTest(fakes.NodeTest):
             (24, 4789, "drain", "127.0.0.11"),
             (body["SubnetSize"], body["DataPathPort"], body["Availability"], body["DataPathAddr"]),
         )
+        years = body["Spec"]["CAConfig"]["NodeCertExpiry"] / 1e9 / 86400 / 365
+        self.assertEqual(2, years)
         options = self.engine.networks["ingress"]["Options"]
         self.assertEqual({"com.docker.network.driver.mtu": "1450"}, options)
 
