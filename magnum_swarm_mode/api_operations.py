@@ -23,6 +23,7 @@ from magnum_swarm_mode import (
     node_groups,
     operation_rules,
     update,
+    upgrade_request,
 )
 from magnum_swarm_mode.conf import CONF
 
@@ -44,6 +45,33 @@ def _resize(
     if nodes_to_remove:
         names = [str(name) for name in nodes_to_remove]
         operation_rules.check_named(names, _members(nodegroup), nodegroup.name)
+
+
+def _upgrade(
+    cluster: Any, cluster_template: Any, max_batch_size: Any, nodegroup: Any, **_: Any
+) -> dict[str, Any]:
+    """Refuse what cannot be upgraded; else return what the conductor is sent instead."""
+    operation_rules.check_upgrade(cluster.status, cluster.status_reason)
+    size = 1 if admission.is_unset(max_batch_size) else int(max_batch_size)
+    if size < 1:
+        raise exceptions.Refused(
+            f"max_batch_size={size} is refused: at least 1 node at a time is upgraded."
+        )
+    upgrade_request.check(cluster, cluster_template)
+    client = clients.OpenStackClients(pecan.request.context)
+    for flavor in {cluster_template.flavor_id, cluster_template.master_flavor_id} - {None, ""}:
+        attr_validator.validate_flavor(client, flavor)
+    image = attr_validator.validate_image(client, cluster_template.image_id)
+    properties = {name: image.get(name) for name in ("os_distro", "magnum_driver")}
+    admission.check_image(properties, cluster_template.image_id, None)
+    groups = [nodegroup.uuid]
+    if not _given() & {"nodegroup"}:
+        # Magnum takes the first group of workers where none is named.
+        groups = [cluster.default_ng_master.uuid, cluster.default_ng_worker.uuid]
+    if cluster.status == "UPDATE_FAILED":
+        # Magnum's conductor goes by what it is sent, and would not let anybody go back otherwise.
+        cluster.status = "UPDATE_COMPLETE"
+    return {"max_batch_size": upgrade_request.message(size, groups)}
 
 
 def _create_group(cluster: Any, nodegroup: Any, **_: Any) -> None:
@@ -119,12 +147,13 @@ def _rotate_credential(cluster: Any, **_: Any) -> None:
     admission.check_credential(pecan.request.context.auth_token_info)
 
 
-_CHECKS: Mapping[str, tuple[tuple[str, ...], Callable[..., None]]] = {
+_CHECKS: Mapping[str, tuple[tuple[str, ...], Callable[..., dict[str, Any] | None]]] = {
     "cluster_update_async": (
         ("node_count", "health_status", "health_status_reason", "rollback"),
         _update,
     ),
     "cluster_resize_async": (("node_count", "nodes_to_remove", "nodegroup", "rollback"), _resize),
+    "cluster_upgrade": (("cluster_template", "max_batch_size", "nodegroup"), _upgrade),
     "nodegroup_create_async": (("nodegroup",), _create_group),
     "nodegroup_update_async": (("nodegroup",), _update_group),
     "nodegroup_delete_async": (("nodegroup",), _delete_group),
@@ -144,8 +173,11 @@ def gate(operation: str) -> Callable[..., Any]:
         original: Callable[..., Any], self: Any, cluster: Any, *args: Any, **kwargs: Any
     ) -> Any:
         if cluster.cluster_template.coe == admission.COE:
+            given = {**dict(zip(names, args, strict=False)), **kwargs}
             with api_hooks.answering():
-                check(cluster, **dict(zip(names, args, strict=False)), **kwargs)
+                changed = check(cluster, **given)
+            if changed:
+                return original(self, cluster, **{**given, **changed})
         return original(self, cluster, *args, **kwargs)
 
     return gated

@@ -10,7 +10,7 @@ from magnum.common import exception as magnum_exception
 from magnum.drivers.common import driver
 from oslo_log import log as logging
 
-from magnum_swarm_mode import admission, conf, exceptions, registration
+from magnum_swarm_mode import admission, conf, exceptions, registration, upgrade_request
 from magnum_swarm_mode.lifecycle import Lifecycle
 from magnum_swarm_mode.monitor import SwarmModeMonitor
 
@@ -101,8 +101,10 @@ class Driver(driver.Driver):
         scale_manager: Any = None,
         rollback: bool = False,
     ) -> None:
-        """Refuse: a second line behind the API, which refuses first."""
-        raise _not_offered("Upgrading")
+        """Let groups be made of what another template says."""
+        with _logged(cluster):
+            upgrade = upgrade_request.build(cluster, cluster_template, nodegroup, max_batch_size)
+            Lifecycle().operations.request(cluster, nodegroup, resized=False, upgrade=upgrade)
 
     def create_nodegroup(self, context: Any, cluster: Any, nodegroup: Any) -> None:
         """Ask Heat for a further group of workers."""

@@ -55,6 +55,18 @@ def check_resize(status: str, reason: str | None) -> None:
         _refuse_status(status, reason)
 
 
+def check_upgrade(status: str, reason: str | None) -> None:
+    """Refuse ``cluster upgrade`` of a cluster in the wrong status.
+
+    :raises Refused: with what to do instead.
+    """
+    if status == "UPDATE_IN_PROGRESS":
+        raise exceptions.Refused(
+            f"The cluster is {status}{_because(reason)} Upgrade it when that has ended."
+        )
+    check_resize(status, reason)
+
+
 def check_group_change(status: str, reason: str | None, *, creates: bool) -> None:
     """Refuse to create, change or delete a node group of a cluster in the wrong status.
 

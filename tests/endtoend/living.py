@@ -24,7 +24,7 @@ WORKERS = {NAME: 3, RULING: 2, GROUPED: 1}
 LABELS = {"ssh_allowed_cidrs": "0.0.0.0/0", "drain_timeout": "60"}
 TIMEOUT = 420.0  # seconds that one change may take
 # Asks one task after the other, and says how many answered and how many did not.
-_ASK = r"""
+ASK = r"""
 find() {{ nslookup tasks.{web} | awk '/^Name:/ {{n=1}} n && /^Address/ {{print $NF}}'; }}
 while true; do
   for address in $(find); do
@@ -157,7 +157,7 @@ def asker(docker: Docker, name: str, network: str, web: str) -> str:
     docker.run(
         *("service", "create", "--detach", "--no-resolve-image", "--name", name),
         *("--network", network, "--endpoint-mode", "dnsrr", "--constraint", "node.role==manager"),
-        *(images.NAME, "sh", "-c", _ASK.format(web=web)),
+        *(images.NAME, "sh", "-c", ASK.format(web=web)),
     )
     services.wait_running(docker, name, 1)
     return name

@@ -204,15 +204,52 @@ class LivingClusterTest(ClusterCase):
         """What this release does not do is a 400, and no cluster's status suffers."""
         ident = self.existing()
         path = f"/v1/clusters/{ident}"
-        template = self.create_template()
-        self.assert_not_offered(
-            "POST", f"{path}/actions/upgrade", {"cluster_template": template["uuid"]}
-        )
         self.assert_not_offered("PATCH", f"/v1/certificates/{ident}")
         if not self.service.release.version.startswith("20."):
             # Magnum 20 offers it for no engine.
             self.assert_not_offered("PATCH", f"/v1/credentials/{ident}")
         self.assertEqual("CREATE_COMPLETE", self.service.call("GET", path).json()["status"])
+
+    def upgrade(self, ident, template, **more):
+        path = f"/v1/clusters/{ident}/actions/upgrade"
+        headers = {"OpenStack-API-Version": "container-infra latest"}
+        body = {"cluster_template": template["uuid"], **more}
+        return self.service.call("POST", path, body, headers=headers)
+
+    def test_upgrade(self):
+        """Without a node group the managers and the first workers are upgraded; else that group;
+        also where the last operation failed."""
+        template = self.create_template(name="other", labels={"log_max_file": "9"})
+        for status in ("CREATE_COMPLETE", "UPDATE_FAILED"):
+            ident = self.existing(status=status)
+            answer = self.upgrade(ident, template)
+            self.assertEqual(202, answer.status_code, answer.text)
+            sent = self.sent("cluster_upgrade")
+            self.assertEqual(1, sent["max_batch_size"]["size"])
+            self.assertEqual(2, len(sent["max_batch_size"]["groups"]))
+            answered = self.upgrade(ident, template, nodegroup="default-worker", max_batch_size=3)
+            self.assertEqual(202, answered.status_code, answered.text)
+            sent = self.sent("cluster_upgrade")
+            self.assertEqual(3, sent["max_batch_size"]["size"])
+            self.assertEqual(1, len(sent["max_batch_size"]["groups"]))
+            self.assertTrue(sent["cluster"]["magnum_object.data"]["status"].endswith("_COMPLETE"))
+
+    def test_upgrade_refused(self):
+        """What a living cluster cannot follow is a 400 that names it; so is a wrong moment."""
+        ident = self.existing()
+        before = self.settle()
+        for name, fields, word in (
+            ("a", {"docker_volume_size": 9}, "docker_volume_size"),
+            ("b", {"labels": {"data_path_port": "4790"}}, "data_path_port"),
+            ("c", {"dns_nameserver": "9.9.9.9"}, "dns_nameserver"),
+        ):
+            template = self.create_template(name=name, **fields)
+            self.assert_refused(self.upgrade(ident, template), word, "fixed when a cluster")
+        template = self.create_template(name="other")
+        self.assertEqual(400, self.upgrade(ident, template, max_batch_size=0).status_code)
+        busy = self.existing(status="UPDATE_IN_PROGRESS", status_reason="Heat makes it.")
+        self.assert_refused(self.upgrade(busy, template), "Upgrade it when that has ended")
+        self.assertEqual(before, self.settle())
 
     def resize(self, count, **more):
         path = f"/v1/clusters/{self.existing()}/actions/resize"

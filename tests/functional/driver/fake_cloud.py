@@ -64,6 +64,8 @@ class Stack:
     deleted_by: Token | None = None
     updated: str | None = None
     updates: list[tuple[Token, dict[str, Any]]] = dataclasses.field(default_factory=list)
+    # The template that came with each of them, if one did.
+    renewed: list[Any] = dataclasses.field(default_factory=list)
 
 
 class FakeCloud(fixtures.Fixture):
@@ -543,6 +545,7 @@ class FakeCloud(fixtures.Fixture):
             raise RefusalError(400, self.refused_updates)
         self._change_hands(token, stack)
         stack.updates.append((token, body["parameters"]))
+        stack.renewed.append(body.get("template"))
         stack.parameters = {**stack.parameters, **body["parameters"]}
         stack.status = "UPDATE_IN_PROGRESS"
         stack.updated = f"2026-01-01T00:00:{len(stack.updates):02}Z"
