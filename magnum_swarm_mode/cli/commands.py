@@ -7,7 +7,13 @@ names in Swarm's own words: a manager is what Magnum calls a master.
 
 from __future__ import annotations
 
-from magnum_swarm_mode.cli import actions, recover
+from magnum_swarm_mode.cli import (
+    actions,
+    recover,
+    swarm_backup,
+    swarm_restore,
+    swarm_rotation,
+)
 from magnum_swarm_mode.cli.declare import Command, Exclusive, argument, flag
 
 _LIMIT = argument("--limit", type=int, help="Show at most this many.")
@@ -33,6 +39,11 @@ _CLUSTER_EITHER = (
 )
 _TEMPLATE = argument(
     "cluster_template", metavar="<cluster_template>", help="Uuid or name of the cluster template."
+)
+_BACKUP = (
+    argument("--file", help="File of this machine that holds the backup."),
+    argument("--container", help="Container of the cloud's object store (Swift) that holds it."),
+    argument("--object", help="Its name there (default: cluster's name and time)."),
 )
 _CHANGE = (
     argument("op", metavar="<op>", choices=("add", "replace", "remove"), help="What to do."),
@@ -310,6 +321,25 @@ TABLE: tuple[Command, ...] = (
         (argument("--project-id", help="Of this project only."),),
     ),
     Command(
+        "swarm-backup",
+        "Copy the state of a cluster's swarm from a manager, while the others serve.",
+        swarm_backup.swarm_backup,
+        (
+            _CLUSTER,
+            *_BACKUP,
+            flag(
+                "--allow-downtime",
+                help="Copy also from the only manager of a cluster, whose API is away meanwhile.",
+            ),
+        ),
+    ),
+    Command(
+        "swarm-ca-rotate",
+        "Replace the root CA of a cluster's swarm.",
+        swarm_rotation.swarm_ca_rotate,
+        (_CLUSTER,),
+    ),
+    Command(
         "swarm-recover",
         "Make a new quorum from a manager that is left, and have the lost ones replaced.",
         recover.swarm_recover,
@@ -322,6 +352,29 @@ TABLE: tuple[Command, ...] = (
             ),
             flag("--yes", help="Do not ask."),
             flag("--no-wait", help="Do not wait until the lost managers are replaced."),
+        ),
+    ),
+    Command(
+        "swarm-restore",
+        "Bring a swarm that was copied back in another cluster.",
+        swarm_restore.swarm_restore,
+        (
+            _CLUSTER,
+            *_BACKUP,
+            flag("--yes", help="Go on also where the cluster's own swarm is in use."),
+        ),
+    ),
+    Command(
+        "swarm-token-rotate",
+        "Replace the tokens with which nodes join a cluster's swarm.",
+        swarm_rotation.swarm_token_rotate,
+        (
+            _CLUSTER,
+            argument(
+                "--role",
+                choices=swarm_rotation.ROLES,
+                help="Only the token of workers, or of managers.",
+            ),
         ),
     ),
 )

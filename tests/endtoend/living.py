@@ -152,11 +152,11 @@ def updates(of: Cluster) -> list[str]:
     return [one["resource_status"] for one in ordered if "UPDATE" in one["resource_status"]]
 
 
-def asker(docker: Docker, name: str, network: str, web: str) -> str:
-    """Ask every task of ``web`` from a manager, again and again."""
+def asker(docker: Docker, name: str, network: str, web: str, *, role: str = "manager") -> str:
+    """Ask every task of ``web`` from a node of that role, again and again."""
     docker.run(
         *("service", "create", "--detach", "--no-resolve-image", "--name", name),
-        *("--network", network, "--endpoint-mode", "dnsrr", "--constraint", "node.role==manager"),
+        *("--network", network, "--endpoint-mode", "dnsrr", "--constraint", f"node.role=={role}"),
         *(images.NAME, "sh", "-c", ASK.format(web=web)),
     )
     services.wait_running(docker, name, 1)
