@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cluster with a further group of workers beside the first."""
+"""A cluster with further groups of workers beside the first."""
 
 import contextlib
 import time
 import unittest
 from typing import Any
 
+from devcloud.demo.shell import CommandError
 from tests.endtoend import images, living, services
 from tests.endtoend.machines import Machine
 from tests.endtoend.waiting import wait_for
@@ -52,6 +53,13 @@ class Groups:
         CHECK.assertEqual(("CREATE_COMPLETE", 1), (group["status"], group["node_count"]))
         CHECK.assertEqual("map[disk:ssd magnum.node_group:fast]", self.labels("grouped-fast-0"))
 
+        made = self.change(
+            *("create", living.GROUPED, "old", "--node-count", "1", "--image", "ubuntu_xenial"),
+            *("--min-nodes", "1", "--max-nodes", "2"),
+        )
+        print(f"another group of 1 after {made.seconds:.1f} s", flush=True)
+        self._check_old()
+
         images.bring(self.cluster)
         self.bring_image_to_group()
         self.docker.run(
@@ -74,13 +82,38 @@ class Groups:
         gone = self.change("delete", living.GROUPED, "fast")
         print(f"the group deleted after {gone.seconds:.1f} s", flush=True)
         CHECK.assertNotIn("fast", self.groups())
-        CHECK.assertEqual(before, {node.hostname for node in self.docker.nodes()})
+        left = before | {"grouped-old-0"}
+        CHECK.assertEqual(left, {node.hostname for node in self.docker.nodes()})
+        self._wait_gone("grouped-fast-")
+
+        # The other one goes with the cluster.
+        ends.close()
+        uuid = self.groups()["old"]["uuid"]
+        self.cluster.remove()
+        self._wait_gone("grouped-")
+        stacks = self.cluster.user.cloud.get("orchestration", "/stacks")["stacks"]
+        CHECK.assertFalse([one for one in stacks if uuid in one["stack_name"]], str(stacks))
+
+    def _check_old(self) -> None:
+        """The group's image and bounds are its own."""
+        words = ("node", "inspect", "--format", "{{.Description.Engine.EngineVersion}}")
+        own, others = (
+            self.docker.run(*words, f"grouped-{kind}-0").strip() for kind in ("old", "worker")
+        )
+        CHECK.assertEqual(("20.10", "26.1."), (own[:5], others[:5]))
+        CHECK.assertEqual("map[magnum.node_group:old]", self.labels("grouped-old-0"))
+        with CHECK.assertRaises(CommandError) as refused:
+            living.ask_resize(self.cluster, 3, "old")
+        CHECK.assertIn("min_node_count = 1, max_node_count = 2", refused.exception.output)
+
+    def _wait_gone(self, prefix: str) -> None:
+        """Wait until no server's name begins so."""
         wait_for(
-            "the group's servers to be gone",
+            f"servers of {prefix} to be gone",
             lambda: [
                 one["name"]
                 for one in self.cluster.user.cloud.get("compute", "/servers/detail")["servers"]
-                if one["name"].startswith("grouped-fast-")
+                if one["name"].startswith(prefix)
             ],
             lambda names: not names,
             timeout=30,

@@ -3,9 +3,9 @@ from tests.endtoend import base, parts
 
 
 class TestNodeGroups(base.EndToEndTestCase):
-    """A further group of workers beside the first."""
+    """Further groups of workers beside the first."""
 
     def test_life(self) -> None:
-        """A group is created, labelled, used by a constraint, resized, and deleted without a
-        trace."""
+        """A group is created, labelled, used by a constraint, resized, and deleted without a trace;
+        another one has its own image and bounds, and goes with the cluster."""
         parts.end("groups")
