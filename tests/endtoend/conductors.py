@@ -14,6 +14,7 @@ from devcloud import infrastructure, processes, releases, settings
 OWN = "magnum-conductor"
 OTHERS = ("magnum-conductor-2", "magnum-conductor-3")
 ALL = (OWN, *OTHERS)
+_DATABASE = releases.DEFAULT.database
 # Each looks at what is under way every ten seconds; apart they look three times as often.
 _APART = 3.3
 
@@ -40,9 +41,12 @@ def start_others() -> None:
 def stop_others() -> None:
     """Have the cloud's own conductor only."""
     for name in OTHERS:
-        if processes.running(name) is not None:
-            processes.stop([name])
-        (settings.RUN / f"{name}.conf").unlink(missing_ok=True)
+        if processes.running(name) is None:
+            continue
+        processes.stop([name])
+        (settings.RUN / f"{name}.conf").unlink()
+        # Else `magnum service-list` would show it as down from now on.
+        infrastructure.query(f"DELETE FROM {_DATABASE}.magnum_service WHERE host = '{name}';")
 
 
 def kill(name: str, python_path: str | None = None) -> None:
@@ -64,7 +68,7 @@ def kill(name: str, python_path: str | None = None) -> None:
 def at_work(cluster_uuid: str) -> str | None:
     """The conductor that holds the lease of a cluster now, if any does."""
     owner = infrastructure.query(
-        f"SELECT lease_owner FROM {releases.DEFAULT.database}.swarm_mode_cluster "
+        f"SELECT lease_owner FROM {_DATABASE}.swarm_mode_cluster "
         f"WHERE cluster_uuid = '{cluster_uuid}' AND lease_expires > UNIX_TIMESTAMP();"
     )
     running = {record.pid: name for name in ALL if (record := processes.running(name))}
