@@ -183,6 +183,7 @@ def _magnum(space: Path) -> Any:
         name="measured",
         project_id="p" * 32,
         user_id="u" * 32,
+        cluster_template=objects.ClusterTemplate(cloud.admin_context(), coe="swarm-mode"),
     )
     cert_manager.generate_certificates_to_cluster(cluster, context=cloud.admin_context())
     return cluster
