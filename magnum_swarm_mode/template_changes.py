@@ -94,8 +94,8 @@ def check(
         if followed(own or None, old, new) != (own or old):
             raise exceptions.Refused(
                 f"{name} is fixed when a cluster is created: the cluster has "
-                f"{shown(own or old)}, template {shown(after.get('name'))} has "
-                f"{shown(new)}. Upgrade to a template that differs in image, flavor and "
+                f"{_said(own or old)}, template {shown(after.get('name'))} has "
+                f"{_said(new)}. Upgrade to a template that differs in image, flavor and "
                 "labels only."
             )
     now = labels.parse(cluster.get("labels") or {}, defaults)
@@ -109,12 +109,13 @@ def check(
         if getattr(now, name) != getattr(then, name):
             raise exceptions.Refused(
                 f"Label {name} is fixed when a cluster is created: the cluster has "
-                f"{shown(_text(getattr(now, name)))}, template "
+                f"{_said(getattr(now, name))}, template "
                 f"{shown(after.get('name'))} has "
-                f"{shown(_text(getattr(then, name)))}."
+                f"{_said(getattr(then, name))}."
             )
     return then
 
 
-def _text(value: object) -> str:
-    return ",".join(str(one) for one in value) if isinstance(value, tuple) else str(value)
+def _said(value: object) -> str:
+    text = ",".join(str(one) for one in value) if isinstance(value, tuple) else value
+    return "none" if text in (None, "") else shown(text)

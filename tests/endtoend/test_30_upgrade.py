@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from devcloud.demo import rest
 from devcloud.demo.shell import CommandError
 from tests import cases
-from tests.endtoend import base, clusters, images, living, services, shared
+from tests.endtoend import base, clusters, conductors, images, living, services, shared
 from tests.endtoend.clusters import Cluster
 from tests.endtoend.docker import Docker, Node
 from tests.endtoend.machines import Machine
@@ -123,6 +123,9 @@ class TestUpgrade(base.EndToEndTestCase):
         self.cluster = clusters.ask_for(self.demo, NAME, OLD, MANAGERS, WORKERS)
         self.addCleanup(self.cluster.remove)
         self.cluster.wait("CREATE_COMPLETE")
+        # Any of them goes on where another one dies, and three look three times as often.
+        conductors.start_others()
+        self.addCleanup(conductors.stop_others)
         self.docker = shared.client(self.cluster)
         shared.wait_until_whole(self.docker, MANAGERS, WORKERS)
 
@@ -211,8 +214,11 @@ class TestUpgrade(base.EndToEndTestCase):
         for _ in range(KILLS):
             time.sleep(dice.uniform(*MOMENTS))
             if self._goes_on():
-                living.kill_conductor()
-                print(f"killed {time.monotonic() - began:.0f} s after the request", flush=True)
+                name = conductors.at_work(self.cluster.uuid) or dice.choice(conductors.ALL)
+                conductors.kill(name)
+                print(
+                    f"{name} killed {time.monotonic() - began:.0f} s after the request", flush=True
+                )
 
     def _bad_image_by_group(self) -> None:
         """Only the workers, to an image that nothing boots from, and back."""

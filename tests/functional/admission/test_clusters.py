@@ -248,7 +248,9 @@ class LivingClusterTest(ClusterCase):
         template = self.create_template(name="other")
         self.assertEqual(400, self.upgrade(ident, template, max_batch_size=0).status_code)
         busy = self.existing(status="UPDATE_IN_PROGRESS", status_reason="Heat makes it.")
-        self.assert_refused(self.upgrade(busy, template), "Upgrade it when that has ended")
+        answer = self.upgrade(busy, template)
+        self.assert_refused(answer, "Upgrade it when that has ended")
+        cases.shown(self, "upgrade-busy", self.sentence(answer), answer="400")
         self.assertEqual(before, self.settle())
 
     def resize(self, count, **more):

@@ -184,13 +184,16 @@ def _members(job_: Mapping[str, Any]) -> Any:
 
 
 def _properties(job_: Mapping[str, Any]) -> Any:
-    """Return the properties of the first server of a role, and of whatever stands beside it."""
+    """Return the properties of the first server of a role, and of whatever stands beside it.
+
+    ``group`` names the ResourceGroup where it is not the role's first one.
+    """
     root = _stack(job_)
     inner = root
     if job_["role"] == "worker":
         outer = root["workers"]
         inner = outer._parse_nested_stack("workers", outer.child_template(), outer.child_params())
-    group = inner[f"{job_['role']}s"]
+    group = inner[job_.get("group") or f"{job_['role']}s"]
     members = group._parse_nested_stack("group", group.child_template(), group.child_params())
     member = members["0"]
     if not hasattr(member, "child_template"):

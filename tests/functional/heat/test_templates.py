@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Templates and user-data, judged by Heat's own code and by cloud-init's own schema."""
 
+import dataclasses
 import itertools
 import json
 import pathlib
@@ -37,6 +38,13 @@ HOSTILE = (
 def build(**changes: Any) -> stack_parameters.StackRequest:
     """Return the request of a usual cluster with changes."""
     return stack_parameters.build(samples.inputs(**changes))
+
+
+def given(
+    request: stack_parameters.StackRequest, **parameters: Any
+) -> stack_parameters.StackRequest:
+    """Return a request with other parameters, as an upgrade asks for them."""
+    return dataclasses.replace(request, parameters={**request.parameters, **parameters})
 
 
 class TestHeat(base.BaseTestCase):
@@ -189,6 +197,62 @@ class TestServers(base.BaseTestCase):
         ]
         zones = [made["server"].get("availability_zone") for made in engine.run(*jobs)]
         self.assertEqual(["east", None, "east", None], zones)
+
+    def test_the_second_colour(self):
+        """Workers of the second colour have names, an image and a flavor of their own."""
+        for changes in ({}, {"docker_volume_size": 5}, {"boot_volume_size": 10}):
+            (made,) = engine.run(
+                engine.job(
+                    "properties",
+                    given(
+                        build(**changes),
+                        worker_green_count=1,
+                        worker_green_image="newer",
+                        worker_green_flavor="m1.large",
+                    ),
+                    role="worker",
+                    group="green_workers",
+                    trace=1,
+                )
+            )
+            server = made["server"]
+            boot = server.get("block_device_mapping_v2", [{}])[0]
+            self.assertEqual("newer", server.get("image") or boot["image"])
+            self.assertEqual("m1.large", server["flavor"])
+            self.assertTrue(server["name"].endswith("-worker-g0"), server["name"])
+
+    def test_a_manager_that_differs(self):
+        """A manager has its own image and flavor where it is named, or is away with its volume."""
+        own = {"0": {"image": "older", "flavor": "m1.large", "seal": "s"}}
+        for changes in ({}, {"docker_volume_size": 5}, {"boot_volume_size": 10}):
+            request = build(**changes)
+            named, other, absent = engine.run(
+                *(
+                    engine.job(
+                        "properties", given(request, manager_machines=machines), role="manager"
+                    )
+                    for machines in (own, {"1": own["0"]}, {"0": {"absent": True}})
+                )
+            )
+            server = named["server"]
+            boot = server.get("block_device_mapping_v2", [{}])[0]
+            self.assertEqual("older", server.get("image") or boot["image"])
+            self.assertEqual("m1.large", server["flavor"])
+            usual = other["server"].get("block_device_mapping_v2", [{}])[0]
+            self.assertEqual("ubuntu_xenial", other["server"].get("image") or usual["image"])
+            self.assertEqual({}, absent)
+
+    def test_what_an_upgrade_gives_heat_anew(self):
+        """The renewed templates are valid with the environment of every kind of cluster."""
+        template, files = stack_parameters.renewal("cluster.yaml")
+        jobs = []
+        for changes in ({}, {"docker_volume_size": 5, "worker_floating_ip_enabled": True}):
+            request = build(**changes)
+            renewed = dataclasses.replace(request, template=template, files=files)
+            self.assertLessEqual(set(request.files), set(files))
+            jobs.append(engine.job("validate", renewed))
+        for result in engine.run(*jobs):
+            self.assertIn("manager_ready", result)
 
     def test_server_groups_are_made_as_asked(self):
         """Each role has a group of its policy and its servers the hint, or neither."""
