@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib.machinery
 import importlib.util
+import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -37,6 +40,25 @@ class Sample(unittest.TestCase):
     @unittest.expectedFailure
     def test_expected(self):
         self.fail("on purpose")
+"""
+
+SUITE = """
+import pathlib, time, unittest
+
+LOGS, NAME = pathlib.Path("{logs}"), "{name}"
+
+def note(what):
+    with (LOGS / "moments").open("a") as file:
+        file.write(NAME + " " + what + "\\n")
+
+class Sample(unittest.TestCase):
+    def test_it(self):
+        first = not (LOGS / "moments").exists() or NAME not in (LOGS / "moments").read_text()
+        note("begins")
+        time.sleep(4 if NAME in "ab" else 0)
+        note("ends")
+        if NAME == "once" and first:
+            self.fail("the first time")
 """
 
 
@@ -175,3 +197,62 @@ class ReportTest(base.BaseTestCase):
         beside = [step for step in self.tool.STEPS if step.beside]
         self.assertEqual(["functional", "bare"], [step.name for step in beside])
         self.assertEqual([], [step.name for step in beside if step.needs_cloud])
+
+    def test_each_test_on_the_cloud_is_in_one_round(self) -> None:
+        """Every module, also one that comes later, belongs to one part of one round."""
+        patterns = [one for together in self.tool.ROUNDS for one in together]
+        modules = [path.stem for path in (CHECKOUT / "tests/endtoend").glob("test_*.py")]
+        for module in (*modules, "test_14_later", "test_35_later", "test_91_later"):
+            name = f"tests.endtoend.{module}.TestOne.test_one"
+            found = [one for one in patterns if re.search(one, name)]
+            self.assertEqual(1, len(found), f"{module}: {found}")
+
+    def step(self, *tests: str, patterns: tuple[tuple[str, ...], ...]) -> Any:
+        """Return a step of a suite of these test modules, run in these rounds."""
+        directory = self.logs / "suite"
+        directory.mkdir()
+        (directory / "__init__.py").touch()
+        for name in tests:
+            (directory / f"test_{name}.py").write_text(SUITE.format(name=name, logs=self.logs))
+        self.useFixture(fixtures.MonkeyPatch("tools_test.CHECKOUT", self.logs))
+        self.useFixture(fixtures.MonkeyPatch("tools_test.count", self._count))
+        return self.tool.Step(
+            "suite", "", 60, tests="suite", serial=True, rounds=patterns, needs_cloud=True
+        )
+
+    def _count(self, stestr: Any) -> dict[str, int]:
+        last = subprocess.run(
+            (*stestr, "last", "--subunit"), cwd=self.logs, capture_output=True, check=False
+        )
+        counted = subprocess.run(
+            [sys.executable, "-m", "tests.results"],
+            input=last.stdout, capture_output=True, cwd=CHECKOUT, check=True,
+        )  # fmt: skip
+        result: dict[str, int] = json.loads(counted.stdout)
+        return result
+
+    def run_step(self, step: Any, regex: str | None = None) -> Any:
+        options = argparse.Namespace(regex=regex, concurrency=1)
+        return self.tool.run_tests(step, self.logs / "suite.log", options, self.tool.ALONE)
+
+    def test_rounds(self) -> None:
+        """Rounds follow each other, the parts of one run at once, and all are counted together."""
+        rounds = (("test_c",), ("test_a", "test_b"), ("test_nothing",))
+        outcome = self.run_step(self.step("a", "b", "c", patterns=rounds))
+        self.assertEqual((3, 0, []), (outcome.passed, outcome.failed, outcome.problems))
+        moments = [line.split() for line in (self.logs / "moments").read_text().splitlines()]
+        self.assertEqual(["c", "c"], [name for name, _ in moments[:2]])
+        self.assertEqual(["begins", "begins", "ends", "ends"], [what for _, what in moments[2:]])
+
+    def test_rounds_of_what_is_wanted(self) -> None:
+        """Only rounds with tests that match are run."""
+        rounds = (("test_c",), ("test_a", "test_b"))
+        outcome = self.run_step(self.step("a", "b", "c", patterns=rounds), regex="test_b")
+        self.assertEqual((1, 0, []), (outcome.passed, outcome.failed, outcome.problems))
+
+    def test_second_attempt(self) -> None:
+        """A test on the cloud that fails is tried once more, and the result names it."""
+        step = self.step("a", "once", patterns=(("test_a",), ("test_once",)))
+        outcome = self.run_step(step)
+        self.assertEqual((2, 0, []), (outcome.passed, outcome.failed, outcome.problems))
+        self.assertEqual(["suite.test_once.Sample.test_it"], outcome.again)
