@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from devcloud.demo import rest
 from devcloud.demo.shell import CommandError
-from tests import cases
+from tests import cases, lasting
 from tests.endtoend import base, clusters, conductors, images, living, services, shared
 from tests.endtoend.clusters import Cluster
 from tests.endtoend.docker import Docker, Node
@@ -183,6 +183,7 @@ class TestUpgrade(base.EndToEndTestCase):
         20.10 to 26.1 while a client asks, and conductors die."""
         watch, asker = self.load()
         self._bad_image_by_group()
+        addresses = self._addresses()
         began = self.upgrade(NEW, "--max-batch-size", str(WORKERS))
         self._kill(began)
         change = living.follow(self.cluster, began) if self._goes_on() else None
@@ -201,10 +202,15 @@ class TestUpgrade(base.EndToEndTestCase):
             flush=True,
         )
         self._whole()
+        self.assertEqual(addresses, self._addresses())
         self.assertGreater(answered, 100)
         self.assertEqual(0, silent)
+        lasting.shown(self, "upgrade", seconds=took, refusals=silent)
         if change:
             self.assertTrue(any("Upgrading default-" in one for one in change.reasons))
+
+    def _addresses(self) -> dict[str, tuple[str, str]]:
+        return {one.name: (one.fixed, one.floating) for one in self.cluster.managers()}
 
     def _goes_on(self) -> bool:
         return self.cluster.status()[0].endswith("_IN_PROGRESS")
@@ -230,10 +236,12 @@ class TestUpgrade(base.EndToEndTestCase):
             self, "upgrade-stopped", change.reason, answer=change.status, seconds=change.seconds
         )
         services.wait_running(self.docker, "web", REPLICAS)
+        stopped = change.seconds
         began = self.upgrade(OLD, "--nodegroup", "default-worker")
         change = living.follow(self.cluster, began)
         print(f"back after {change.seconds:.0f} s", flush=True)
         self.assertEqual("UPDATE_COMPLETE", change.status, change.reason)
+        lasting.shown(self, "upgrade-stopped", seconds=stopped)
         names = {one.name for one in self.cluster.workers()}
         self.assertEqual({f"{NAME}-worker-{index}" for index in range(WORKERS)}, names)
         self.assertEqual(OLD_IMAGE, self.groups()["default-worker"]["image_id"])
