@@ -93,6 +93,7 @@ class Cluster:
             self.status,
             lambda seen: seen[0] in statuses or self._final(seen[0], statuses),
             timeout=timeout,
+            interval=1.0,
         )
         assert seen[0] in statuses, f"{self.name} is {seen[0]}: {seen[1]}"
         return seen
