@@ -22,6 +22,7 @@ GROUPED = "grouped"  # it gets further groups
 MANAGERS = 1
 WORKERS = {NAME: 3, RULING: 2, GROUPED: 1}
 LABELS = {"ssh_allowed_cidrs": "0.0.0.0/0", "drain_timeout": "60"}
+ONE_UPDATE = ["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"]  # of Heat
 TIMEOUT = 420.0  # seconds that one change may take
 # Asks one task after the other, and says how many answered and how many did not.
 ASK = r"""

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
+import time
 
 from devcloud.demo.shell import CommandError
-from tests.endtoend import base, images, living, parts, services
+from tests.endtoend import base, images, living, parts, services, shared
 from tests.endtoend.docker import roles, whole
+from tests.endtoend.waiting import wait_for
 
 REPLICAS = 4
 # So many workers one after the other; the documentation's numbers are from 8,12,3,0,2.
@@ -83,6 +85,27 @@ class TestWorkers(base.EndToEndTestCase):
             node.hostname.rpartition("-")[2] for node in self.docker.nodes() if not node.manager
         }
         self.assertFalse(left & {name.rpartition("-")[2] for name in named}, left)
+
+    def test_second_request(self) -> None:
+        """What is asked for while Heat is at work is served after it, though three conductors look
+        at the cluster; both updates run to their end, one after the other."""
+        count = len(self.cluster.workers())
+        before = living.updates(self.cluster)
+        began = time.monotonic()
+        living.ask_resize(self.cluster, count + 1)
+        wait_for(
+            "Heat to be at work",
+            lambda: self.cluster.stack()["stack_status"],
+            lambda seen: seen == "UPDATE_IN_PROGRESS",
+            timeout=60,
+            interval=0.5,
+        )
+        living.ask_resize(self.cluster, count)
+        change = living.follow(self.cluster, began)
+        self.assertEqual("UPDATE_COMPLETE", change.status, change.reason)
+        shared.wait_until_whole(self.docker, living.MANAGERS, count)
+        self.assertEqual(living.ONE_UPDATE * 2, living.updates(self.cluster)[len(before) :])
+        print(f"two resizes after {change.seconds:.1f} s", flush=True)
 
     def test_unknown_node(self) -> None:
         """A node to remove that is not there is a 400 that names those that are."""

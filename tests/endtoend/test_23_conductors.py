@@ -5,7 +5,7 @@ import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.endtoend import base, clusters, conductors, living, shared
+from tests.endtoend import base, clusters, conductors, living
 from tests.endtoend.clusters import Cluster
 from tests.endtoend.docker import Docker, roles, whole
 from tests.endtoend.waiting import wait_for
@@ -17,7 +17,6 @@ CLUSTERS = int(os.environ.get("LIVING_CLUSTERS", "1"))
 SEED = int(os.environ.get("LIVING_SEED", "7"))
 LATEST = 25.0  # seconds after the request at which one is killed
 PATIENCE = 3.0  # seconds for which a conductor that is at work is waited for
-ONE_UPDATE = ["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"]
 
 
 @dataclasses.dataclass
@@ -41,28 +40,6 @@ class TestConductors(base.EndToEndTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.cluster = living.cluster()
-        self.docker = living.client(self.cluster)
-
-    def test_second_request(self) -> None:
-        """What is asked for while Heat is at work is served after it, though three conductors look
-        at the cluster; both updates run to their end, one after the other."""
-        count = len(self.cluster.workers())
-        before = living.updates(self.cluster)
-        began = time.monotonic()
-        living.ask_resize(self.cluster, count + 1)
-        wait_for(
-            "Heat to be at work",
-            lambda: self.cluster.stack()["stack_status"],
-            lambda seen: seen == "UPDATE_IN_PROGRESS",
-            timeout=60,
-            interval=0.5,
-        )
-        living.ask_resize(self.cluster, count)
-        change = living.follow(self.cluster, began)
-        self.assertEqual("UPDATE_COMPLETE", change.status, change.reason)
-        shared.wait_until_whole(self.docker, living.MANAGERS, count)
-        self.assertEqual(ONE_UPDATE * 2, living.updates(self.cluster)[len(before) :])
-        print(f"two resizes after {change.seconds:.1f} s", flush=True)
 
     def test_killed(self) -> None:
         """Conductors die at random moments of resizes; the others go on, and the end is right every
@@ -141,6 +118,6 @@ class TestConductors(base.EndToEndTestCase):
         self.assertEqual(whole(living.MANAGERS, one.count), roles(one.docker.nodes()))
         self.assertEqual(one.count, len(one.cluster.workers()))
         updates = living.updates(one.cluster)
-        self.assertEqual(ONE_UPDATE * (len(updates) // 2), updates)
+        self.assertEqual(living.ONE_UPDATE * (len(updates) // 2), updates)
         self.assertEqual(one.updates, len(updates))
         print(f"{one.cluster.name}: {one.count} workers after {took:.1f} s", flush=True)
