@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from keystoneauth1 import exceptions as keystone_exceptions
-from magnum.conductor.handlers.common import cert_manager
 from oslo_log import log as logging
 
-from magnum_swarm_mode import cloud, docker_api, heat
-from magnum_swarm_mode.cluster_record import State
+from magnum_swarm_mode import certificate_store, cloud, docker_api, heat
+from magnum_swarm_mode.cluster_record import State, Store
 
 CONF = cloud.CONF
 LOG = logging.getLogger(__name__)
@@ -43,21 +42,31 @@ def heat_sessions(context: Any, cluster: Any, state: State) -> Iterator[tuple[st
 
 
 def swarm_of(cluster: Any, addresses: list[str]) -> docker_api.Swarm:
-    """Return kept connections to a cluster's managers at ``addresses``."""
+    """Return kept connections to a cluster's managers at ``addresses``.
+
+    While the cluster's authority is being replaced, managers are believed that have a certificate
+    of either, and the conductor's own is the one that all of them accept by then.
+    """
+    record = Store().get(cluster.uuid)
+    rotation = record.state.rotation if record else {}
+    if rotation.get("kind") == "ca":
+        own = rotation["new" if rotation["trusted"] else "old"]["magnum_cert_ref"]
+        authorities = [rotation[which]["ca_cert_ref"] for which in ("old", "new")]
+    else:
+        own, authorities = cluster.magnum_cert_ref, [cluster.ca_cert_ref]
 
     def make() -> docker_api.Swarm:
-        admin = cloud.admin_context()
-        ca = cert_manager.get_cluster_ca_certificate(cluster, context=admin)
-        own = cert_manager.get_cluster_magnum_cert(cluster, context=admin)
-        identity = docker_api.Identity(
-            ca=as_text(ca.get_certificate()),
-            certificate=as_text(own.get_certificate()),
-            key=as_text(own.get_decrypted_private_key()),
-        )
-        return docker_api.Swarm(addresses, identity, CONF.swarm_mode.docker_api_timeout)
+        pair = certificate_store.read(cluster.uuid, own)
+        found = [certificate_store.certificate(cluster.uuid, one) for one in authorities]
+        return swarm_with("\n".join(found), pair, addresses)
 
-    key = (cluster.uuid, cluster.ca_cert_ref, cluster.magnum_cert_ref, tuple(addresses))
-    return SWARMS.get(key, make)
+    return SWARMS.get((cluster.uuid, *authorities, own, tuple(addresses)), make)
+
+
+def swarm_with(ca: str, own: certificate_store.Pair, addresses: list[str]) -> docker_api.Swarm:
+    """Return new connections to managers that have a certificate of ``ca``, with one's own."""
+    identity = docker_api.Identity(ca=ca, certificate=own.certificate, key=own.key)
+    return docker_api.Swarm(addresses, identity, CONF.swarm_mode.docker_api_timeout)
 
 
 def output(stack: heat.Stack, name: str) -> list[str]:

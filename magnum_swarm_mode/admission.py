@@ -373,15 +373,6 @@ NODE_GROUP_FIELDS: Mapping[str, Field] = {
     },
 }
 
-# Operations on a living cluster that this release does not perform, by the method of Magnum's RPC
-# client that would start them. What is taken out of here is offered.
-REFUSED_OPERATIONS: Mapping[str, str] = {
-    "rotate_ca_certificate": (
-        "Rotating the CA of a swarm-mode cluster is not offered in this release; create another "
-        "cluster to have other certificates."
-    ),
-}
-
 
 @dataclasses.dataclass(frozen=True)
 class Cloud:

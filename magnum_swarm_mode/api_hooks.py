@@ -405,23 +405,6 @@ def validate_master_count(
     original(context, cluster)
 
 
-def gate(operation: str) -> Callable[..., Any]:
-    """Return what stands before a method of Magnum's RPC client: the last place before the cast.
-
-    :param operation: a key of ``admission.REFUSED_OPERATIONS``.
-    """
-
-    def gated(
-        original: Callable[..., Any], self: Any, cluster: Any, *args: Any, **kwargs: Any
-    ) -> Any:
-        if cluster.cluster_template.coe == admission.COE:
-            with answering():
-                raise exceptions.Refused(admission.REFUSED_OPERATIONS[operation])
-        return original(self, cluster, *args, **kwargs)
-
-    return gated
-
-
 def before_request(original: Callable[..., Any], self: Any, state: Any) -> None:
     """Hold the credentials of nodes to their own cluster, and look at bodies; see
     :mod:`.certificate_guard` and :mod:`.request_bodies`.

@@ -99,6 +99,10 @@ def _delete_group(cluster: Any, nodegroup: Any, **_: Any) -> None:
         nodegroup.save()
 
 
+def _rotate_ca(cluster: Any) -> None:
+    operation_rules.check_rotation(cluster.status, cluster.status_reason)
+
+
 def _check_fields(group: Any) -> None:
     names = ("node_count", "node_taints", "docker_volume_size")
     given = {name: getattr(group, name) for name in names if _has(group, name)}
@@ -154,6 +158,7 @@ _CHECKS: Mapping[str, tuple[tuple[str, ...], Callable[..., dict[str, Any] | None
     ),
     "cluster_resize_async": (("node_count", "nodes_to_remove", "nodegroup", "rollback"), _resize),
     "cluster_upgrade": (("cluster_template", "max_batch_size", "nodegroup"), _upgrade),
+    "rotate_ca_certificate": ((), _rotate_ca),
     "nodegroup_create_async": (("nodegroup",), _create_group),
     "nodegroup_update_async": (("nodegroup",), _update_group),
     "nodegroup_delete_async": (("nodegroup",), _delete_group),

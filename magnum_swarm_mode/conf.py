@@ -74,6 +74,14 @@ _OPTIONS: list[cfg.Opt] = [
         "looks whether a template or cluster can be made. A service that does not answer in time "
         "is named to the user with HTTP status 503.",
     ),
+    cfg.IntOpt(
+        "rotation_overlap",
+        default=30,
+        min=0,
+        help="How long, in seconds, both old and new client certificates serve while the "
+        "certificates of a cluster are replaced (openstack coe ca rotate), so that users can fetch "
+        "the new ones. Replacing Swarm's own root, which happens meanwhile, may take longer.",
+    ),
     cfg.BoolOpt(
         "preflight_quota",
         default=True,

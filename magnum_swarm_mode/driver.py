@@ -136,8 +136,9 @@ class Driver(driver.Driver):
         raise _not_offered("Federating")
 
     def rotate_ca_certificate(self, context: Any, cluster: Any) -> None:
-        """Refuse, as :meth:`upgrade_cluster`."""
-        raise _not_offered("Rotating the CA of")
+        """Have managers and clients use the certificates that Magnum has just made."""
+        with _logged(cluster):
+            Lifecycle().operations.rotate_ca(context, cluster)
 
     def rotate_credential(self, context: Any, cluster: Any) -> None:
         """Make new rights with the user's token, and begin to revoke the former ones."""

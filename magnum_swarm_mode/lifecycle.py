@@ -14,7 +14,6 @@ from typing import Any
 
 from keystoneauth1 import exceptions as keystone_exceptions
 from magnum import objects
-from magnum.common import cert_manager as certificate_backend
 from magnum.common import exception as magnum_exception
 from magnum.conductor.handlers.common import cert_manager
 from oslo_log import log as logging
@@ -22,6 +21,7 @@ from oslo_log import log as logging
 from magnum_swarm_mode import (
     access,
     address_pools,
+    certificate_store,
     cloud,
     credential_rotation,
     credentials,
@@ -32,6 +32,7 @@ from magnum_swarm_mode import (
     networks,
     operations,
     rights,
+    rotation,
     stack_parameters,
     status,
 )
@@ -518,6 +519,7 @@ class Lifecycle:
             sessions.append(functools.partial(cloud.user_session, context))
         try:
             self._revoke(cluster, record.state, sessions)
+            rotation.forget(cluster.uuid, record.state)
             _delete_certificates(cluster)
         except exceptions.Unavailable as error:
             self._change(cluster, Decision("DELETE_IN_PROGRESS", error.user_message))
@@ -657,16 +659,8 @@ def _submit(
 
 def _delete_certificates(cluster: Any) -> None:
     """Delete those certificates that Magnum itself forgets to."""
-    manager = certificate_backend.get_backend().CertManager
-    for name in ("etcd_ca_cert_ref", "front_proxy_ca_cert_ref"):
-        reference = getattr(cluster, name, None)
-        if not reference:
-            continue
-        try:
-            manager.delete_cert(reference, resource_ref=cluster.uuid, context=cloud.admin_context())
-        except Exception as error:
-            # Gone already, after a conductor died here; Magnum does not stop at its own either.
-            LOG.info("Certificate %s of cluster %s: %s", reference, cluster.uuid, error)
+    forgotten = ("etcd_ca_cert_ref", "front_proxy_ca_cert_ref")
+    certificate_store.delete(cluster.uuid, [getattr(cluster, name, None) for name in forgotten])
 
 
 def _remember(cluster: Any, changes: Mapping[str, Any]) -> None:

@@ -67,6 +67,26 @@ def check_upgrade(status: str, reason: str | None) -> None:
     check_resize(status, reason)
 
 
+def check_rotation(status: str, reason: str | None) -> None:
+    """Refuse to replace certificates of a cluster in which something else is under way.
+
+    :raises Refused: with what to do instead.
+    """
+    if status in _DONE:
+        return
+    if status in _RESIZABLE:
+        advice = (
+            "Try again when that has ended."
+            if status.endswith("PROGRESS")
+            else "Resize a node group to its present count, which repairs, and try again then."
+        )
+        raise exceptions.Refused(
+            f"The cluster is {status}, so that its certificates cannot be replaced now"
+            f"{_because(reason)} {advice}"
+        )
+    _refuse_status(status, reason)
+
+
 def check_group_change(status: str, reason: str | None, *, creates: bool) -> None:
     """Refuse to create, change or delete a node group of a cluster in the wrong status.
 

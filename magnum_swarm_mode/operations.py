@@ -7,10 +7,11 @@ so that whichever conductor looks next goes on from there, and every step may be
 
 import contextlib
 import dataclasses
+import functools
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from oslo_log import log as logging
@@ -27,6 +28,7 @@ from magnum_swarm_mode import (
     labels,
     node_groups,
     notifications,
+    rotation,
     stack_parameters,
     steps,
     update,
@@ -138,6 +140,9 @@ class Operations:
         """
         if record is None or record.state.phase is not Phase.CREATED:
             return
+        if rotation.is_under_way(record.state):
+            rotation.recall(self._store, cluster, record.state)
+            return
         if record.state.rotation or not Plan.from_json(record.state.update).is_over:
             self._store.change_cluster(
                 cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"}
@@ -205,6 +210,19 @@ class Operations:
             LOG.info("Cluster %s: %s", cluster.uuid, verdict.cause)
             notifications.healing_begun(context, cluster, verdict.replace, verdict.cause)
         return verdict.line
+
+    # Certificates
+
+    def rotate_ca(self, context: Any, cluster: Any) -> None:
+        """Begin to replace the cluster's certificates, which Magnum has just made anew.
+
+        :raises SwarmModeError: with a sentence for the user; Magnum then calls the cluster failed.
+        """
+
+        def find_stack(state: Any) -> Callable[[], tuple[heat.Heat, heat.Stack]]:
+            return functools.partial(_stack, context, cluster, state)
+
+        rotation.begin(self._store, cluster, find_stack)
 
     # Further node groups
 
@@ -314,6 +332,12 @@ class Operations:
 
         :raises Conflict: when somebody else changed the record meanwhile.
         """
+        if rotation.is_under_way(record.state):
+            more = not Plan.from_json(record.state.update).is_over
+            find = functools.partial(_stack, context, cluster, record.state)
+            tell = functools.partial(self._tell, cluster)
+            rotation.Look(self._store, cluster, record, find, tell).go_on(more_to_do=more)
+            return
         for _ in range(_STEPS_AT_ONCE):
             try:
                 seen, view = self._look(context, cluster, record)

@@ -114,11 +114,25 @@ class Patch:
 
 
 # The conductor makes the certificates before it calls the driver.
-_ISSUER_NAME = Patch(
-    "magnum.conductor.handlers.common.cert_manager",
-    "_get_issuer_name",
-    ("cluster",),
-    certificate_names.issuer_name,
+_CERTIFICATES = (
+    Patch(
+        "magnum.conductor.handlers.common.cert_manager",
+        "_get_issuer_name",
+        ("cluster",),
+        certificate_names.issuer_name,
+    ),
+    Patch(
+        "magnum.conductor.handlers.common.cert_manager",
+        "generate_certificates_to_cluster",
+        ("cluster", "context"),
+        certificate_names.generate,
+    ),
+    Patch(
+        "magnum.common.x509.operations",
+        "_build_ca_extentions",
+        (),
+        certificate_names.ca_extensions,
+    ),
 )
 
 
@@ -223,13 +237,11 @@ def _api_patches() -> list[Patch]:
                 client,
                 f"API.{operation}",
                 ("self", "cluster", *parameters[operation]),
-                api_operations.gate(operation)
-                if operation in api_operations.OFFERED
-                else hooks.gate(operation),
+                api_operations.gate(operation),
                 # Since Magnum 21.
                 optional=operation == "credential_rotate",
             )
-            for operation in (*api_operations.OFFERED, *admission.REFUSED_OPERATIONS)
+            for operation in api_operations.OFFERED
         ),
     ]
 
@@ -327,7 +339,7 @@ def register(api: bool | None = None) -> None:
             else:
                 # Only the conductor has it, from its start.
                 periodic = [_HEALTH_INTERVAL] if _PERIODIC in sys.modules else []
-                _apply([_ISSUER_NAME, *periodic])
+                _apply([*_CERTIFICATES, *periodic])
         except (exceptions.Inconsistent, ImportError, AttributeError) as error:
             LOG.critical("swarm-mode cannot be registered: %s", error)
             raise SystemExit(

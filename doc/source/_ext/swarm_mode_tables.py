@@ -2,9 +2,9 @@
 """Tables made from what the code declares.
 
 ``swarm-mode-labels`` shows every label, ``swarm-mode-fields:: cluster-template`` (or ``cluster``,
-``node-group``) what becomes of every field of Magnum's API, ``swarm-mode-operations`` what a living
-cluster refuses, ``swarm-mode-options`` every option of ``[swarm_mode]``, and
-``swarm-mode-cases:: refusals`` the cases in a file of ``doc/source/cases``; tests bring them about.
+``node-group``) what becomes of every field of Magnum's API, ``swarm-mode-options`` every option of
+``[swarm_mode]``, and ``swarm-mode-cases:: refusals`` the cases in a file of ``doc/source/cases``;
+tests bring them about.
 """
 
 import pathlib
@@ -23,17 +23,6 @@ _FIELDS: Mapping[str, Mapping[str, admission.Field]] = {
     "cluster-template": admission.CLUSTER_TEMPLATE_FIELDS,
     "cluster": admission.CLUSTER_FIELDS,
     "node-group": admission.NODE_GROUP_FIELDS,
-}
-# How operators and users name what Magnum's RPC client calls so.
-_OPERATIONS = {
-    "cluster_update_async": "coe cluster update … replace node_count=N",
-    "cluster_resize_async": "coe cluster resize",
-    "cluster_upgrade": "coe cluster upgrade",
-    "rotate_ca_certificate": "coe ca rotate",
-    "credential_rotate": "coe credential rotate",
-    "nodegroup_create_async": "coe nodegroup create",
-    "nodegroup_update_async": "coe nodegroup update",
-    "nodegroup_delete_async": "coe nodegroup delete",
 }
 
 
@@ -102,17 +91,6 @@ class FieldTable(Directive):
         return [_table(("Field", "Given a value", "What it does, or the answer"), rows, {0})]
 
 
-class OperationTable(Directive):
-    """Operations on a living cluster that are refused."""
-
-    def run(self) -> list[nodes.Node]:
-        """Return the table."""
-        rows = [
-            (_OPERATIONS[name], sentence) for name, sentence in admission.REFUSED_OPERATIONS.items()
-        ]
-        return [_table(("Operation", "Answer"), rows, {0})]
-
-
 class OptionTable(Directive):
     """Every option of the driver's group."""
 
@@ -171,7 +149,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive("swarm-mode-labels", LabelTable)
     app.add_directive("swarm-mode-fields", FieldTable)
-    app.add_directive("swarm-mode-operations", OperationTable)
     app.add_directive("swarm-mode-options", OptionTable)
     app.add_directive("swarm-mode-cases", CaseList)
     return {"parallel_read_safe": True}

@@ -194,22 +194,6 @@ class ReachableTest(ClusterCase):
 
 
 class LivingClusterTest(ClusterCase):
-    def assert_not_offered(self, method, path, body=None, headers=None):
-        before = self.settle()
-        answer = self.service.call(method, path, body, headers=headers or {})
-        self.assert_refused(answer, "not offered")
-        self.assertEqual(before, self.settle())
-
-    def test_operations_of_later_releases(self):
-        """What this release does not do is a 400, and no cluster's status suffers."""
-        ident = self.existing()
-        path = f"/v1/clusters/{ident}"
-        self.assert_not_offered("PATCH", f"/v1/certificates/{ident}")
-        if not self.service.release.version.startswith("20."):
-            # Magnum 20 offers it for no engine.
-            self.assert_not_offered("PATCH", f"/v1/credentials/{ident}")
-        self.assertEqual("CREATE_COMPLETE", self.service.call("GET", path).json()["status"])
-
     def upgrade(self, ident, template, **more):
         path = f"/v1/clusters/{ident}/actions/upgrade"
         headers = {"OpenStack-API-Version": "container-infra latest"}
@@ -252,6 +236,18 @@ class LivingClusterTest(ClusterCase):
         self.assert_refused(answer, "Upgrade it when that has ended")
         cases.shown(self, "upgrade-busy", self.sentence(answer), answer="400")
         self.assertEqual(before, self.settle())
+
+    def test_rotation(self):
+        """New certificates are asked of the conductor, but not in the middle of something else."""
+        ident = self.existing()
+        answer = self.service.call("PATCH", f"/v1/certificates/{ident}")
+        self.assertEqual(202, answer.status_code, answer.text)
+        sent = self.sent("rotate_ca_certificate")["cluster"]["magnum_object.data"]
+        self.assertEqual(ident, sent["uuid"])
+        busy = self.existing(status="UPDATE_IN_PROGRESS", status_reason="Draining a.")
+        answer = self.service.call("PATCH", f"/v1/certificates/{busy}")
+        sentence = self.sentence(answer)
+        cases.shown(self, "certificates-busy", sentence, answer=answer.status_code)
 
     def resize(self, count, **more):
         path = f"/v1/clusters/{self.existing()}/actions/resize"

@@ -40,7 +40,8 @@ from magnum_swarm_mode import access, cloud, docker_api, driver
 from magnum_swarm_mode.cluster_record import Store
 from magnum_swarm_mode.db import migration, schema
 from tests.functional.driver import fake_cloud
-from tests.unit.driver import certificates, fake_docker
+from tests.unit.driver import fake_docker
+from tests.unit.driver.certificates import Pair
 
 CONF = magnum.conf.CONF
 DRIVER = driver.Driver  # its import makes swarm-mode known to Magnum
@@ -298,25 +299,7 @@ class DriverTest(base.BaseTestCase):
         """Serve the Docker API of a manager whose certificate Magnum signs."""
         cluster = self.cluster(uuid)
         admin = cloud.admin_context()
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        names = [x509.IPAddress(ipaddress.ip_address(address))]
-        request = (
-            x509.CertificateSigningRequestBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "manager")]))
-            .add_extension(x509.SubjectAlternativeName(names), critical=False)
-            .sign(key, hashes.SHA256())
-        )
-        signed = cert_manager.sign_node_certificate(
-            cluster, request.public_bytes(serialization.Encoding.PEM).decode(), context=admin
-        )
-        pair = certificates.Pair(
-            access.as_text(signed),
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            ).decode(),
-        )
+        pair = self.server_pair(cluster, address)
         ca = cert_manager.get_cluster_ca_certificate(cluster, context=admin).get_certificate()
         docker = self.useFixture(fake_docker.FakeDocker(access.as_text(ca), pair, address, 2376))
         workers = range(cluster.node_count)
@@ -328,6 +311,30 @@ class DriverTest(base.BaseTestCase):
             ],
         )
         return docker
+
+    def server_pair(self, cluster: Any, address: str = MANAGER) -> Pair:
+        """Return a manager's key with a certificate that Magnum signs, as it does now."""
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        names = [x509.IPAddress(ipaddress.ip_address(address))]
+        request = (
+            x509.CertificateSigningRequestBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "manager")]))
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        signed = cert_manager.sign_node_certificate(
+            cluster,
+            request.public_bytes(serialization.Encoding.PEM).decode(),
+            context=cloud.admin_context(),
+        )
+        return Pair(
+            access.as_text(signed),
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            ).decode(),
+        )
 
     def finish_stack(self) -> None:
         """Let Heat finish the only stack."""

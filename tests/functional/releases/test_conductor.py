@@ -2,9 +2,9 @@
 """The conductors of the releases before the newest, with the driver in them.
 
 They run what :mod:`tests.functional.driver` runs on the newest one: clusters are created, watched,
-resized (managers too) and deleted, and those of Magnum 17's drivers too. (Where a creation fails,
-these conductors keep a trust of Magnum's own until the cluster is deleted, which tests of that do
-not expect.)
+resized (managers too), get other certificates and are deleted, and those of Magnum 17's drivers
+too. (Where a creation fails, these conductors keep a trust of Magnum's own until the cluster is
+deleted, which tests of that do not expect.)
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ _TESTS = (
     "test_operations.ResizeTest.test_grow",
     "test_operations.ResizeTest.test_managers",
     "test_operations.ResizeTest.test_manager_lost_refused",
+    "test_rotation.RotateTest.test_whole",
+    "test_rotation.RefusedTest.test_managers_of_an_earlier_release",
+    "test_rotation.RefusedTest.test_second_at_once",
+    "test_rotation.ConductorTest.test_handler_died",
 )
 # Since Magnum 21.
 _ROTATION = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import types
 
+from cryptography import x509
 from oslotest import base
 
 from magnum_swarm_mode import certificate_names
@@ -12,9 +13,11 @@ from magnum_swarm_mode import certificate_names
 UUID = "08b1537e-874c-47de-814b-914ffb1c5a28"
 
 
-def cluster(name: str | None, coe: str = "swarm-mode") -> types.SimpleNamespace:
+def cluster(
+    name: str | None, coe: str = "swarm-mode", ref: str | None = None
+) -> types.SimpleNamespace:
     return types.SimpleNamespace(
-        name=name, uuid=UUID, cluster_template=types.SimpleNamespace(coe=coe)
+        name=name, uuid=UUID, cluster_template=types.SimpleNamespace(coe=coe), ca_cert_ref=ref
     )
 
 
@@ -44,3 +47,43 @@ class IssuerNameTest(base.BaseTestCase):
     def test_no_name(self) -> None:
         """A cluster without a name has its uuid there, as Magnum does it."""
         self.assertEqual(UUID, certificate_names.issuer_name(magnums, cluster(None)))
+
+
+class SuccessorTest(base.BaseTestCase):
+    """An authority that follows another."""
+
+    def made(self, of: types.SimpleNamespace) -> str:
+        """Have Magnum make an authority; its name."""
+
+        def generate(cluster: types.SimpleNamespace, context: object = None) -> str:
+            return certificate_names.issuer_name(magnums, cluster)
+
+        return str(certificate_names.generate(generate, of))
+
+    def test_name(self) -> None:
+        """It is the name of the first with the moment, or the uuid with it."""
+        moment = r" \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
+        self.assertRegex(self.made(cluster("swarm", ref="x")), "^swarm" + moment)
+        self.assertRegex(self.made(cluster("n" * 60, ref="x")), f"^{UUID}" + moment)
+        self.assertRegex(self.made(cluster(None, ref="x")), f"^{UUID}" + moment)
+
+    def test_first(self) -> None:
+        """The first one bears the cluster's name alone."""
+        self.assertEqual("swarm", self.made(cluster("swarm")))
+
+    def test_other_engines(self) -> None:
+        """Authorities of other engines' clusters are Magnum's business."""
+        self.assertEqual("other", self.made(cluster("other", "kubernetes", "x")))
+
+    def test_path(self) -> None:
+        """Only a second one may stand above another."""
+        constraint = x509.BasicConstraints(ca=True, path_length=0)
+        usual = [x509.Extension(constraint.oid, True, constraint)]
+
+        def generate(_: object, context: object = None) -> int | None:
+            (found,) = certificate_names.ca_extensions(lambda: usual)
+            self.assertTrue(found.critical)
+            return found.value.path_length
+
+        self.assertEqual(0, certificate_names.generate(generate, cluster("a")))
+        self.assertIsNone(certificate_names.generate(generate, cluster("a", ref="x")))

@@ -59,22 +59,22 @@ class StatusTest(base.BaseTestCase):
         table = {
             "CREATE_IN_PROGRESS": "",
             "CREATE_FAILED": "",
-            "CREATE_COMPLETE": "update resize create group change group",
+            "CREATE_COMPLETE": "update resize create group change group rotate",
             "UPDATE_IN_PROGRESS": "resize change group",
             "UPDATE_FAILED": "resize create group change group",
-            "UPDATE_COMPLETE": "update resize create group change group",
+            "UPDATE_COMPLETE": "update resize create group change group rotate",
             "DELETE_IN_PROGRESS": "",
             "DELETE_FAILED": "",
             "DELETE_COMPLETE": "",
-            "RESUME_COMPLETE": "update resize create group change group",
+            "RESUME_COMPLETE": "update resize create group change group rotate",
             "RESUME_FAILED": "",
-            "RESTORE_COMPLETE": "update resize create group change group",
+            "RESTORE_COMPLETE": "update resize create group change group rotate",
             "ROLLBACK_IN_PROGRESS": "",
             "ROLLBACK_FAILED": "",
-            "ROLLBACK_COMPLETE": "update resize create group change group",
-            "SNAPSHOT_COMPLETE": "update resize create group change group",
-            "CHECK_COMPLETE": "update resize create group change group",
-            "ADOPT_COMPLETE": "update resize create group change group",
+            "ROLLBACK_COMPLETE": "update resize create group change group rotate",
+            "SNAPSHOT_COMPLETE": "update resize create group change group rotate",
+            "CHECK_COMPLETE": "update resize create group change group rotate",
+            "ADOPT_COMPLETE": "update resize create group change group rotate",
         }
         self.assertEqual(set(fields.ClusterStatus.ALL), set(table))
         checks: dict[str, Callable[[str, str | None], None]] = {
@@ -82,6 +82,7 @@ class StatusTest(base.BaseTestCase):
             "resize": operation_rules.check_resize,
             "create group": functools.partial(operation_rules.check_group_change, creates=True),
             "change group": functools.partial(operation_rules.check_group_change, creates=False),
+            "rotate": operation_rules.check_rotation,
         }
         for status, allowed in table.items():
             found = []
@@ -104,6 +105,15 @@ class StatusTest(base.BaseTestCase):
         """A cluster in creation is not resized."""
         sentence = self.refusal(operation_rules.check_resize, "CREATE_IN_PROGRESS", None)
         cases.shown(self, "change-creating", sentence, answer=400)
+
+    def test_rotation(self):
+        """Certificates are replaced while nothing else is under way, and after no failure."""
+        for status, reason, case in (
+            ("UPDATE_IN_PROGRESS", "Draining a.", "certificates-busy"),
+            ("UPDATE_FAILED", "No host.", "certificates-after-failure"),
+        ):
+            sentence = self.refusal(operation_rules.check_rotation, status, reason)
+            cases.shown(self, case, sentence, answer=400)
 
     def test_bounds(self):
         """A group keeps to its bounds."""

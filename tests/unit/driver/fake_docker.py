@@ -59,6 +59,7 @@ class FakeDocker(fixtures.Fixture):
     :ivar delay: seconds before each answer.
     :ivar drip: seconds between the bytes of an answer.
     :ivar chunked: whether answers come in chunks instead of with a length.
+    :ivar on_config: called with each new config, after it is there.
     :ivar meanwhile: what happens once, just before the next change.
     :ivar cut: whether the connection ends in the middle of an answer.
     """
@@ -72,6 +73,8 @@ class FakeDocker(fixtures.Fixture):
         self.connections = 0
         self.delay = self.drip = 0.0
         self.chunked = self.cut = False
+        self.serial = 0
+        self.on_config: Callable[[Any], Any] = lambda spec: None
         self.meanwhile: Callable[[], Any] | None = None
         self._ends = contextlib.ExitStack()
         self.stopping = threading.Event()
@@ -147,7 +150,9 @@ class FakeDocker(fixtures.Fixture):
         if method == "POST":
             if any(one["Spec"]["Name"] == spec["Name"] for one in configs):
                 return 409, {"message": f"config {spec['Name']} already exists"}
-            configs.append({"ID": f"config-{len(configs)}", "Spec": spec})
+            configs.append({"ID": f"config-{self.serial}", "Spec": spec})
+            self.serial += 1
+            self.on_config(spec)
             return 201, {"ID": configs[-1]["ID"]}
         configs[:] = [one for one in configs if one["ID"] != path.split("/")[2]]
         return 204, {}
