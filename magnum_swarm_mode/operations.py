@@ -874,7 +874,7 @@ def _with_reports(seen: Seen, view: _View) -> Seen:
         group.stack
         for group in seen.groups
         for member in group.members
-        if group.wanted == group.asked and not seen.entries(member)
+        if (group.wanted == group.asked or seen.plan.target(group)) and not seen.entries(member)
     }
     reports: dict[str, str] = {}
     for name in stacks:

@@ -12,6 +12,11 @@ NEW = "debian-docker-26.1"
 class UpgradeCase(test_operations.OperationsCase):
     """A cluster of one manager and two workers, and another template."""
 
+    def setUp(self):
+        super().setUp()
+        self.away: set[str] = set()
+        self.made_again: list[str] = []
+
     def other_template(self, **fields):
         values = {
             name: getattr(self.template, name)
@@ -57,11 +62,55 @@ class UpgradeCase(test_operations.OperationsCase):
                 f"swarm-worker-g{i}" for i in before - set(names)
             }:
                 node["Status"]["State"] = "down"
+        away = self.away
+        machines = parameters.get("manager_machines") or {}
+        self.away = {index for index, one in machines.items() if one.get("absent")}
+        for node in nodes:
+            if node["Description"]["Hostname"] in {f"swarm-manager-{i}" for i in self.away}:
+                node["Status"]["State"] = "down"
+        for index in sorted(away - self.away):
+            self.made_again.append(f"{index} of {parameters['manager_image']}")
+            nodes.append(fake_docker.node(f"swarm-manager-{index}", manager="reachable"))
         super().heat_finishes(status)
 
     def row(self, name):
         (found,) = [row for row in self.cluster(self.uuid).nodegroups if row.name == name]
         return found
+
+
+class ManagersTest(UpgradeCase):
+    def test_three(self):
+        """Three managers are taken away and made again one after the other, the leader last; what
+        is left in Heat names none of them."""
+        self.resize(3, group="default-master")
+        self.go_on()
+        self.stack.updates.clear()
+        self.upgrade(self.other_template(), groups=("default-master",))
+        reasons = set()
+        for _ in range(80):
+            if self.stack.status == "UPDATE_IN_PROGRESS":
+                self.heat_finishes()
+            self.poll()
+            cluster = self.cluster(self.uuid)
+            reasons.add(cluster.status_reason)
+            if cluster.status != "UPDATE_IN_PROGRESS":
+                break
+        self.assertEqual("UPDATE_COMPLETE", cluster.status, cluster.status_reason)
+        self.assertEqual([f"{one} of {NEW}" for one in (1, 2, 0)], self.made_again)
+        self.assertEqual({}, self.asked()[-1]["manager_machines"])
+        self.assertEqual(
+            [f"swarm-manager-{i}" for i in range(3)] + ["swarm-worker-0", "swarm-worker-1"],
+            self.hostnames(),
+        )
+        self.assertIn(
+            "Upgrading default-master: 1 of 3 done. Heat is asked to take swarm-manager-2 away.",
+            reasons,
+        )
+        self.assertEqual(NEW, self.row("default-master").image_id)
+        # Repaired and grown as any others afterwards.
+        self.resize(5, group="default-master")
+        self.go_on()
+        self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
 
 
 class WorkersTest(UpgradeCase):
