@@ -329,6 +329,66 @@ class ConductorsTest(HealingCase):
         self.assertNotIn("swarm-worker-1", self.hostnames())
 
 
+class FiveManagersTest(HealingCase):
+    """Managers of a larger quorum."""
+
+    def create(self, *args, **kwargs):
+        return super().create(*args, **{**kwargs, "managers": 5})
+
+    def serve_docker(self, *args, **kwargs):
+        docker = super().serve_docker(*args, **kwargs)
+        docker.answers["/nodes"][1].extend(
+            fake_docker.node(f"swarm-manager-{i}", manager="reachable") for i in range(1, 5)
+        )
+        return docker
+
+    def finish_stack(self):
+        super().finish_stack()
+        outputs = self.cloud.stack().outputs
+        outputs["manager_servers"] = {str(i): f"server-manager-{i}" for i in range(5)}
+
+    def managers(self):
+        return [name for name in self.hostnames() if "manager" in name]
+
+    def test_in_a_row(self):
+        """Two managers lost one after the other, the second before the first was replaced, are
+        demoted one at a time and replaced; the quorum of the others stands all the time."""
+        self.kill("swarm-manager-1")
+        self.poll_health()
+        self.kill("swarm-manager-3")
+        self.poll_health()
+        self.assertEqual("CREATE_COMPLETE", self.poll_health().status)
+        self.assertEqual("UPDATE_IN_PROGRESS", self.poll_health().status)
+
+        self.go_on()
+
+        cluster = self.cluster(self.uuid)
+        self.assertEqual("UPDATE_COMPLETE", cluster.status)
+        self.assertEqual([f"swarm-manager-{i}" for i in (0, 2, 4, 5, 6)], self.managers())
+        self.assertEqual(
+            [("swarm-manager-1", {"Role": "worker"}), ("swarm-manager-3", {"Role": "worker"})],
+            [change for change in self.docker.changes if "Role" in change[1]],
+        )
+        self.assertEqual(
+            [
+                {"manager_count": 5, "manager_port_count": 7, "manager_removals": ["1", "3"]},
+                {"manager_port_count": 5, "manager_port_removals": ["1", "3"]},
+            ],
+            self.asked(),
+        )
+        self.assertEqual("HEALTHY", self.poll_health().health_status)
+
+    def test_no_quorum(self):
+        """With most of them lost nothing is changed, however long it lasts."""
+        for index in (1, 2, 3):
+            self.kill(f"swarm-manager-{index}")
+        for _ in range(5):
+            cluster = self.poll_health()
+
+        self.assertEqual(("CREATE_COMPLETE", "UNHEALTHY"), (cluster.status, cluster.health_status))
+        self.assertEqual(([], []), (self.asked(), self.docker.changes))
+
+
 class OffTest(HealingCase):
     """A cluster without the label."""
 
