@@ -9,6 +9,8 @@ What was seen, since when, and what was done about it before leads to what is to
     a worker that its owner drained             left alone: somebody works on it
     a manager, while another one is lost        waits until both are down for the delay
       for less than the delay                   (no manager joins before all are reached)
+    a manager, while a worker is down           waits as long again at most: Heat fails at a worker
+      that is not replaced yet                  without a server when managers change
     more than half of the workers at once       one is replaced first, the others when that has
                                                 joined: a fault of the network kills one worker only
     too many healings within an hour            nothing, and that is said
@@ -125,6 +127,9 @@ def decide(nodes: Sequence[Node], memory: Memory, rule: Rule, now: int) -> Verdi
     due = {node.id for node in down if now - since[node.id] >= rule.delay}
     managers = _managers(nodes, down, due)
     workers, probed, is_probe = _workers(nodes, down, due, memory.probed)
+    staying = _ids(node for node in down if not node.in_raft) - _ids(workers)
+    if staying and any(now - since[node.id] < 2 * rule.delay for node in managers):
+        managers = []
     chosen = [*managers, *workers]
     acted = tuple(moment for moment in memory.acted if now - moment < HOUR)
     limited = bool(chosen) and len(acted) >= rule.most

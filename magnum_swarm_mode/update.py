@@ -10,6 +10,7 @@ one step::
     Heat is at work                      wait
     Heat failed at what it was asked     fail (or go back, where that was asked for)
     a node without a server              remove it from the swarm
+    workers that are lost                have Heat make others
     too many managers                    demote one at a time, drain, remove from Heat
     too many workers                     drain some at a time, remove from Heat
     too few of either                    have Heat make them, wait until they are in the swarm
@@ -102,6 +103,7 @@ def decide(seen: Seen) -> Step:
         _begin,
         _unmade,
         _ghosts,
+        _lost_workers,
         _managers,
         _workers,
         _gone_groups,
@@ -453,6 +455,24 @@ def _rank(seen: Seen, group: Group, member: Member) -> tuple[Any, ...]:
         leads = any(entry.leader for entry in entries)
         return (bool(entries), lost, leads, -member.number)
     return (seen.is_well(group, member), node.tasks if node else 0, -member.number)
+
+
+def _lost_workers(seen: Seen, plan: Plan) -> Step | None:
+    """Replace workers that are lost before managers are changed.
+
+    Workers are told the managers' addresses, so that Heat goes to each worker when these change,
+    and fails at one whose server was deleted behind its back.
+    """
+    for group in seen.groups:
+        if group.is_manager or group.wanted != group.asked or plan.target(group):
+            continue
+        if plan.repair and not group.at_rest and (step := _replace_broken(seen, plan, group)):
+            return step
+        leaving = [one for one in group.members if one.hostname in plan.leaving]
+        lost = [one for one in leaving if plan.leaving[one.hostname].why == "broken"]
+        if lost and lost == leaving:
+            return _ask_heat(plan, group, group.asked, lost)
+    return None
 
 
 def _workers(seen: Seen, plan: Plan) -> Step | None:

@@ -106,6 +106,17 @@ class RuleTest(base.BaseTestCase):
 
         self.assertEqual({}, acted)
 
+    def test_manager_beside_worker(self):
+        """A manager waits until workers that are down go with it, but not for ever."""
+        one, both = nodes(down=["m0"]), nodes(down=["m0", "w0"])
+        acted, _ = look([(0, one), (20, both), (30, both), (50, both)])
+        self.assertEqual({50: ("manager-0", "worker-0")}, acted)
+        flapping = [(s, nodes(down=["m0", f"w{s // 20 % 3}"])) for s in range(0, 61, 10)]
+
+        acted, _ = look(flapping)
+
+        self.assertEqual({60: ("manager-0",)}, acted)
+
     def test_worker_beside_manager(self):
         """A worker does not wait for a manager."""
         acted, _ = look(
@@ -275,6 +286,22 @@ class HealTest(base.BaseTestCase):
 
         self.assertEqual([], world.updates)
         self.assertIn("swarm-worker-0 came back before.", step.reason)
+
+    def test_workers_first(self):
+        """Lost workers are replaced before managers are, at whom Heat would fail otherwise."""
+        for repair in (False, True):
+            world = World(managers=3, workers=2)
+            world.kill("swarm-manager-1")
+            world.kill("swarm-worker-0")
+            if repair:
+                world.request("worker", "same")
+            else:
+                self.heal(world, "swarm-manager-1", "swarm-worker-0")
+
+            step = world.run()
+
+            self.assertEqual(update.Outcome.COMPLETE, step.outcome)
+            self.assertEqual([("worker", 2, ("0",)), ("masters", 3, ("1",))], world.updates)
 
     def test_leader(self):
         """A lost leader's place is taken, its entry is removed, and each step says why."""
