@@ -40,11 +40,18 @@ _MANAGERS_WAITED = 3
 # own first. Engine 20.10 speaks 1.41, Engine 29 refuses what is below 1.44.
 _FIRST_VERSION = "1.41"
 
+# What the engine says of a certificate, in Go's words.
+_EXPIRED = "certificate has expired"
+
 Answer = TypeVar("Answer")
 
 
 class NoLeader(exceptions.Unavailable):
     """Managers answer, but too few of them to have a leader: the swarm has lost its quorum."""
+
+
+class CertificatesExpired(exceptions.Unavailable):
+    """Managers answer, but the swarm's own certificates have expired while they were off."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,7 +244,8 @@ class Swarm:
     def nodes(self) -> list[dict[str, Any]]:
         """Return the swarm's nodes as ``GET /nodes`` describes them.
 
-        :raises Unavailable: when no manager answers in time, or the swarm has no leader.
+        :raises Unavailable: when no manager answers in time, the swarm has no leader, or its own
+            certificates have expired.
         """
         return self._ask(lambda client: list(client.nodes()))
 
@@ -376,7 +384,7 @@ class Swarm:
     def _ask_in_turn(self, function: Callable[[Any], Answer]) -> Answer:
         deadline = time.monotonic() + self._timeout * min(len(self._managers), _MANAGERS_WAITED)
         problems: dict[str, str] = {}
-        leaderless = False
+        leaderless = expired = False
         waiting = list(self._managers)
         while waiting:
             manager = waiting.pop(0)
@@ -388,15 +396,27 @@ class Swarm:
                 # The later ones must get their turn: each gets an even share of what is left.
                 answer = manager.call(function, min(self._timeout, left / (len(waiting) + 1)))
             except Exception as error:
-                problems[manager.address] = _reason(error)
+                why = self._swarms_error(manager) if _is_in_no_swarm(error) else ""
+                problems[manager.address] = why or _reason(error)
                 leaderless = leaderless or _tells_no_leader(error)
+                expired = expired or _EXPIRED in why
                 manager.close()
             else:
                 # Who answered is asked first next time.
                 self._managers.remove(manager)
                 self._managers.insert(0, manager)
                 return answer
-        raise (NoLeader if leaderless else exceptions.Unavailable)(_all_failed(problems))
+        sentence = _all_failed(problems)
+        if leaderless:
+            raise NoLeader(sentence)
+        raise (CertificatesExpired if expired else exceptions.Unavailable)(sentence)
+
+    def _swarms_error(self, manager: _Manager) -> str:
+        """Return why a manager's engine is in no swarm; empty where it does not say."""
+        with contextlib.suppress(Exception):
+            info = manager.call(lambda client: client.info(), self._timeout)
+            return str((info.get("Swarm") or {}).get("Error") or "")[:400]
+        return ""
 
 
 def _all_failed(problems: dict[str, str]) -> str:
@@ -409,6 +429,13 @@ def _all_failed(problems: dict[str, str]) -> str:
 def _tells_no_leader(error: BaseException) -> bool:
     # swarmkit's words, unchanged since Docker 1.13; the status alone (503) may mean much.
     return isinstance(error, docker_errors.APIError) and "does not have a leader" in str(
+        error.explanation or ""
+    )
+
+
+def _is_in_no_swarm(error: BaseException) -> bool:
+    # The engine's words, where its part in the swarm does not run.
+    return isinstance(error, docker_errors.APIError) and "is not a swarm manager" in str(
         error.explanation or ""
     )
 

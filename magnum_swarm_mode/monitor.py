@@ -62,6 +62,19 @@ def leaderless(problem: str, cluster: str) -> Health:
     )
 
 
+def expired(problem: str) -> Health:
+    """Return the health of a cluster whose nodes do not believe each other any more."""
+    return Health(
+        UNHEALTHY,
+        {
+            "api": problem[:_LONGEST_REASON],
+            "managers": "the swarm's own certificates have expired while the servers were switched "
+            "off. What the swarm knew is still there: have one manager found it anew, as the "
+            'documentation says under "A cluster that was switched off"',
+        },
+    )
+
+
 def judge(nodes: Sequence[Json], managers: int | None = None, workers: int | None = None) -> Health:
     """Return a cluster's health from what ``GET /nodes`` answered.
 
@@ -276,6 +289,8 @@ class SwarmModeMonitor(monitors.MonitorBase):
             answered, nodes = self._swarm().poll(docker_api.address_of(self.cluster.api_address))
         except docker_api.NoLeader as error:
             return leaderless(error.user_message, self.cluster.name), None
+        except docker_api.CertificatesExpired as error:
+            return expired(error.user_message), None
         except exceptions.SwarmModeError as error:
             LOG.info("Health of cluster %s: %s", self.cluster.uuid, error.operator_message)
             return unknown(error.user_message), None

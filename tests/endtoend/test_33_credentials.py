@@ -13,12 +13,26 @@ from cryptography import x509
 
 from devcloud import settings
 from devcloud.demo.rest import RestError
-from tests.endtoend import base, clusters, conductors, doors, living, shared, snapshots, tls, users
+from magnum_swarm_mode.node import manager as node_manager
+from tests import documented
+from tests.endtoend import (
+    base,
+    clusters,
+    conductors,
+    doors,
+    living,
+    shared,
+    snapshots,
+    switched_off,
+    tls,
+    users,
+)
 from tests.endtoend.clusters import Cluster
 from tests.endtoend.docker import Docker
 from tests.endtoend.users import User
 from tests.endtoend.waiting import wait_for
 
+PAGE = "doc/source/user/rotation.rst"
 NAME = "credentials"
 MANAGERS, MORE = 3, 5
 CONFIG = "cat /etc/magnum-swarm-mode/config.json"
@@ -93,6 +107,22 @@ class Asker(threading.Thread):
         """Stop asking."""
         self._end.set()
         self.join()
+
+
+class TestASwitchedOff(base.EndToEndTestCase):
+    """A swarm whose own certificates expired while it was off; on an engine alone."""
+
+    def test_found_anew(self) -> None:
+        """A node's certificate lives for two years. When it has expired the engine says so, and the
+        documented commands bring the manager back with what the swarm knew."""
+        helping = [command for command in documented.commands(PAGE) if command.startswith("sudo ")]
+        spec = {"CAConfig": {"NodeCertExpiry": node_manager.NODE_LIFE}}
+        seen = switched_off.run("docker-26.1", spec, helping)
+        self.assertIn(seen["days"], ("729", "730"))
+        self.assertIn("This node is not a swarm manager", seen["nodes"])
+        self.assertIn("certificate has expired", seen["error"])
+        self.assertEqual(seen["before"], seen["after"])
+        self.assertEqual("kept", seen["secrets"])
 
 
 class TestCredentials(base.EndToEndTestCase):

@@ -199,6 +199,24 @@ class DockerAPITest(base.BaseTestCase):
 
         self.assertIn("The swarm does not have a leader", str(error))
 
+    def test_certificates_expired(self):
+        """Engines that are in no swarm, as its certificates have expired, are asked why."""
+        manager = self.manager()
+        manager.answers["/nodes"] = (503, {"message": "This node is not a swarm manager. Use"})
+        why = (
+            "error while loading TLS certificate: x509: certificate has expired or is not yet valid"
+        )
+        manager.answers["/info"] = (200, {"Swarm": {"Error": why}})
+        swarm = self.swarm("127.0.0.1", port=manager.port)
+
+        error = self.assertRaises(docker_api.CertificatesExpired, swarm.nodes)
+
+        self.assertIn("certificate has expired", str(error))
+        manager.answers["/info"] = (200, {"Swarm": {"Error": ""}})
+        error = self.assertRaises(exceptions.Unavailable, swarm.nodes)
+        self.assertNotIsInstance(error, docker_api.CertificatesExpired)
+        self.assertIn("This node is not a swarm manager", str(error))
+
     def test_foreign_server(self):
         """A server with a certificate of another cluster's CA is not believed."""
         manager = self.manager(authority=certificates.Authority())

@@ -2,6 +2,7 @@
 from oslotest import base
 
 from magnum_swarm_mode import monitor
+from tests import documented
 from tests.unit.driver.fake_docker import node
 
 
@@ -121,6 +122,15 @@ class JudgeTest(base.BaseTestCase):
     def test_leaderless(self):
         """Lost quorum is unhealthy: that much is known."""
         self.assertEqual("UNHEALTHY", monitor.leaderless("no leader", "swarm").status)
+
+    def test_expired(self):
+        """A swarm whose certificates have expired is unhealthy, and the reason says what helps."""
+        health = monitor.expired("certificate has expired")
+
+        self.assertEqual("UNHEALTHY", health.status)
+        self.assertIn("A cluster that was switched off", health.reason["managers"])
+        page = (documented.SOURCE / "user/rotation.rst").read_text(encoding="utf-8")
+        self.assertIn("\nA cluster that was switched off\n===", page)
 
 
 class MeasureTest(base.BaseTestCase):
