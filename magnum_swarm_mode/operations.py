@@ -33,6 +33,7 @@ from magnum_swarm_mode import (
     steps,
     update,
     upgrade_plan,
+    upgrade_steps,
 )
 from magnum_swarm_mode.cluster_record import Conflict, Phase, Record, Store
 from magnum_swarm_mode.update import Group, Node, Outcome, Plan, Seen, Step
@@ -723,6 +724,10 @@ def _made_of(stack: heat.Stack, prefix: str, settings: Json) -> dict[str, Any]:
         upgrade_plan.seal(str(image), str(flavor), settings) if image else ""
         for image, flavor in looks
     ]
+    if prefix == "manager_":
+        # Those that are made of what was last asked for say so.
+        own = heat_groups.machines(stack).get(upgrade_steps.DEFAULT, {}).get("seal")
+        seals[0] = str(own or seals[0])
     return {
         "green": int(values.get(f"{prefix}green_count") or 0),
         "seals": tuple(seals),

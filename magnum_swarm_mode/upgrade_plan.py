@@ -16,6 +16,7 @@ class Target:
     :ivar name: the group's.
     :ivar seal: stands for everything that they are made of; see :func:`seal`.
     :ivar old_first: whether there is no room for new nodes beside the old ones.
+    :ivar told: whether Heat was to be told what they are made of.
     :ivar redo: host names of nodes that are made again, as they did not become ready.
     :ivar ready: how many nodes were as they shall be at the last look.
     :ivar done: whether all are.
@@ -26,6 +27,7 @@ class Target:
     flavor: str
     seal: str
     old_first: bool = False
+    told: bool = False
     redo: list[str] = dataclasses.field(default_factory=list)
     ready: int = 0
     done: bool = False

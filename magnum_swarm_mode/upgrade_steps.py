@@ -41,6 +41,8 @@ from magnum_swarm_mode.upgrade_plan import Target
 BOOT_SECONDS = 300
 _QUOTA = re.compile("(?i)quota")
 _BLUE = ""
+# Among the managers that are named in Heat, stands for all others.
+DEFAULT = "default"
 
 Machines = dict[str, dict[str, Any]]
 
@@ -157,7 +159,7 @@ def workers(seen: Seen, plan: Plan, group: Group, target: Target) -> Step | None
         return _recolour(seen, plan, group, target, len(new), len(old), leavers)
     add = wanted - total if target.old_first else wanted - total + _batch(plan) * bool(old)
     add = max(0, min(add, wanted - len(new)))
-    looks_right = group.seals == (target.seal, target.seal)
+    looks_right = group.seals[0] == group.seals[1] and _is_told(plan, group, target, aim)
     if not add and not old and filling == aim and looks_right and _is_whole(group):
         target.done, target.ready = True, wanted
         return None
@@ -166,6 +168,13 @@ def workers(seen: Seen, plan: Plan, group: Group, target: Target) -> Step | None
 
 def _batch(plan: Plan) -> int:
     return plan.upgrade.batch if plan.upgrade else 1
+
+
+def _is_told(plan: Plan, group: Group, target: Target, aim: str) -> bool:
+    """Tell whether Heat was asked for what the new nodes are made of."""
+    number, updated = plan.sent.get(group.stack, [0, ""])
+    asked = target.told and number == plan.number and updated != group.stack_updated
+    return asked or group.seals[aim == GREEN] == target.seal
 
 
 def _is_whole(group: Group) -> bool:
@@ -211,7 +220,8 @@ def _recolour(
     looks: dict[str, tuple[str, str]] = {}
     renew = False
     if filling == aim:
-        renew = group.seals[aim == GREEN] != target.seal
+        renew = not _is_told(plan, group, target, aim)
+        target.told = True
         looks[aim] = (target.image, target.flavor)
         colours = [aim]
         if not old:
@@ -242,7 +252,12 @@ def _pins_of_others(seen: Seen, plan: Plan) -> Machines | None:
     for group in seen.groups:
         if group.is_manager and plan.upgrade and group.uuid not in plan.upgrade.groups:
             return {
-                **{index: dict(one) for index, one in group.machines.items()},
+                **{
+                    index: dict(one)
+                    for index, one in group.machines.items()
+                    # What new ones are made of is another thing now.
+                    if index != DEFAULT
+                },
                 **{
                     one.index: _pin(group)
                     for one in group.members
@@ -438,6 +453,7 @@ def _remake(
     plan.sent[group.stack] = [plan.number, group.stack_updated]
     plan.waiting = []
     renew = group.seals[0] != target.seal
+    named = {**machines, DEFAULT: {"seal": target.seal}}
     return steps.act(
-        plan, reason, Remake(group.uuid, target.image, target.flavor, machines, renew=renew)
+        plan, reason, Remake(group.uuid, target.image, target.flavor, named, renew=renew)
     )

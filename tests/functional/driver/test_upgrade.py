@@ -3,10 +3,25 @@ from magnum import objects
 from magnum.conductor.handlers import cluster_conductor
 
 from magnum_swarm_mode import exceptions, upgrade_request
-from tests.functional.driver import test_operations
+from tests.functional.driver import test_node_groups, test_operations
 from tests.unit.driver import fake_docker
 
 NEW = "debian-docker-26.1"
+
+
+def another(case, **fields):
+    """Make a template that differs from the cluster's in its image, and in what is given."""
+    values = {
+        name: getattr(case.template, name)
+        for name in case.template.fields
+        if case.template.obj_attr_is_set(name)
+        and name not in ("id", "uuid", "created_at", "updated_at", "tags")
+    }
+    template = objects.ClusterTemplate(
+        case.context(), **{**values, "name": "other", "image_id": NEW, **fields}
+    )
+    template.create()
+    return template
 
 
 class UpgradeCase(test_operations.OperationsCase):
@@ -18,17 +33,7 @@ class UpgradeCase(test_operations.OperationsCase):
         self.made_again: list[str] = []
 
     def other_template(self, **fields):
-        values = {
-            name: getattr(self.template, name)
-            for name in self.template.fields
-            if self.template.obj_attr_is_set(name)
-            and name not in ("id", "uuid", "created_at", "updated_at", "tags")
-        }
-        template = objects.ClusterTemplate(
-            self.context(), **{**values, "name": "other", "image_id": NEW, **fields}
-        )
-        template.create()
-        return template
+        return another(self, **fields)
 
     def upgrade(self, template, size=1, groups=("default-worker",)):
         """Ask the conductor as magnum-api does, with what stands before it there."""
@@ -97,7 +102,7 @@ class ManagersTest(UpgradeCase):
                 break
         self.assertEqual("UPDATE_COMPLETE", cluster.status, cluster.status_reason)
         self.assertEqual([f"{one} of {NEW}" for one in (1, 2, 0)], self.made_again)
-        self.assertEqual({}, self.asked()[-1]["manager_machines"])
+        self.assertEqual({"default"}, set(self.asked()[-1]["manager_machines"]))
         self.assertEqual(
             [f"swarm-manager-{i}" for i in range(3)] + ["swarm-worker-0", "swarm-worker-1"],
             self.hostnames(),
@@ -188,3 +193,53 @@ class WorkersTest(UpgradeCase):
         error = self.assertRaises(exceptions.Refused, self.upgrade, other)
         self.assertIn("fixed_network is fixed when a cluster is created", str(error))
         self.assertEqual([], self.asked())
+
+
+class FurtherGroupTest(test_node_groups.NodeGroupsCase):
+    def finish_green(self, row):
+        """Let Heat do what a group's stack was asked for, in the second colour."""
+        stack = self.stack_of(row)
+        prefix = stack.parameters["group_name_prefix"]
+        nodes = self.docker.answers["/nodes"][1]
+        wanted = {}
+        for colour, name in (("", ""), ("g", "green_")):
+            for index in range(int(stack.parameters.get(f"{name}count") or 0)):
+                wanted[f"{prefix}-{colour}{index}"] = (name, str(index))
+        stack.outputs = {"servers": {}, "green_servers": {}, "addresses": []}
+        for hostname, (colour, place) in wanted.items():
+            stack.outputs[f"{colour}servers"][place] = f"id-{hostname}"
+        known = {node["Description"]["Hostname"]: node for node in nodes}
+        nodes.extend(fake_docker.node(name) for name in sorted(set(wanted) - set(known)))
+        for hostname in set(known) - set(wanted):
+            if hostname.startswith(f"{prefix}-"):
+                known[hostname]["Status"]["State"] = "down"
+        stack.status = "UPDATE_COMPLETE"
+
+    def test_by_name(self):
+        """A further group follows the cluster's template in a stack of its own, with its flavor."""
+        row = self.made()
+        cluster = self.cluster(self.uuid)
+        (group,) = [one for one in cluster.nodegroups if one.name == "gpu"]
+        cluster_conductor.Handler().cluster_upgrade(
+            self.context(),
+            cluster,
+            another(self),
+            upgrade_request.message(2, [group.uuid]),
+            group,
+        )
+        for _ in range(40):
+            if self.stack_of(row).status == "UPDATE_IN_PROGRESS":
+                self.finish_green(row)
+            self.poll()
+            if self.cluster(self.uuid).status != "UPDATE_IN_PROGRESS":
+                break
+        cluster = self.cluster(self.uuid)
+        self.assertEqual(("UPDATE_COMPLETE", None), (cluster.status, cluster.status_reason))
+        self.assertEqual(["swarm-gpu-g0", "swarm-gpu-g1"],
+                         [one for one in self.hostnames() if "gpu" in one])  # fmt: skip
+        found = self.row("gpu")
+        self.assertEqual((NEW, "m1.large"), (found.image_id, found.flavor_id))
+        stack = self.stack_of(row)
+        self.assertEqual([True, False], [bool(one) for one in stack.renewed])
+        self.assertEqual((0, 2), (stack.parameters["count"], stack.parameters["green_count"]))
+        self.assertEqual([], self.stack.updates)

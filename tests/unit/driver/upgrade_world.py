@@ -77,12 +77,15 @@ class UpgradeWorld(swarm_world.World):
         for group in seen.groups:
             images = self.images[group.uuid]
             asked = group.asked if group.is_manager else sum(self.counts.values())
+            seals = [seal(images[c], FLAVOR, self.settings) for c in ("", GREEN)]
+            if group.is_manager:
+                seals[0] = self.machines.get("default", {}).get("seal") or seals[0]
             groups.append(
                 dataclasses.replace(
                     group,
                     asked=asked,
                     green=0 if group.is_manager else self.counts[GREEN],
-                    seals=tuple(seal(images[c], FLAVOR, self.settings) for c in ("", GREEN)),
+                    seals=tuple(seals),
                     image=images[""],
                     flavor=FLAVOR,
                     machines=self.machines if group.is_manager else {},
