@@ -579,7 +579,11 @@ class Operations:
             group = view.groups.get(uuid)
             if group is None:
                 continue
-            done = complete or (uuid != step.group and group.wanted == len(group.members))
+            done = complete or (
+                uuid != step.group
+                and group.wanted == len(group.members)
+                and step.plan.target(group) is None
+            )
             if str(row.status).endswith("_IN_PROGRESS") or uuid == step.group:
                 operation = str(row.status).rpartition("_")[0].removesuffix("_IN") or "UPDATE"
                 row.status = f"{operation}_{'COMPLETE' if done else 'FAILED'}"

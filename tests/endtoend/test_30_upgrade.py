@@ -58,7 +58,8 @@ class Watch:
                 for node in self._nodes():
                     if node.status == "Ready" and node.ident not in self._known:
                         self._known.add(node.ident)
-                        pool.submit(self._bring, node.hostname)
+                        if "-worker-" in node.hostname:
+                            pool.submit(self._bring, node.hostname)
                 seen = self._running()
                 if seen is None:
                     self.unseen += 1
