@@ -58,15 +58,18 @@ def swarm_of(cluster: Any, addresses: list[str]) -> docker_api.Swarm:
     def make() -> docker_api.Swarm:
         pair = certificate_store.read(cluster.uuid, own)
         found = [certificate_store.certificate(cluster.uuid, one) for one in authorities]
-        return swarm_with("\n".join(found), pair, addresses)
+        return swarm_with("\n".join(found), pair, addresses, cluster.uuid)
 
     return SWARMS.get((cluster.uuid, *authorities, own, tuple(addresses)), make)
 
 
-def swarm_with(ca: str, own: certificate_store.Pair, addresses: list[str]) -> docker_api.Swarm:
+def swarm_with(
+    ca: str, own: certificate_store.Pair, addresses: list[str], cluster_uuid: str
+) -> docker_api.Swarm:
     """Return new connections to managers that have a certificate of ``ca``, with one's own."""
     identity = docker_api.Identity(ca=ca, certificate=own.certificate, key=own.key)
-    return docker_api.Swarm(addresses, identity, CONF.swarm_mode.docker_api_timeout)
+    seconds = CONF.swarm_mode.docker_api_timeout
+    return docker_api.Swarm(addresses, identity, seconds, cluster=cluster_uuid)
 
 
 def output(stack: heat.Stack, name: str) -> list[str]:

@@ -223,11 +223,18 @@ class Swarm:
     :param addresses: of the managers, as the conductor reaches them.
     :param timeout: seconds that one manager gets to answer. All together get three times as long,
         so that a cluster with many dead managers does not hold up a poll for minutes.
+    :ivar cluster: uuid of the cluster that they are the managers of, for what is told to them.
     """
 
     def __init__(
-        self, addresses: Sequence[str], identity: Identity, timeout: float, port: int = PORT
+        self,
+        addresses: Sequence[str],
+        identity: Identity,
+        timeout: float,
+        port: int = PORT,
+        cluster: str = "",
     ) -> None:
+        self.cluster = cluster
         context = context_of(identity)
         self._managers = [_Manager(address, port, context) for address in addresses]
         self._timeout = timeout
@@ -327,12 +334,12 @@ class Swarm:
             ]
         )
 
-    def create_config(self, name: str, data: bytes) -> None:
+    def create_config(self, name: str, data: bytes, labels: Mapping[str, str]) -> None:
         """Make a config with contents.
 
         :raises Unavailable: as :meth:`nodes`, and when there is one of that name.
         """
-        self._ask(lambda client: client.create_config(name, data))
+        self._ask(lambda client: client.create_config(name, data, dict(labels)))
 
     def inspect(self) -> dict[str, Any]:
         """Return the swarm's own description: ``GET /swarm``, with its join tokens.

@@ -432,10 +432,21 @@ class Look:
         old, new = self._pair("old", "magnum_cert_ref"), self._pair("new", "magnum_cert_ref")
         for address in self._addresses():
             with contextlib.suppress(exceptions.Unavailable):
-                _ask(ca, new, address)
-                _ask(ca, old, address)
+                for own in (new, old):
+                    self._ask(ca, own, address)
                 return f"the manager at {address} still lets in the old certificate."
         return ""
+
+    def _ask(self, ca: str, own: certificate_store.Pair, address: str) -> None:
+        """Ask one manager something.
+
+        :raises Unavailable: when it does not answer.
+        """
+        swarm = access.swarm_with(ca, own, [address], self._cluster.uuid)
+        try:
+            swarm.engine()
+        finally:
+            swarm.close()
 
     def _sign(self) -> str:
         issuer = authorities.fingerprint(self._authority("new"))
@@ -450,18 +461,6 @@ class Look:
         unwanted = [one for one in self._rotation.old.values() if one not in kept]
         certificate_store.delete(self._cluster.uuid, unwanted)
         return ""
-
-
-def _ask(ca: str, own: certificate_store.Pair, address: str) -> None:
-    """Ask one manager something.
-
-    :raises Unavailable: when it does not answer.
-    """
-    swarm = access.swarm_with(ca, own, [address])
-    try:
-        swarm.engine()
-    finally:
-        swarm.close()
 
 
 def _root_waits(described: Mapping[str, Any], nodes: list[dict[str, Any]]) -> str:

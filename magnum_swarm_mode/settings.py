@@ -8,6 +8,9 @@ Each manager looks at its own engine every few seconds, acts on the newest, and 
 label of its node: the generation. So a manager that was away catches up, and one that joins later
 takes over what all others have. Whoever may read configs of a swarm is root on its nodes anyway.
 
+A label of the config names the cluster: where a swarm was brought back from a backup of another
+cluster's, that one's settings come with it and must not be taken over.
+
 Everything here can be done twice: telling the same again makes no new generation.
 """
 
@@ -24,6 +27,8 @@ from magnum_swarm_mode import docker_api, exceptions
 PREFIX = "magnum-swarm-mode.settings."
 # Of managers' nodes; its value is the generation that they have taken over, from "0".
 LABEL = "magnum-swarm-mode.settings"
+# Of configs: the uuid of the cluster that they are for.
+CLUSTER = "magnum-swarm-mode.cluster"
 
 _ATTEMPTS = 3
 
@@ -66,7 +71,7 @@ def newest(swarm: docker_api.Swarm) -> Settings:
     :raises Inconsistent: when somebody wrote a config of that name that means nothing.
     """
     found = Settings()
-    for config in swarm.configs(PREFIX):
+    for config in _own(swarm):
         generation = _generation(config)
         if generation > found.generation:
             found = Settings(generation, _told(config))
@@ -86,8 +91,9 @@ def tell(swarm: docker_api.Swarm, changes: Mapping[str, Any]) -> int:
         if told == now.told:
             break
         data = json.dumps(told, sort_keys=True).encode()
+        number = max(map(_generation, swarm.configs(PREFIX)), default=0) + 1
         try:
-            swarm.create_config(f"{PREFIX}{now.generation + 1}", data)
+            swarm.create_config(f"{PREFIX}{number}", data, {CLUSTER: swarm.cluster})
         except exceptions.Unavailable:
             # The answer was lost, or somebody else was quicker.
             if attempt + 1 == _ATTEMPTS:
@@ -133,10 +139,18 @@ def clean_up(swarm: docker_api.Swarm) -> None:
 
     :raises Unavailable: when no manager answers.
     """
-    generations = sorted(map(_generation, swarm.configs(PREFIX)))
+    generations = sorted(map(_generation, _own(swarm)))
     for generation in generations[:-1]:
         if generation:
             swarm.remove_config(f"{PREFIX}{generation}")
+
+
+def _own(swarm: docker_api.Swarm) -> list[dict[str, Any]]:
+    return [
+        config
+        for config in swarm.configs(PREFIX)
+        if (config["Spec"].get("Labels") or {}).get(CLUSTER) == swarm.cluster
+    ]
 
 
 def _living(nodes: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

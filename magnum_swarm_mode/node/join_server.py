@@ -172,6 +172,6 @@ def serve(node: Node) -> None:
     os.setgroups([])
     os.setgid(grp.getgrnam("docker").gr_gid)
     os.setuid(pwd.getpwnam("nobody").pw_uid)
-    watched = (node.docker, applied, server.shutdown)
+    watched = (node, applied, server.shutdown)
     threading.Thread(target=settings.watch, args=watched, daemon=True).start()
     server.serve_forever()

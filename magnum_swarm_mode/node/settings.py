@@ -2,7 +2,8 @@
 """What the conductor tells managers after their first boot, and how they take it over.
 
 Swarm configs named magnum-swarm-mode.settings.<generation> hold parts of the configuration; the
-newest counts. A label of the manager's own node says which one it has taken over.
+newest counts of those with the cluster's label. A label of the manager's own node says which one
+it has taken over.
 """
 
 import base64
@@ -12,7 +13,6 @@ from typing import Any, Callable, Tuple
 from urllib.parse import quote
 
 from . import config, manager, system
-from .docker import Docker
 from .errors import NodeError
 from .node import Node
 
@@ -21,14 +21,16 @@ INTERVAL = 5  # seconds between two looks
 RETRY = 15  # seconds after which what could not be taken over is tried again
 
 
-def newest(docker: Docker) -> Tuple[int, Any]:
+def newest(node: Node) -> Tuple[int, Any]:
     """Return generation and contents of the newest settings; 0 and {} when there are none.
 
     :raises NodeError: the engine or the swarm does not say
     """
-    filters = quote(json.dumps({"name": [LABEL + "."]}))
+    # A swarm that was brought back from a backup may hold those of another cluster.
+    label = "magnum-swarm-mode.cluster=" + node.config.cluster_uuid
+    filters = quote(json.dumps({"name": [LABEL + "."], "label": [label]}))
     found = [(0, "e30=")]
-    for entry in docker.call("GET", f"/configs?filters={filters}"):
+    for entry in node.docker.call("GET", f"/configs?filters={filters}"):
         number = entry["Spec"]["Name"].rpartition(".")[2]
         if number.isdigit():
             found.append((int(number), entry["Spec"]["Data"]))
@@ -41,7 +43,7 @@ def apply(node: Node) -> int:
 
     :raises NodeError: it does not work now
     """
-    generation, told = newest(node.docker)
+    generation, told = newest(node)
     merged = json.loads(system.read(node.paths.config))
     for name, value in told.items():
         merged[name] = {**merged.get(name, {}), **value} if isinstance(value, dict) else value
@@ -64,7 +66,7 @@ def apply(node: Node) -> int:
     return generation
 
 
-def watch(docker: Docker, applied: int, news: Callable[[], None]) -> None:
+def watch(node: Node, applied: int, news: Callable[[], None]) -> None:
     """Call news when there are other settings than those that are applied.
 
     :param applied: their generation; -1 when they could not be applied
@@ -73,7 +75,7 @@ def watch(docker: Docker, applied: int, news: Callable[[], None]) -> None:
     while seen == applied:
         time.sleep(RETRY if applied < 0 else INTERVAL)
         try:
-            seen = newest(docker)[0]
+            seen = newest(node)[0]
         except (NodeError, ValueError):
             continue  # an engine that is away, or no leader
     news()

@@ -8,10 +8,13 @@ from magnum_swarm_mode import docker_api, exceptions, settings
 from tests.unit.driver import certificates, fake_docker
 
 
-def config(name, told):
+def config(name, told, cluster="own"):
     """Return a config as the Docker API shows it."""
     data = base64.b64encode(told if isinstance(told, bytes) else json.dumps(told).encode())
-    return {"ID": name, "Spec": {"Name": name, "Data": data.decode(), "Labels": {}}}
+    return {
+        "ID": name,
+        "Spec": {"Name": name, "Data": data.decode(), "Labels": {settings.CLUSTER: cluster}},
+    }
 
 
 def manager(name, generation=None, reachability="reachable", **more):
@@ -31,7 +34,7 @@ class TestTelling(base.BaseTestCase):
             fake_docker.FakeDocker(authority.pem, authority.server("127.0.0.1"))
         )
         identity = docker_api.Identity(authority.pem, pair.certificate, pair.key)
-        self.swarm = docker_api.Swarm(["127.0.0.1"], identity, 2.0, self.docker.port)
+        self.swarm = docker_api.Swarm(["127.0.0.1"], identity, 2.0, self.docker.port, cluster="own")
         self.addCleanup(self.swarm.close)
         self.configs = self.docker.answers["/configs"][1]
 
@@ -86,6 +89,15 @@ class TestTelling(base.BaseTestCase):
             [one["Spec"]["Name"] for one in self.configs],
         )
         self.assertEqual(settings.Settings(11, {"n": 11}), settings.newest(self.swarm))
+
+    def test_of_another_cluster(self):
+        """What a backup brought along from another cluster does not count, nor stand in the way."""
+        self.configs.append(config("magnum-swarm-mode.settings.1", {"ca_certificate": "B"}, "b"))
+        self.assertEqual(settings.Settings(), settings.newest(self.swarm))
+        self.assertEqual(2, settings.tell(self.swarm, {"api": {"x": 1}}))
+        self.assertEqual({"api": {"x": 1}}, settings.newest(self.swarm).told)
+        settings.clean_up(self.swarm)
+        self.assertEqual(2, len(self.configs))
 
     def test_settings_that_mean_nothing(self):
         """A user's config in the place of ours is named."""

@@ -360,9 +360,14 @@ class Engine(Server):
         if self.error:
             return 503, {"message": self.error}
         if not parts and "name" in self.filters:
-            (prefix,) = self.filters["name"]
+            (prefix,), (label,) = self.filters["name"], self.filters["label"]
             configs = self.configs.values()
-            return 200, [one for one in configs if one["Spec"]["Name"].startswith(prefix)]
+            return 200, [
+                one
+                for one in configs
+                if one["Spec"]["Name"].startswith(prefix)
+                and tuple(label.split("=")) in one["Spec"]["Labels"].items()
+            ]
         if not parts:
             wanted = {tuple(one.split("=")) for one in self.filters["label"]}
             return 200, [
@@ -398,11 +403,12 @@ class Engine(Server):
         return (200, None) if self.networks.pop(parts[0], None) else (404, {"message": "none"})
 
 
-def told(generation: int, contents: Any) -> dict[str, Any]:
-    """Return settings of the conductor's as the engine has them."""
+def told(generation: int, contents: Any, cluster: str = UUID) -> dict[str, Any]:
+    """Return settings of the conductor's for a cluster as the engine has them."""
     name = f"magnum-swarm-mode.settings.{generation}"
     data = base64.b64encode(json.dumps(contents).encode()).decode()
-    return {"ID": name, "Spec": {"Name": name, "Data": data}}
+    labels = {"magnum-swarm-mode.cluster": cluster}
+    return {"ID": name, "Spec": {"Name": name, "Data": data, "Labels": labels}}
 
 
 class Forwarder(fixtures.Fixture):

@@ -65,11 +65,21 @@ class ApplyTest(SettingsCase):
         """Generations are numbers: 10 comes after 9. Configs of users are no settings."""
         self.tell(9, {"api": {"chain": "nine"}})
         self.tell(10, {"api": {"chain": "ten"}})
-        self.engine.configs["x"] = {"ID": "x", "Spec": {"Name": settings.LABEL + ".mine"}}
+        mine = fakes.told(0, {})
+        mine["Spec"]["Name"] = settings.LABEL + ".mine"
+        self.engine.configs["x"] = mine
         self.assertEqual(10, settings.apply(self.node))
         self.assertEqual("10", self.label())
         self.assertEqual("ten", self.node.config.api_chain)
         self.assertEqual(2376, self.node.config.api_port)
+
+    def test_of_another_cluster(self):
+        """What a swarm brings along from another cluster, by a backup, is not for this one."""
+        other = fakes.told(7, {"api": {"chain": "theirs"}}, "another-cluster")
+        self.engine.configs["7"] = other
+        self.assertEqual(0, settings.apply(self.node))
+        self.assertEqual("0", self.label())
+        self.assertEqual("", self.node.config.api_chain)
 
     def test_a_second_time(self):
         """Taking the same over again does nothing, not even a word with Magnum."""
@@ -210,13 +220,13 @@ class WatchTest(SettingsCase):
         self.tell(1, {})
         self.engine.error = "no leader"
         told = []
-        settings.watch(self.node.docker, 1, lambda: told.append(len(self.pauses)))
+        settings.watch(self.node, 1, lambda: told.append(len(self.pauses)))
         self.assertEqual([5], told)
         self.assertEqual([settings.INTERVAL] * 5, self.pauses)
 
     def test_what_could_not_be_applied(self):
         """It is tried again after a while, whether or not there is something else."""
-        settings.watch(self.node.docker, -1, lambda: None)
+        settings.watch(self.node, -1, lambda: None)
         self.assertEqual([settings.RETRY], self.pauses)
 
 
