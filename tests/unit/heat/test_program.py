@@ -132,6 +132,27 @@ class TestProgram(base.BaseTestCase):
         for name in ("def bottom__run(", "def middle__run(", "class bottom__Thing:", "def main("):
             self.assertIn(name, text)
 
+    def test_constants_travel_where_they_are_used(self):
+        """One that is read once, or is short, needs no name; one in an f-string keeps it."""
+        text = made(
+            role="ONCE = 'only once'\nTWICE = 'more than once'\nSAID = 'said'\n"
+            "NAME = [ONCE, TWICE, TWICE, f'{SAID}']\n"
+        )
+        self.assertIn("['only once',", text)
+        self.assertEqual(1, text.count("'more than once'"))
+        self.assertIn("='said'", text)
+
+    def test_causes_that_python_tells_by_itself(self):
+        """An error that is raised while another is handled says so without being told."""
+        text = made(
+            role="def fail():\n    try:\n        print(1 / 0)\n"
+            "    except ZeroDivisionError as error:\n        raise ValueError('no') from error\n"
+            "    except OSError as error:\n        raise ValueError(str(error)) from None\n"
+            "NAME = fail\n"
+        )
+        self.assertIn("except ZeroDivisionError:raise ValueError('no')\n", text)
+        self.assertIn("from None", text)
+
     def test_every_name_of_the_real_program_has_a_meaning(self):
         """Nothing is asked for that is not defined, but for what another role would do."""
         for role in manifest.MODULES:
