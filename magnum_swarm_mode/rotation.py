@@ -129,8 +129,11 @@ def begin(store: Store, cluster: Any, find_stack: Callable[[State], FindStack]) 
             looking = Look(store, cluster, record, find_stack(record.state), _silent)
             if looking.advance(only=STEPS[0]):
                 return
-            record = looking.record
         time.sleep(1)
+        # A look at the cluster's health may have written something else into it.
+        record = store.get(cluster.uuid) or record
+        if not is_under_way(record.state):
+            return
 
 
 def _recorded(
