@@ -31,6 +31,7 @@ from magnum_swarm_mode import (
     labels,
     networks,
     operations,
+    ports,
     rights,
     rotation,
     stack_parameters,
@@ -310,6 +311,9 @@ class Lifecycle:
                     problems.append(f"{who}: sees no stack {target}")
                     continue
                 if stack is not None and stack.status != "DELETE_COMPLETE":
+                    group = stack.outputs.get("node_security_group")
+                    if group and not stack.status.endswith("_IN_PROGRESS"):
+                        ports.sweep(session, str(group))
                     heat_api.delete(target)
                 elif not _may_still_appear(state):
                     # Nobody has to look again, which perhaps nobody may.

@@ -72,7 +72,7 @@ class FakeCloud(fixtures.Fixture):
     """The services.
 
     :ivar url: of Keystone, without version.
-    :ivar credentials, rules, trusts, stacks: what exists, by id.
+    :ivar credentials, rules, trusts, stacks, ports: what exists, by id.
     :ivar users: names to ids; taking one out deletes the user with all that is his.
     :ivar without_roles: users who have lost their roles in the project.
     :ivar down: services that answer 503.
@@ -88,6 +88,7 @@ class FakeCloud(fixtures.Fixture):
         self.rules: dict[str, dict[str, Any]] = {}
         self.trusts: dict[str, dict[str, Any]] = {}
         self.stacks: dict[str, Stack] = {}
+        self.ports: dict[str, dict[str, Any]] = {}
         self.down: set[str] = set()
         self.refused_updates = ""
         self.moods: dict[str, wire.Mood] = {}
@@ -212,6 +213,7 @@ class FakeCloud(fixtures.Fixture):
         name = rf"{stacks}/([\w-]+)(?:/[\w-]+)?"
         routes: dict[str, list[tuple[str, Any]]] = {
             "GET": [
+                (r"/network/v2.0/ports", self._list_ports),
                 (rf"{user}/application_credentials", self._list_credentials),
                 (rf"{user}/access_rules", self._list_rules),
                 (r"/v3/OS-TRUST/trusts", self._list_trusts),
@@ -232,6 +234,7 @@ class FakeCloud(fixtures.Fixture):
                 (stacks, self._create_stack),
             ],
             "DELETE": [
+                (r"/network/v2.0/ports/([\w-]+)", self._delete_port),
                 (rf"{user}/application_credentials/(\w+)", self._delete_credential),
                 (rf"{user}/access_rules/(\w+)", self._delete_rule),
                 (r"/v3/OS-TRUST/trusts/(\w+)", self._delete_trust),
@@ -240,6 +243,24 @@ class FakeCloud(fixtures.Fixture):
             ],
         }
         return routes[method]
+
+    # Neutron
+
+    def _list_ports(self, token: Token, _: Any, query: Any) -> tuple[int, Any]:
+        return 200, {
+            "ports": [
+                port
+                for port in self.ports.values()
+                if port["project"] == token.project
+                and query["security_groups"] in port["security_groups"]
+            ]
+        }
+
+    def _delete_port(self, token: Token, _: Any, __: Any, identifier: str) -> tuple[int, Any]:
+        if self.ports[identifier]["project"] != token.project:
+            raise RefusalError(404)
+        del self.ports[identifier]
+        return 204, None
 
     # Keystone
 
@@ -290,6 +311,7 @@ class FakeCloud(fixtures.Fixture):
             "identity": f"{self.url}/v3",
             "orchestration": f"{self.url}/heat/v1/{project}",
             "container-infra": f"{self.url}/magnum/v1",
+            "network": f"{self.url}/network",
         }
         body: dict[str, Any] = {
             "methods": list(token.methods),
