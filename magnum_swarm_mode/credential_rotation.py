@@ -370,7 +370,8 @@ def _check(state: State) -> None:
         raise exceptions.Refused("The cluster is being deleted.")
     if state.rotation or not update.Plan.from_json(state.update).is_over:
         raise exceptions.Refused(
-            "Another operation is under way; rotate the credential when it has ended."
+            "Another operation is under way, or has stopped and goes on with a resize to the present "
+            "number; rotate the credential when it has ended."
         )
 
 
