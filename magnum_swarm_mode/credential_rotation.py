@@ -20,8 +20,9 @@ and the next one revokes all but its own.
 import contextlib
 import dataclasses
 import enum
+import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from oslo_log import log as logging
@@ -47,6 +48,7 @@ KIND = "credential"
 _LEASE_SECONDS = 180
 # How long managers may take to say that they use the new credential.
 _PATIENCE = 600
+_ATTEMPTS = 5
 _AGAIN = "The former credential stays valid; rotate the credential again."
 _INTERRUPTED = f"The rotation of the credential was interrupted. {_AGAIN}"
 
@@ -122,9 +124,9 @@ class CredentialRotation:
             "since": int(time.time()),
             "before": list(before),
         }
-        record = self._store.write(record, _with(state, grant, rotation=rotation))
+        record = self._write(record, lambda now: _with(now, grant, rotation=rotation))
         if not self._tell(cluster, "UPDATE_IN_PROGRESS", "A new credential is made."):
-            self._store.write(record, state)
+            self._write(record, lambda now: dataclasses.replace(_without(now, grant), rotation={}))
             raise exceptions.Refused(
                 "Another operation has begun at this moment; rotate the credential when it has "
                 "ended."
@@ -149,21 +151,19 @@ class CredentialRotation:
         trust_id = credentials.create_trust(
             job.session, cluster.uuid, rights.trustee_id(), grant.number
         )
-        grant = dataclasses.replace(grant, trust_id=trust_id)
-        record = self._store.write(record, _with(record.state, grant))
+        made = dataclasses.replace(grant, trust_id=trust_id)
+        record = self._write(record, lambda now: _with(now, made))
         node = credentials.create_node_credential(
             job.session, cluster.uuid, job.magnum_url, grant.number
         )
         rotation = {**record.state.rotation, "step": Step.ASKING, "credential": node.id}
-        record = self._store.write(record, dataclasses.replace(record.state, rotation=rotation))
+        record = self._write(record, lambda now: dataclasses.replace(now, rotation=rotation))
         taken_over = job.user_id != record.state.owner_id
         if taken_over:
             rights.make_way(record.state)
         heat_trust = self._ask_heat(job, node.id, node.secret)
-        state = _handed_over(record.state)
-        if taken_over:
-            state = dataclasses.replace(state, heat_trust=heat_trust)
-        record = self._store.write(record, state)
+        known: dict[str, Any] = {"heat_trust": heat_trust} if taken_over else {}
+        record = self._write(record, lambda now: dataclasses.replace(_handed_over(now), **known))
         self._own(cluster, record.state)
         return record, node.secret
 
@@ -193,9 +193,8 @@ class CredentialRotation:
             before = credentials.trusts_given(job.session)
             job.heat_api.update(stack.id, {}, job.timeout_minutes)
             after = credentials.trusts_given(job.session)
-            made = {**record.state.groups[uuid], "heat_trust": credentials.only_new(before, after)}
-            state = dataclasses.replace(record.state, groups={**record.state.groups, uuid: made})
-            record = self._store.write(record, state)
+            known = {"heat_trust": credentials.only_new(before, after)}
+            record = self._write(record, functools.partial(_with_group, uuid=uuid, known=known))
         told = settings.credential(record.state.node_credential_id, secret)
         self._waits(record, settings.tell(job.swarm, told))
 
@@ -270,7 +269,7 @@ class CredentialRotation:
             "generation": generation,
             "since": int(time.time()),
         }
-        return self._store.write(record, dataclasses.replace(record.state, rotation=rotation))
+        return self._write(record, lambda now: dataclasses.replace(now, rotation=rotation))
 
     def _wait(self, context: Any, cluster: Any, record: Record) -> Record:
         rotation = record.state.rotation
@@ -337,10 +336,31 @@ class CredentialRotation:
         record = self._store.get(cluster.uuid)
         if record is None or record.state.phase is not Phase.CREATED:
             return
-        state = dataclasses.replace(record.state, rotation={})
-        self._store.write(record, _without(state, revoked) if revoked else state)
-        if update.Plan.from_json(state.update).is_over:
+
+        def ended(state: State) -> State:
+            state = dataclasses.replace(state, rotation={})
+            return _without(state, revoked) if revoked else state
+
+        record = self._write(record, ended)
+        if update.Plan.from_json(record.state.update).is_over:
             self._tell(cluster, status, reason)
+
+    def _write(self, record: Record, change: Callable[[State], State]) -> Record:
+        """Change the record under the lease; what others write into it meanwhile stays.
+
+        :raises Conflict: when the lease is lost, or the cluster is being deleted.
+        """
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._store.write(record, change(record.state))
+            except Conflict:
+                now = self._store.get(record.cluster_uuid)
+                if now is None or now.lease_owner != record.lease_owner:
+                    raise
+                if now.state.phase is not Phase.CREATED:
+                    raise
+                record = now
+        raise Conflict(record.cluster_uuid)
 
     def _tell(self, cluster: Any, status: str, reason: str | None) -> bool:
         """Write status and reason, unless the status was changed since the cluster was read."""
@@ -370,8 +390,8 @@ def _check(state: State) -> None:
         raise exceptions.Refused("The cluster is being deleted.")
     if state.rotation or not update.Plan.from_json(state.update).is_over:
         raise exceptions.Refused(
-            "Another operation is under way, or has stopped and goes on with a resize to the present "
-            "number; rotate the credential when it has ended."
+            "Another operation is under way, or has stopped and goes on with a resize to the "
+            "present number; rotate the credential when it has ended."
         )
 
 
@@ -434,6 +454,12 @@ def _with(state: State, grant: Grant, **changes: Any) -> State:
     kept = [one for one in state.grants if one["number"] != grant.number]
     grants = [*kept, dataclasses.asdict(grant)]
     return dataclasses.replace(state, grants=grants, **changes)
+
+
+def _with_group(state: State, uuid: str, known: Mapping[str, str]) -> State:
+    """Return a state that knows more of what was made for a further node group."""
+    made = {**state.groups.get(uuid, {}), **known}
+    return dataclasses.replace(state, groups={**state.groups, uuid: made})
 
 
 def _without(state: State, grant: Grant) -> State:

@@ -247,6 +247,22 @@ class RotateTest(RotationCase):
         self.finish()
         self.assert_belongs_to(fake_cloud.MEMBER, 1)
 
+    def test_record_changes_meanwhile(self):
+        """What a look at the health writes down meanwhile stays, and harms nothing."""
+        killer = self.useFixture(base.Killer())
+        for deadly in (8, 14):
+            with self.subTest(deadly=deadly):
+                killer.sent, killer.deadly, killer.call = 0, deadly, self.note
+                self.rotate()
+                self.finish()
+                self.assertEqual({"seen": 1}, self.state().unknown)
+                self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
+        self.assert_belongs_to(fake_cloud.MEMBER, 2)
+
+    def note(self):
+        record = self.record()
+        self.store.write(record, dataclasses.replace(record.state, unknown={"seen": 1}))
+
     def test_heat_refuses(self):
         """What Heat refuses is undone, and said to the user who asked."""
         self.cloud.refused_updates = "no"
