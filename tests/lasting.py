@@ -47,7 +47,8 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         """Return the row as the table shows it."""
         seconds = self.seconds or UNKNOWN
-        return (self.operation, self.shown, seconds, self.refusals or "-", self.test)
+        test = self.test.rpartition(".")[0].removeprefix("tests.")
+        return (self.operation, self.shown, seconds, self.refusals or "-", test)
 
 
 def read(path: Path = FILE) -> list[Row]:

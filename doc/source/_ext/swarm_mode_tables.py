@@ -145,8 +145,29 @@ class CaseList(SphinxDirective):
         return nodes.definition_list_item("", term, inside, ids=[f"case-{case['id']}"])
 
 
+class LastingTable(SphinxDirective):
+    """What each operation of a cluster that lasts was seen to cost."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table."""
+        path = pathlib.Path(self.env.srcdir) / "lasting.yaml"
+        self.env.note_dependency(str(path))
+        rows = [
+            (
+                one["operation"],
+                str(one.get("seconds", "")) or "not measured",
+                str(one.get("refusals", "")) or "-",
+                f"{one['shown']} ({one['test'].rpartition('.')[0].removeprefix('tests.')})",
+            )
+            for one in yaml.safe_load(path.read_text(encoding="utf-8"))
+        ]
+        head = ("Operation", "Seconds", "Requests refused", "What a test sees")
+        return [_table(head, rows, set())]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
+    app.add_directive("swarm-mode-lasting", LastingTable)
     app.add_directive("swarm-mode-labels", LabelTable)
     app.add_directive("swarm-mode-fields", FieldTable)
     app.add_directive("swarm-mode-options", OptionTable)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import json
 import pathlib
@@ -37,6 +38,9 @@ class FakeCloud(fixtures.Fixture):
         self.clusters: dict[str, dict[str, Any]] = {}
         self.quotas: dict[tuple[str, str], dict[str, Any]] = {}
         self.resized: Callable[[dict[str, Any], Any], None] = lambda cluster, body: None
+        self.nodegroups: list[dict[str, Any]] = []
+        self.has_object_store = False
+        self.objects: dict[str, bytes] = {}  # container/object, as in the address
 
     def _setUp(self) -> None:  # noqa: N802
         cloud = self
@@ -142,9 +146,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
+        url = parse.urlsplit(self.path)
+        if url.path.startswith("/object-store/"):
+            return self._object(url.path.removeprefix("/object-store/"), length)
         raw = self.rfile.read(length)
         body = json.loads(raw) if raw else None
-        url = parse.urlsplit(self.path)
         if url.path.startswith("/identity"):
             return self._identity(body)
         path = url.path.removeprefix("/magnum/v1").rstrip("/")
@@ -158,7 +164,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         parts = path.strip("/").split("/")
         return getattr(self, f"_{parts[0]}")(parts[1:], body)
 
-    do_GET = do_POST = do_PATCH = do_DELETE = _handle  # noqa: N815
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815
 
     def _identity(self, body: Any) -> None:
         version = {
@@ -181,7 +187,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             }
             for interface in ("public", "internal")
         ]
-        token = {
+        token: dict[str, Any] = {
             "methods": ["password"],
             "expires_at": "2099-01-01T00:00:00.000000Z",
             "issued_at": "2026-01-01T00:00:00.000000Z",
@@ -191,7 +197,38 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 {"id": "m", "type": "container-infra", "name": "magnum", "endpoints": endpoints}
             ],
         }
+        if self.fake.has_object_store:
+            stores = [{**one, "url": f"{self.fake.url}/object-store"} for one in endpoints]
+            token["catalog"].append(
+                {"id": "s", "type": "object-store", "name": "swift", "endpoints": stores}
+            )
         return self._json(201, {"token": token}, X_Subject_Token=TOKEN)
+
+    def _object(self, path: str, length: int) -> None:
+        """Swift: containers and objects of a project."""
+        chunked = self.headers.get("Transfer-Encoding") == "chunked"
+        content = self._chunks() if chunked else self.rfile.read(length)
+        if self.headers.get("X-Auth-Token") != TOKEN:
+            return self._answer(401, "")
+        if self.command == "PUT":
+            digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+            if "/" in path:
+                assert self.headers["ETag"] == digest
+                self.fake.objects[path] = content
+            return self._answer(201, "", ETag=digest)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.fake.objects[path])))
+        self.end_headers()
+        self.wfile.write(self.fake.objects[path])
+        return None
+
+    def _chunks(self) -> bytes:
+        pieces = []
+        while size := int(self.rfile.readline(), 16):
+            pieces.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(pieces)
 
     def _find(self, things: dict[str, dict[str, Any]], name: str) -> dict[str, Any] | None:
         named = [thing for thing in things.values() if thing.get("name") == parse.unquote(name)]
@@ -221,6 +258,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             assert found is not None
             self.fake.resized(found, body)
             return self._json(202, {"uuid": found["uuid"]})
+        if parts[1:2] == ["nodegroups"]:
+            return self._json(200, {"nodegroups": self.fake.nodegroups})
         if self.command == "POST":
             made = self.fake.add_cluster(**body, status="CREATE_IN_PROGRESS", api_address=None)
             return self._json(202, {"uuid": made["uuid"]})
