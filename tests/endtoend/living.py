@@ -117,7 +117,7 @@ def resize(of: Cluster, count: int, group: str = "", remove: tuple[str, ...] = (
     return follow(of, began)
 
 
-def follow(of: Cluster, began: float) -> Change:
+def follow(of: Cluster, began: float, timeout: float = TIMEOUT) -> Change:
     """Wait until an operation that was just asked for has ended."""
     reasons: list[str] = []
 
@@ -138,7 +138,7 @@ def follow(of: Cluster, began: float) -> Change:
         f"{of.name} to be changed",
         look,
         lambda seen: not seen[0].endswith("_IN_PROGRESS"),
-        timeout=TIMEOUT,
+        timeout=timeout,
         interval=1,
     )
     return Change(time.monotonic() - began, status, reason, tuple(reasons))

@@ -28,7 +28,7 @@ KILLS = int(os.environ.get("UPGRADE_KILLS", "1"))
 SEED = int(os.environ.get("UPGRADE_SEED", "30"))
 # Seconds between which it is killed.
 MOMENTS = (2.0, 40.0)
-TIMEOUT = 600.0
+TIMEOUT = 900.0  # seconds that one operation may take where others are under way
 
 
 @dataclass
@@ -144,7 +144,7 @@ class TestUpgrade(base.EndToEndTestCase):
         self.demo.run(
             *("openstack", "coe", "nodegroup", "create", NAME, "asking", "--node-count", "1")
         )
-        change = living.follow(self.cluster, began)
+        change = living.follow(self.cluster, began, TIMEOUT)
         self.assertEqual("UPDATE_COMPLETE", change.status, change.reason)
         images.bring(self.cluster)
         door = self.cluster.managers()[0].floating
@@ -189,7 +189,7 @@ class TestUpgrade(base.EndToEndTestCase):
         addresses = self._addresses()
         began = self.upgrade(NEW, "--max-batch-size", str(BATCH))
         self._kill(began)
-        change = living.follow(self.cluster, began) if self._goes_on() else None
+        change = living.follow(self.cluster, began, TIMEOUT) if self._goes_on() else None
         took = time.monotonic() - began
         status, reason = self.cluster.status()
         self.assertEqual("UPDATE_COMPLETE", status, reason)
@@ -232,7 +232,7 @@ class TestUpgrade(base.EndToEndTestCase):
     def _bad_image_by_group(self) -> None:
         """Only the workers, to an image that nothing boots from, and back."""
         began = self.upgrade(BAD, "--nodegroup", "default-worker")
-        change = living.follow(self.cluster, began)
+        change = living.follow(self.cluster, began, TIMEOUT)
         print(f"stopped after {change.seconds:.0f} s: {change.reason}", flush=True)
         self.assertEqual("UPDATE_FAILED", change.status)
         cases.shown(
@@ -241,7 +241,7 @@ class TestUpgrade(base.EndToEndTestCase):
         services.wait_running(self.docker, "web", REPLICAS)
         stopped = change.seconds
         began = self.upgrade(OLD, "--nodegroup", "default-worker")
-        change = living.follow(self.cluster, began)
+        change = living.follow(self.cluster, began, TIMEOUT)
         print(f"back after {change.seconds:.0f} s", flush=True)
         self.assertEqual("UPDATE_COMPLETE", change.status, change.reason)
         lasting.shown(self, "upgrade-stopped", seconds=stopped)
