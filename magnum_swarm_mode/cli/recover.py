@@ -144,6 +144,12 @@ class _Recovery:
             self._confirm(manager, looks)
             self._found(manager)
             nodes = self._nodes(manager)
+        elif stage is Stage.LEFTOVERS and sum(one.serves for one in looks) > 1:
+            # A new leader reaches the others only after a while, who know it already.
+            raise CommandError(
+                f"The managers of {self.cluster.name} are just finding each other; look again in a "
+                "minute."
+            )
         elif stage is Stage.STANDS:
             lost = [
                 _hostname(node)

@@ -137,6 +137,19 @@ class RecoverTest(base.CommandTestCase):
         self.assertEqual([], managers.requests)
         self.assertEqual([], self.asked)
 
+    def test_new_leader(self) -> None:
+        """Managers that a new leader does not reach yet, and that know it, are not removed."""
+        managers = self.serve([0, 1, 2], led=(0,))
+        managers.led = {0, 1, 2}
+        for one in managers.nodes[1:3]:
+            one["ManagerStatus"]["Reachability"] = "unreachable"
+
+        ran = self.magnum("swarm-recover", "swarm", "--yes")
+
+        self.assertEqual(1, ran.code)
+        self.assertIn("are just finding each other", ran.err)
+        self.assertEqual([], managers.requests)
+
     def test_nobody_left(self) -> None:
         """Where no manager is left the command says so."""
         managers = self.serve([2])
