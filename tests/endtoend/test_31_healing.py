@@ -11,6 +11,7 @@ from typing import Any
 from devcloud import settings
 from devcloud.dataplane.machine import Machine
 from devcloud.demo import observe
+from tests import lasting
 from tests.endtoend import base, clusters, images, services
 from tests.endtoend.clusters import Cluster, Server
 from tests.endtoend.docker import Docker, roles, whole
@@ -189,10 +190,10 @@ class TestHealing(base.EndToEndTestCase):
 
     def _heals(self, patient: Patient) -> None:
         worker = patient.cluster.workers()[0]
-        self._lose(patient, "the leader and a worker", [patient.manager("Leader")], worker)
+        self._lose(patient, "healing-leader", [patient.manager("Leader")], worker)
         if ALL:
-            self._lose(patient, "a manager", [patient.manager("Reachable")])
-            self._lose(patient, "all workers", patient.cluster.workers())
+            self._lose(patient, "healing-manager", [patient.manager("Reachable")])
+            self._lose(patient, "healing-workers", patient.cluster.workers())
         updates = patient.updates()
         # Nothing was begun while something was under way.
         self.assertEqual(["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"] * (len(updates) // 2), updates)
@@ -207,12 +208,14 @@ class TestHealing(base.EndToEndTestCase):
             self.demo.cloud.call("DELETE", "compute", f"/servers/{deleted.ident}")
             victims = [*victims, deleted]
         reasons = patient.wait_whole(victims, began)
-        print(f"{what} lost: HEALTHY after {time.monotonic() - began:.1f} s", flush=True)
+        took = time.monotonic() - began
+        print(f"{what}: HEALTHY after {took:.1f} s", flush=True)
         print(*(f"    {reason}" for reason in reasons), sep="\n", flush=True)
         reason = patient.record()["status_reason"]
         self.assertRegex(reason, r"^Healing: .* down for \d+ s.* Replaced ")
         self.assertTrue(any("s: Healing: " in one for one in reasons), str(reasons))
         patient.assert_serves()
+        lasting.shown(self, what, seconds=took)
 
     def _recovers(self, patient: Patient) -> None:
         (task,) = services.tasks(patient.docker(), WEB)
@@ -235,7 +238,9 @@ class TestHealing(base.EndToEndTestCase):
         self.assertIn(f"All 3 managers of {name} are in the quorum.", said)
         reasons = patient.wait_whole(victims, began)
         print(f"lost quorum: told after {told:.1f} s", flush=True)
-        print(f"lost quorum: HEALTHY after {time.monotonic() - began:.1f} s", flush=True)
+        took = time.monotonic() - began
+        print(f"lost quorum: HEALTHY after {took:.1f} s", flush=True)
         print(*(f"    {reason}" for reason in reasons), sep="\n", flush=True)
         self.assertEqual([task], services.tasks(patient.docker(), WEB))
         patient.assert_serves()
+        lasting.shown(self, "quorum-lost", seconds=took)
