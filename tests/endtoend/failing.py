@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clusters that fail, all at once, each of a cause of its own; see :mod:`tests.endtoend.faults`."""
 
+import atexit
 import contextlib
 import datetime
 import re
@@ -9,18 +10,19 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from devcloud import settings
 from devcloud.dataplane.machine import Machine
 from devcloud.demo import observe
 from devcloud.demo.rest import RestError
-from tests.endtoend import clusters, faults, users
+from tests.endtoend import clusters, faults, snapshots, users
 from tests.endtoend.clusters import Cluster
 from tests.endtoend.users import User
 from tests.endtoend.waiting import wait_for
 
-WIDTH = 6  # clusters at once: what two cores boot in a bearable time
+WIDTH = 8  # clusters at once: some of them only wait
 HEAD_START = 25.0  # seconds that the late one boots alone
 LATE = 300.0  # seconds for which a worker does not reach the managers of a cluster that succeeds
 JOIN_TIMEOUT = 60  # seconds, label of those that wait in vain
@@ -130,9 +132,13 @@ CASES = {
 
 
 class World:
-    """Everything that the cases need, and the cases themselves, once they are started."""
+    """Everything that the cases need, and the cases themselves, once they are started.
+
+    :ivar before: what there was before it
+    """
 
     def __init__(self) -> None:
+        self.before = snapshots.settled()
         self.demo = users.demo()
         self.admin = users.admin().cloud
         self.member: User | None = None
@@ -317,6 +323,15 @@ class World:
         cluster.wait_gone()
         took = time.time() - asked
         return Outcome(status, before[1], seconds, took, console, ())
+
+
+@cache
+def world() -> World:
+    """The world that all tests share, started when it is first asked for."""
+    made = World()
+    atexit.register(made.close)  # nothing happens if a test has done so
+    made.start()
+    return made
 
 
 def _moment(text: str) -> float:
