@@ -76,6 +76,7 @@ def _upgrade(
 
 def _create_group(cluster: Any, nodegroup: Any, **_: Any) -> None:
     operation_rules.check_group_change(cluster.status, cluster.status_reason, creates=True)
+    operation_rules.check_group_owner(cluster.user_id, pecan.request.context.user_id)
     admission.check_given(admission.NODE_GROUP_FIELDS, _given())
     _check_fields(nodegroup)
     node_groups.check_labels(nodegroup.labels, cluster.labels, CONF.swarm_mode)

@@ -101,6 +101,21 @@ def check_group_change(status: str, reason: str | None, *, creates: bool) -> Non
     check_resize(status, reason)
 
 
+def check_group_owner(owner_id: str, user_id: str) -> None:
+    """Refuse to let somebody else than the cluster's owner create a node group.
+
+    Its stack would be his, and Heat would not let it be changed, nor deleted, with the owner's trust.
+
+    :raises Refused: with what to do instead.
+    """
+    if user_id != owner_id:
+        raise exceptions.Refused(
+            "Node groups can be created only by the cluster's owner, with whose rights Magnum works "
+            f"on it (user {owner_id}); to be the owner, rotate the cluster's credential: openstack "
+            "coe credential rotate."
+        )
+
+
 def check_credential_rotation(status: str, reason: str | None) -> None:
     """Refuse to rotate the credential of a cluster in the wrong status.
 

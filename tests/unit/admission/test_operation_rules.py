@@ -37,6 +37,12 @@ class StatusTest(base.BaseTestCase):
         )
         cases.shown(self, "change-group-busy", str(error), answer=400)
 
+    def test_group_owner(self):
+        """Whose node group it shall be, his is the cluster."""
+        operation_rules.check_group_owner("me", "me")
+        sentence = self.refusal(operation_rules.check_group_owner, "me", "you")
+        cases.shown(self, "group-not-owner", sentence, answer=400)
+
     def test_rotate_credential(self):
         """A credential is rotated in a cluster at rest, also after a failure, and in no other."""
         for status in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_FAILED"):
