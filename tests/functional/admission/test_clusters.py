@@ -249,6 +249,14 @@ class LivingClusterTest(ClusterCase):
         sentence = self.sentence(answer)
         cases.shown(self, "certificates-busy", sentence, answer=answer.status_code)
 
+    def test_rotate_credential_refused(self):
+        """A credential is not rotated beside something else."""
+        busy = self.existing(status="UPDATE_IN_PROGRESS", status_reason="Draining a.")
+        headers = {"OpenStack-API-Version": "container-infra latest"}
+        answer = self.service.call("PATCH", f"/v1/credentials/{busy}", headers=headers)
+        sentence = self.sentence(answer)
+        cases.shown(self, "credential-busy", sentence, answer=answer.status_code)
+
     def resize(self, count, **more):
         path = f"/v1/clusters/{self.existing()}/actions/resize"
         headers = {"OpenStack-API-Version": "container-infra 1.10"}
@@ -302,6 +310,15 @@ class LivingClusterTest(ClusterCase):
         self.assertEqual(202, answer.status_code, answer.text)
         sent = self.sent("nodegroup_create")["nodegroup"]["magnum_object.data"]
         self.assertEqual(("more", 2), (sent["name"], sent["node_count"]))
+
+    def test_node_group_of_another(self):
+        """Who is not the cluster's owner is told how he becomes it."""
+        path = f"/v1/clusters/{self.existing(user_id='f' * 32)}/nodegroups"
+        headers = {"OpenStack-API-Version": "container-infra latest"}
+        body = {"name": "more", "node_count": 2}
+        answer = self.service.call("POST", path, body, headers=headers)
+        sentence = self.sentence(answer)
+        cases.shown(self, "group-not-owner", sentence, answer=answer.status_code)
 
     def test_node_group_refused(self):
         """What a group cannot be is a 400 that says why."""
