@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Root's work on a manager's host, brought there through its engine's API alone.
 
-An image of five symbolic links is imported; a privileged container of it enters the host's
-namespaces and starts ``host_program`` there as a unit of systemd. A second container, which is
+An image of five symbolic links is imported; a container of it enters the host's namespaces and
+starts ``host_program`` there as a unit of systemd. A second container, which is
 never started, holds the unit's directory, so that files are put and fetched through the API.
 Whatever another run left on the host is removed first, and everything at the end.
 """
@@ -55,7 +55,21 @@ class Host:
 
         :raises CommandError: if the host does not let it.
         """
-        self._run("launch")
+        try:
+            self._run("launch")
+            self._prepare()
+        except FAILURES as e:
+            raise CommandError(
+                f"Manager {self.address} does not let root's work be done on its host:"
+                f" {swarm_access.reason(e)}."
+            ) from e
+
+    @property
+    def is_launched(self) -> bool:
+        """Whether the program was started."""
+        return bool(self._transfer)
+
+    def _prepare(self) -> None:
         client = self._client()
         place = f"{host_program.STAGE}:/transfer"
         made = client.create_container(
@@ -168,7 +182,9 @@ class Host:
             command=[*_COMMAND, source, verb],
             labels={LABEL: verb},
             host_config=client.create_host_config(
-                privileged=True,
+                # Not privileged: older engines then ask for more than some hosts have.
+                cap_add=["SYS_ADMIN", "SYS_CHROOT", "SYS_PTRACE"],
+                security_opt=["seccomp=unconfined", "apparmor=unconfined", "label=disable"],
                 pid_mode="host",
                 network_mode="none",
                 binds=["/:/host:ro"],

@@ -19,7 +19,7 @@ from typing import Any
 
 from magnum_swarm_mode.cli import backup_file, swarm_access
 from magnum_swarm_mode.cli.declare import Command
-from magnum_swarm_mode.cli.errors import CommandError
+from magnum_swarm_mode.cli.errors import CommandError, one_line
 from magnum_swarm_mode.cli.host import Host
 from magnum_swarm_mode.cli.swarm_access import FAILURES, Access, Json, Manager
 
@@ -231,7 +231,7 @@ def _copy(access: Access, choice: Choice, copy: Any) -> dict[str, Any]:
             done = host.follow(COPY_SECONDS)
             digest = host.fetch("swarm.tar.gz", copy)
         finally:
-            _clean(host)
+            clean_up(host)
         if digest != done["sha256"]:
             raise CommandError("The copy was damaged on its way: run the command again.")
         swarm_access.wait_for(
@@ -240,6 +240,13 @@ def _copy(access: Access, choice: Choice, copy: Any) -> dict[str, Any]:
             lambda seen: seen.serves,
             BACK_SECONDS,
             describe=lambda seen: swarm_access.listed([seen]),
+        )
+        ident = choice.node["ID"]
+        swarm_access.wait_for(
+            f"{choice.manager.hostname} to be ready",
+            lambda: str(access.client(choice.via.address).inspect_node(ident)["Status"]["State"]),
+            lambda state: state == "ready",
+            BACK_SECONDS,
         )
     return {**manifest, "sha256": digest, "seconds": done["seconds"]}
 
@@ -251,14 +258,17 @@ def _ingress_mtu(client: Any) -> str:
     return ""
 
 
-def _clean(host: Host) -> None:
+def clean_up(host: Host) -> None:
     """Remove the program from the host; while its engine starts that is tried again."""
+    seconds = BACK_SECONDS if host.is_launched else 1.0
 
     def clean() -> bool:
         host.clean()
         return True
 
     try:
-        swarm_access.wait_for("the host to be cleaned up", clean, bool, BACK_SECONDS, 3)
+        swarm_access.wait_for("the host to be cleaned up", clean, bool, seconds, 3)
     except (CommandError, *FAILURES) as e:
-        say(f"{e} The next run cleans up; the host does so by itself after half an hour.")
+        say(
+            f"{one_line(e)}. The next run cleans up; the host does so by itself after half an hour."
+        )

@@ -28,7 +28,7 @@ from magnum_swarm_mode.cli.declare import Command
 from magnum_swarm_mode.cli.errors import CommandError, one_line
 from magnum_swarm_mode.cli.host import Host
 from magnum_swarm_mode.cli.swarm_access import Access, Json, Manager
-from magnum_swarm_mode.cli.swarm_backup import place_of, refuse_busy, say
+from magnum_swarm_mode.cli.swarm_backup import clean_up, place_of, refuse_busy, say
 
 VOLUME = "magnum-swarm-mode-restore"
 TAKE_OVER_SECONDS = 600.0
@@ -242,7 +242,7 @@ def _take_over(access: Access, first: Manager, record: Record, backup: backup_fi
             host.ask("restore", former=backup.manifest["address"], own=record.own)
             host.follow(TAKE_OVER_SECONDS)
         finally:
-            host.clean()
+            clean_up(host)
     _wait_until(access, first.address, "have the swarm", lambda one: _has_swarm(one, record))
 
 

@@ -282,7 +282,7 @@ class Engine:
             self.containers[ident] = body
             return 201, {"Id": ident}
         if parts[1] == "start":
-            assert self.containers[parts[0]]["HostConfig"]["Privileged"]
+            assert "SYS_ADMIN" in self.containers[parts[0]]["HostConfig"]["CapAdd"]
             self.run(self.containers[parts[0]])
             return 204, b""
         return 200, {"StatusCode": self.hosts.exit_code}
