@@ -52,7 +52,7 @@ systemctl start magnum-swarm-renew.service
 
 # Magnum counts the life of certificates in days; those that such a conductor signs for the cluster
 # live for seconds.
-LIFE = 90
+LIFE = 150
 SHORT_LIVED = f"""
 import datetime
 from cryptography import x509
