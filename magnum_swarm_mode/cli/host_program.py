@@ -17,6 +17,7 @@ the own engine can join it as a manager with an address of the present; then the
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -41,6 +42,7 @@ LIFETIME = 1800  # seconds that the unit may live; then the engine runs and the 
 GO_SECONDS = 900  # that the command may take to send its file
 ENGINE_SECONDS = 120  # that the engine may take to stop, and to start
 STEP_SECONDS = 90  # that one step of the swarm may take
+READY_SECONDS = 45  # that the swarm may take to see the engine again before it is started anew
 LINK, PEER = "mswm-transfer0", "mswm-transfer1"
 UNIT_TEXT = f"""[Unit]
 Description=Copy of the swarm's state for magnum swarm-backup or swarm-restore
@@ -183,7 +185,29 @@ def backup(asked: dict[str, Any]) -> None:
     with (STAGE / "swarm.tar.gz").open("rb") as file:
         for piece in iter(lambda: file.read(1 << 20), b""):
             digest.update(piece)
-    say("done", sha256=digest.hexdigest(), seconds=stood)
+    say("waiting until the swarm sees the engine again")
+    say("done", sha256=digest.hexdigest(), seconds=stood, ready=is_seen())
+
+
+def is_seen() -> bool:
+    """Tell whether the swarm sees the engine again, which is started anew where that takes long.
+
+    On a busy host engines of release 20.10 at times give up their first session with the swarm.
+    """
+    own = Docker(OWN_SOCKET)
+
+    def ready() -> bool:
+        return bool(own.node(own.swarm()["NodeID"])["Status"]["State"] == "ready")
+
+    for again in (True, False):
+        try:
+            wait("a node that is ready", ready, READY_SECONDS)
+            return True
+        except TransferError as error:
+            print(error, flush=True)
+        if again:
+            run("systemctl", "restart", "docker.service", seconds=2 * ENGINE_SECONDS)
+    return False
 
 
 # -- restore ---------------------------------------------------------------------------------
@@ -357,7 +381,8 @@ def stop_second() -> None:
 
 def drop_link() -> None:
     """Remove the link to a second engine, and with it the route."""
-    if pathlib.Path("/sys/class/net", LINK).exists():
+    # It goes by itself as well, with the network namespace of its other end.
+    with contextlib.suppress(TransferError):
         run("ip", "link", "delete", LINK)
 
 
@@ -373,6 +398,9 @@ def found_again(second: Docker, former: str) -> str:
     }
 
     def again() -> bool:
+        seen = second.swarm()
+        if seen["LocalNodeState"] == "error":
+            raise HopelessError(f"the copy's swarm does not start: {seen['Error'].rstrip(': ')}")
         second.call("POST", "/swarm/init", place)
         return True
 

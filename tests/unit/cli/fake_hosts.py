@@ -126,7 +126,7 @@ class Engine:
         elif asked["work"] == "backup":
             self.files["swarm.tar.gz"] = COPY
             digest = hashlib.sha256(COPY).hexdigest()
-            status = {"step": "done", "sha256": digest, "seconds": 1.5}
+            status = {"step": "done", "sha256": digest, "seconds": 1.5, "ready": True}
         else:
             assert self.files["swarm.tar.gz"] == COPY
             assert self.hosts.kept is not None

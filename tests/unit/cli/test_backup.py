@@ -467,19 +467,27 @@ class HostProgramTest(test_base.BaseTestCase):
         script.chmod(0o755)
         self.useFixture(fixtures.EnvironmentVariable("PATH", f"{tools}:/usr/bin:/bin"))
         self.data = self.home / "data"
+        self.useFixture(fixtures.MonkeyPatch(f"{CLI}.host_program.READY_SECONDS", 0))
+        nowhere = str(self.home / "socket")
+        self.useFixture(fixtures.MonkeyPatch(f"{CLI}.host_program.OWN_SOCKET", nowhere))
         self.calls = self.home / "calls"
 
     def test_copies_while_the_engine_stands_still(self) -> None:
-        """The engine is stopped with its socket, copied, and started again."""
+        """The engine is stopped with its socket, copied, and started again, once more where the
+        swarm does not see it."""
         (self.data / "swarm" / "raft").mkdir(parents=True)
         (self.data / "swarm" / "raft" / "log").write_text("entries")
         self.program.backup({"data": str(self.data)})
         self.assertEqual(
-            ["stop docker.socket docker.service", "start docker.socket docker.service"],
+            [
+                "stop docker.socket docker.service",
+                "start docker.socket docker.service",
+                "restart docker.service",
+            ],
             self.calls.read_text().splitlines(),
         )
         status = json.loads((self.program.STAGE / "status.json").read_text())
-        self.assertEqual("done", status["step"])
+        self.assertEqual(("done", False), (status["step"], status["ready"]))
         with tarfile.open(self.program.STAGE / "swarm.tar.gz") as archive:
             self.assertIn("swarm/raft/log", archive.getnames())
 
