@@ -150,6 +150,12 @@ class TestHealing(base.EndToEndTestCase):
 
     def setUp(self) -> None:
         super().setUp()
+        # A run that was killed has left them.
+        for name in ("healing", "quorum"):
+            if left := clusters.find(self.demo, name):
+                left.remove()
+        if self.demo.cloud.find("container-infra", f"/clustertemplates/{TEMPLATE}"):
+            clusters.remove_template(self.demo, TEMPLATE)
         clusters.make_template(self.demo, TEMPLATE, image_id="debian-docker-26.1", labels=LABELS)
         self.addCleanup(clusters.remove_template, self.demo, TEMPLATE)
         self.patients: list[Patient] = []
