@@ -9,8 +9,9 @@ What was seen, since when, and what was done about it before leads to what is to
     a worker that its owner drained             left alone: somebody works on it
     a manager, while another one is lost        waits until both are down for the delay
       for less than the delay                   (no manager joins before all are reached)
-    a manager, while a worker is down           waits as long again at most: Heat fails at a worker
-      that is not replaced yet                  without a server when managers change
+    a manager, while a worker is not ready      waits as long again at most, or two minutes: Heat
+      and is not replaced now                   fails at a worker without a server when managers
+                                                change
     more than half of the workers at once       one is replaced first, the others when that has
                                                 joined: a fault of the network kills one worker only
     too many healings within an hour            nothing, and that is said
@@ -28,6 +29,8 @@ from magnum_swarm_mode.steps import listed, quorum
 from magnum_swarm_mode.update_model import DRAIN, Node
 
 HOUR = 3600
+# How long lost managers wait at least for workers of which nobody knows whether they are lost.
+UNCLEAR_SECONDS = 120
 _DOWN = ("down", "disconnected")
 
 
@@ -127,8 +130,14 @@ def decide(nodes: Sequence[Node], memory: Memory, rule: Rule, now: int) -> Verdi
     due = {node.id for node in down if now - since[node.id] >= rule.delay}
     managers = _managers(nodes, down, due)
     workers, probed, is_probe = _workers(nodes, down, due, memory.probed)
-    staying = _ids(node for node in down if not node.in_raft) - _ids(workers)
-    if staying and any(now - since[node.id] < 2 * rule.delay for node in managers):
+    # A new leader calls workers unknown for a while before it calls them ready or down.
+    unclear = _ids(
+        node
+        for node in nodes
+        if not node.in_raft and node.state != "ready" and not _is_left_alone(node)
+    )
+    patience = rule.delay + max(rule.delay, UNCLEAR_SECONDS)
+    if unclear - _ids(workers) and any(now - since[node.id] < patience for node in managers):
         managers = []
     chosen = [*managers, *workers]
     acted = tuple(moment for moment in memory.acted if now - moment < HOUR)

@@ -111,11 +111,20 @@ class RuleTest(base.BaseTestCase):
         one, both = nodes(down=["m0"]), nodes(down=["m0", "w0"])
         acted, _ = look([(0, one), (20, both), (30, both), (50, both)])
         self.assertEqual({50: ("manager-0", "worker-0")}, acted)
-        flapping = [(s, nodes(down=["m0", f"w{s // 20 % 3}"])) for s in range(0, 61, 10)]
+        flapping = [(s, nodes(down=["m0", f"w{s // 20 % 3}"])) for s in range(0, 151, 10)]
 
         acted, _ = look(flapping)
 
-        self.assertEqual({60: ("manager-0",)}, acted)
+        self.assertEqual({150: ("manager-0",)}, acted)
+
+    def test_manager_beside_unknown(self):
+        """A manager waits also for workers of which a new leader does not know yet."""
+        unknown = [*nodes(workers=0, down=["m0"]), worker(0, state="unknown"), worker(1)]
+        both = nodes(workers=2, down=["m0", "w0"])
+
+        acted, _ = look([(0, unknown), (30, unknown), (40, both), (60, both), (70, both)])
+
+        self.assertEqual({70: ("manager-0", "worker-0")}, acted)
 
     def test_worker_beside_manager(self):
         """A worker does not wait for a manager."""
