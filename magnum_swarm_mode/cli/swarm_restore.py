@@ -34,6 +34,8 @@ VOLUME = "magnum-swarm-mode-restore"
 TAKE_OVER_SECONDS = 600.0
 JOIN_SECONDS = 120.0
 MAGNUM_SECONDS = 3600.0
+# An engine without quorum tells of itself only after 20 s of its own.
+LOOK_SECONDS = 30.0
 GROUP_LABEL = "magnum.node_group"
 DEFAULT_GROUP = "default-worker"
 
@@ -90,7 +92,7 @@ def _all(access: Access) -> list[Manager]:
 
     :raises CommandError: if one does not.
     """
-    managers = access.managers()
+    managers = access.managers(LOOK_SECONDS)
     silent = [one for one in managers if one.problem]
     if silent:
         raise CommandError(
@@ -225,8 +227,23 @@ def _within(address: str, pool: str) -> bool:
 
 def _take_over(access: Access, first: Manager, record: Record, backup: backup_file.Backup) -> None:
     """Have the first manager be the only one of the swarm that was kept, if it is not yet."""
-    seen = access.look(first.address)
-    if seen.swarm_id == record.swarm:
+    seen = access.look(first.address, LOOK_SECONDS)
+    if _has_swarm(seen, record):
+        # Another run's program may still be at work there.
+        former = backup.manifest["address"]
+        swarm_access.wait_for(
+            "the copy's own engine to leave the managers",
+            lambda: access.client(first.address).nodes(),
+            lambda nodes: (
+                not any(
+                    one.get("ManagerStatus") and one["Status"].get("Addr") == former
+                    for one in nodes
+                )
+            ),
+            JOIN_SECONDS,
+            describe=lambda _: "it is among them",
+        )
+        clean_up(Host(access, first.address, say))
         return
     if seen.state == "active" and seen.control and seen.error:
         # It has joined, and the engine that it joined is gone: it can only be this swarm.
@@ -270,7 +287,7 @@ def _put_configs(docker: Any, record: Record) -> None:
 def _join_others(access: Access, docker: Any, first: Manager, record: Record) -> None:
     """Have the cluster's other managers join the swarm, one by one."""
     for address in access.addresses:
-        seen = access.look(address)
+        seen = access.look(address, LOOK_SECONDS)
         if address == first.address or _has_swarm(seen, record):
             continue
         say(f"{address}: joining the swarm")
