@@ -197,7 +197,7 @@ def _server_pair(cluster: Any, space: Path) -> tuple[Path, Path]:
     from cryptography.x509.oid import NameOID
     from magnum.conductor.handlers.common import cert_manager
 
-    from magnum_swarm_mode import access, cloud
+    from magnum_swarm_mode import certificate_store, cloud
 
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     names = [x509.IPAddress(ipaddress.ip_address(ADDRESS))]
@@ -215,9 +215,9 @@ def _server_pair(cluster: Any, space: Path) -> tuple[Path, Path]:
         serialization.NoEncryption(),
     ).decode()
     pair, authority = space / "pair.pem", space / "ca.pem"
-    pair.write_text(access.as_text(signed) + "\n" + private)
+    pair.write_text(certificate_store.as_text(signed) + "\n" + private)
     ca = cert_manager.get_cluster_ca_certificate(cluster, context=cloud.admin_context())
-    authority.write_text(access.as_text(ca.get_certificate()))
+    authority.write_text(certificate_store.as_text(ca.get_certificate()))
     return pair, authority
 
 

@@ -75,8 +75,3 @@ def swarm_with(
 def output(stack: heat.Stack, name: str) -> list[str]:
     """Return an output that is a list, without what Heat does not know."""
     return [str(value) for value in stack.outputs.get(name) or () if value]
-
-
-def as_text(value: str | bytes) -> str:
-    """Return what Magnum's certificate store gives, which is text or bytes."""
-    return value.decode() if isinstance(value, bytes) else value

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Magnum's certificate store: what a reference of a cluster's row stands for."""
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from magnum.common import cert_manager
 from oslo_log import log as logging
 
-from magnum_swarm_mode import cloud
+from magnum_swarm_mode import cloud, exceptions
 
 LOG = logging.getLogger(__name__)
 
@@ -30,14 +31,22 @@ def references(cluster: Any) -> dict[str, str]:
 
 
 def certificate(cluster_uuid: str, reference: str) -> str:
-    """Return the certificate (PEM) that a reference stands for."""
-    return _as_text(_get(cluster_uuid, reference).get_certificate())
+    """Return the certificate (PEM) that a reference stands for.
+
+    :raises Unavailable: when it cannot be read now.
+    """
+    with _reading(cluster_uuid):
+        return as_text(_get(cluster_uuid, reference).get_certificate())
 
 
 def read(cluster_uuid: str, reference: str) -> Pair:
-    """Return what a reference stands for; decrypting the key takes a tenth of a second."""
-    found = _get(cluster_uuid, reference)
-    return Pair(_as_text(found.get_certificate()), _as_text(found.get_decrypted_private_key()))
+    """Return what a reference stands for; decrypting the key takes a tenth of a second.
+
+    :raises Unavailable: when it cannot be read now.
+    """
+    with _reading(cluster_uuid):
+        found = _get(cluster_uuid, reference)
+        return Pair(as_text(found.get_certificate()), as_text(found.get_decrypted_private_key()))
 
 
 def delete(cluster_uuid: str, unwanted: Iterable[str | None]) -> None:
@@ -53,11 +62,24 @@ def delete(cluster_uuid: str, unwanted: Iterable[str | None]) -> None:
             LOG.info("Certificate %s of cluster %s: %s", reference, cluster_uuid, error)
 
 
+@contextlib.contextmanager
+def _reading(cluster_uuid: str) -> Iterator[None]:
+    """Make one error of those that each kind of store has of its own."""
+    try:
+        yield
+    except Exception as error:
+        raise exceptions.Unavailable(
+            "Magnum cannot read the cluster's certificates now; tell the operator if it stays so.",
+            f"Certificates of cluster {cluster_uuid}: {error}",
+        ) from error
+
+
 def _get(cluster_uuid: str, reference: str) -> Any:
     return cert_manager.get_backend().CertManager.get_cert(
         reference, resource_ref=cluster_uuid, context=cloud.admin_context()
     )
 
 
-def _as_text(value: str | bytes) -> str:
+def as_text(value: str | bytes) -> str:
+    """Return what a store gives, which is text or bytes."""
     return value.decode() if isinstance(value, bytes) else value

@@ -15,7 +15,6 @@ from typing import Any
 from keystoneauth1 import exceptions as keystone_exceptions
 from magnum import objects
 from magnum.common import exception as magnum_exception
-from magnum.conductor.handlers.common import cert_manager
 from oslo_log import log as logging
 
 from magnum_swarm_mode import (
@@ -87,7 +86,7 @@ class Lifecycle:
         # returns; a conductor that dies before would leave a cluster without them.
         cluster.save()
         session = cloud.user_session(context)
-        plan = _plan(context, session, cluster)
+        plan = _plan(session, cluster)
         # Whatever is refused shall be so before a credential is made.
         _request(cluster, plan, stack_parameters.NodeCredential("", ""), timeout_minutes)
         record = self._begin(session, cluster)
@@ -596,7 +595,7 @@ def _may_still_appear(state: State) -> bool:
     return not state.stack_id and time.time() - state.submitted_at < status.SUBMIT_SECONDS
 
 
-def _plan(context: Any, session: Any, cluster: Any) -> _Plan:
+def _plan(session: Any, cluster: Any) -> _Plan:
     """Find out everything that can be without making anything."""
     template = cluster.cluster_template
     parsed = labels.parse(cluster.labels or {}, CONF.swarm_mode)
@@ -616,13 +615,12 @@ def _plan(context: Any, session: Any, cluster: Any) -> _Plan:
         dns=template.dns_nameserver,
         endpoints=cloud.addresses_of((endpoints.auth_url, endpoints.magnum_url)),
     )
-    certificate = cert_manager.get_cluster_ca_certificate(cluster, context=context)
     return _Plan(
         endpoints=endpoints,
         fixed_network=fixed,
         labels=parsed,
         address_pool=pool,
-        ca_certificate=access.as_text(certificate.get_certificate()),
+        ca_certificate=certificate_store.certificate(cluster.uuid, cluster.ca_cert_ref),
         openstack_ca=cloud.openstack_ca(),
     )
 

@@ -55,7 +55,7 @@ class Request:
         return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.target).query))
 
 
-# Status, body (None for none), headers beside those of every answer; or a mood.
+# Status, body (None for none, bytes as they are), headers beside those of every answer; or a mood.
 Reply = tuple[int, Any, Mapping[str, str]] | Mood
 
 
@@ -95,7 +95,9 @@ class JsonServer(fixtures.Fixture):
                     _misbehave(self, reply, ended)
                     return
                 status, content, headers = reply
-                text = b"" if content is None else json.dumps(content).encode()
+                text = content if isinstance(content, bytes) else b""
+                if not text and content is not None:
+                    text = json.dumps(content).encode()
                 _send(self, status, text, {"Content-Type": "application/json", **headers})
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _serve  # noqa: N815

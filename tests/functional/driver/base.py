@@ -36,7 +36,7 @@ from oslo_db.sqlalchemy import enginefacade
 from oslo_service import loopingcall
 from oslotest import base
 
-from magnum_swarm_mode import access, cloud, docker_api, driver
+from magnum_swarm_mode import certificate_store, cloud, docker_api, driver
 from magnum_swarm_mode.cluster_record import Store
 from magnum_swarm_mode.db import migration, schema
 from tests.functional.driver import fake_cloud
@@ -301,7 +301,9 @@ class DriverTest(base.BaseTestCase):
         admin = cloud.admin_context()
         pair = self.server_pair(cluster, address)
         ca = cert_manager.get_cluster_ca_certificate(cluster, context=admin).get_certificate()
-        docker = self.useFixture(fake_docker.FakeDocker(access.as_text(ca), pair, address, 2376))
+        docker = self.useFixture(
+            fake_docker.FakeDocker(certificate_store.as_text(ca), pair, address, 2376)
+        )
         workers = range(cluster.node_count)
         docker.answers["/nodes"] = (
             200,
@@ -328,7 +330,7 @@ class DriverTest(base.BaseTestCase):
             context=cloud.admin_context(),
         )
         return Pair(
-            access.as_text(signed),
+            certificate_store.as_text(signed),
             key.private_bytes(
                 serialization.Encoding.PEM,
                 serialization.PrivateFormat.PKCS8,

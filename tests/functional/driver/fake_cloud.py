@@ -77,6 +77,7 @@ class FakeCloud(fixtures.Fixture):
     :ivar without_roles: users who have lost their roles in the project.
     :ivar down: services that answer 503.
     :ivar moods: how services answer that are unwell in other ways.
+    :ivar further_endpoints: of services beside these, by type.
     :ivar service_is_admin: whether Magnum's user has the administrator's role.
     """
 
@@ -93,6 +94,7 @@ class FakeCloud(fixtures.Fixture):
         self.refused_updates = ""
         self.moods: dict[str, wire.Mood] = {}
         self.lost_answers: set[str] = set()
+        self.further_endpoints: dict[str, str] = {}
         self.collisions = 0  # creations of credentials that lose against another one
         self.service_is_admin = True
         self.requests: list[tuple[str, str]] = []
@@ -312,6 +314,7 @@ class FakeCloud(fixtures.Fixture):
             "orchestration": f"{self.url}/heat/v1/{project}",
             "container-infra": f"{self.url}/magnum/v1",
             "network": f"{self.url}/network",
+            **self.further_endpoints,
         }
         body: dict[str, Any] = {
             "methods": list(token.methods),
