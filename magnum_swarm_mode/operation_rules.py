@@ -104,15 +104,16 @@ def check_group_change(status: str, reason: str | None, *, creates: bool) -> Non
 def check_group_owner(owner_id: str, user_id: str) -> None:
     """Refuse to let somebody else than the cluster's owner create a node group.
 
-    Its stack would be his, and Heat would not let it be changed, nor deleted, with the owner's trust.
+    Its stack would be his, and Heat would not let it be changed, nor deleted, with the owner's
+    trust.
 
     :raises Refused: with what to do instead.
     """
     if user_id != owner_id:
         raise exceptions.Refused(
-            "Node groups can be created only by the cluster's owner, with whose rights Magnum works "
-            f"on it (user {owner_id}); to be the owner, rotate the cluster's credential: openstack "
-            "coe credential rotate."
+            "Node groups can be created only by the cluster's owner, with whose rights Magnum "
+            f"works on it (user {owner_id}); to be the owner, rotate the cluster's credential: "
+            "openstack coe credential rotate."
         )
 
 
