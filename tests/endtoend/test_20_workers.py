@@ -8,7 +8,7 @@ from tests.endtoend.docker import roles, whole
 from tests.endtoend.waiting import wait_for
 
 REPLICAS = 4
-# So many workers one after the other; the documentation's numbers are from 8,12,3,0,2.
+# So many workers one after the other.
 COUNTS = [int(count) for count in os.environ.get("LIVING_WORKERS", "5,2,0,2").split(",")]
 
 

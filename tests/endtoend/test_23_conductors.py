@@ -10,8 +10,8 @@ from tests.endtoend.clusters import Cluster
 from tests.endtoend.docker import Docker, roles, whole
 from tests.endtoend.waiting import wait_for
 
-# How often a conductor is killed, and in how many clusters that are resized at once; the
-# documentation's numbers are from 20 in 5.
+# How often a conductor is killed, and in how many clusters that are resized at once: 20 and 5 take
+# seven minutes. Here there is time for one; tests.functional.driver.test_kills has twenty.
 KILLS = int(os.environ.get("LIVING_KILLS", "1"))
 CLUSTERS = int(os.environ.get("LIVING_CLUSTERS", "1"))
 SEED = int(os.environ.get("LIVING_SEED", "7"))
