@@ -11,7 +11,7 @@ from tests.endtoend.docker import Docker, roles, whole
 from tests.endtoend.waiting import wait_for
 
 # How often a conductor is killed, and in how many clusters that are resized at once: 20 and 5 take
-# seven minutes. Here there is time for one; tests.functional.driver.test_kills has twenty.
+# minutes. Here there is time for one; tests.functional.driver.test_kills has twenty.
 KILLS = int(os.environ.get("LIVING_KILLS", "1"))
 CLUSTERS = int(os.environ.get("LIVING_CLUSTERS", "1"))
 SEED = int(os.environ.get("LIVING_SEED", "7"))
