@@ -28,21 +28,18 @@ def sweep(session: Any, security_group: str) -> None:
     :param session: of whoever may delete the cluster.
     :param security_group: of the cluster's nodes.
     """
-    where = {
-        "endpoint_filter": {
-            "service_type": "network",
-            "interface": cloud.interface(),
-            "region_name": cloud.region_name(),
-        }
-    }
     try:
+        endpoint = session.get_endpoint(
+            service_type="network", interface=cloud.interface(), region_name=cloud.region_name()
+        )
+        # Catalogues of old clouds have the version in it.
+        url = f"{(endpoint or '').rstrip('/').removesuffix('/v2.0')}/v2.0/ports"
         query = {"security_groups": security_group}
-        found = session.get("/v2.0/ports", params=query, **where).json()["ports"]
-        for port in found:
+        for port in session.get(url, params=query).json()["ports"]:
             # Whatever Neutron answers, nothing but what was asked for is deleted.
             if security_group in port["security_groups"] and _is_left_behind(port):
                 LOG.info("Port %s of a server that is gone is deleted", port["id"])
-                session.delete(f"/v2.0/ports/{port['id']}", **where)
+                session.delete(f"{url}/{port['id']}")
     except (keystone_exceptions.ClientException, ValueError, KeyError) as error:
         LOG.info("Ports of security group %s: %s", security_group, error)
 
