@@ -28,6 +28,9 @@ def heat_sessions(context: Any, cluster: Any, state: State) -> Iterator[tuple[st
 
     Magnum's own user sees them in another project, if at all, and there only by their ids.
     """
+    is_owners = brings_owners_token(context, state)
+    if is_owners:
+        yield CALLER, cloud.user_session(context)
     if state.trust_id:
         session = cloud.trust_session(state.trust_id)
         try:
@@ -36,9 +39,20 @@ def heat_sessions(context: Any, cluster: Any, state: State) -> Iterator[tuple[st
             yield TRUST, session
         except keystone_exceptions.ClientException as error:
             LOG.info("Trust of cluster %s is of no use any more: %s", cluster.uuid, error)
-    if cloud.has_token(context) and context.project_id == cluster.project_id:
+    if not is_owners and cloud.has_token(context) and context.project_id == cluster.project_id:
         yield CALLER, cloud.user_session(context)
     yield SERVICE, cloud.service_session()
+
+
+def brings_owners_token(context: Any, state: State) -> bool:
+    """Tell whether a request of the owner's came for a cluster in which Heat needs his token.
+
+    Where a stack changed hands, the stacks in it are left without a trust, and for each further one
+    in them Heat makes another. That it cannot do with a token that came from a trust.
+    """
+    return bool(
+        state.handed_over and cloud.has_token(context) and context.user_id == state.owner_id
+    )
 
 
 def swarm_of(cluster: Any, addresses: list[str]) -> docker_api.Swarm:

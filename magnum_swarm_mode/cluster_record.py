@@ -59,6 +59,7 @@ class State:
     :ivar grant: number of the owner's rights, as :class:`.credentials.Grant` has it.
     :ivar grants: other rights that were given and are to be taken back, as a mapping of the fields
         of :class:`.credentials.Grant` each.
+    :ivar handed_over: whether another user than its creator became the owner of the stack.
     :ivar heat_trust: the trust that Heat has of the stack's owner; empty where it is not known.
     :ivar rotation: how far a replacement of certificates or credentials has come; empty when none
         is under way. ``kind`` says of what.
@@ -82,6 +83,7 @@ class State:
     groups: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     grant: int = 0
     grants: Sequence[Mapping[str, Any]] = dataclasses.field(default_factory=list)
+    handed_over: bool = False
     heat_trust: str = ""
     rotation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     healing: Mapping[str, Any] = dataclasses.field(default_factory=dict)

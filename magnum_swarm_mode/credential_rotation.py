@@ -162,7 +162,9 @@ class CredentialRotation:
         if taken_over:
             rights.make_way(record.state)
         heat_trust = self._ask_heat(job, node.id, node.secret)
-        known: dict[str, Any] = {"heat_trust": heat_trust} if taken_over else {}
+        known: dict[str, Any] = {}
+        if taken_over:
+            known = {"heat_trust": heat_trust, "handed_over": True}
         record = self._write(record, lambda now: dataclasses.replace(_handed_over(now), **known))
         self._own(cluster, record.state)
         return record, node.secret

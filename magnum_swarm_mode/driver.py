@@ -74,7 +74,9 @@ class Driver(driver.Driver):
         """Let the first group of workers have as many nodes as its row says by now."""
         group = cluster.default_ng_worker
         with _logged(cluster):
-            Lifecycle().operations.request(cluster, group, rollback=bool(rollback))
+            operations = Lifecycle().operations
+            operations.request(cluster, group, rollback=bool(rollback))
+            operations.begin(context, cluster)
 
     def resize_cluster(
         self,
@@ -89,7 +91,9 @@ class Driver(driver.Driver):
         group = nodegroup or cluster.default_ng_worker
         named = [str(name) for name in nodes_to_remove or ()]
         with _logged(cluster):
-            Lifecycle().operations.request(cluster, group, named)
+            operations = Lifecycle().operations
+            operations.request(cluster, group, named)
+            operations.begin(context, cluster)
 
     def upgrade_cluster(
         self,

@@ -71,6 +71,8 @@ _NOISE = re.compile(
     r"|\s*Neutron server returns request_ids: \[[^\]]*\]"
     r"|^Build of instance \S+ (?:aborted|was re-scheduled): "
     r"|, not rescheduling"
+    # What one process of Heat tells another.
+    r"|\s*\['Traceback.*"
 )
 _WAITED = re.compile(r"^(\d+) of (\d+) received")
 # Several nodes that failed before Heat looked.
@@ -97,6 +99,11 @@ _ADVICE = tuple(
         (
             "ExternalIpAddressExhausted|No more floating|No more external IP",
             "Release floating IPs, or ask the operator for more.",
+        ),
+        (
+            "Remote error: Forbidden",
+            "Since the cluster changed hands, Heat makes such nodes only with a token of its "
+            "owner: the owner has to resize it to this number.",
         ),
         (
             "(?i)Docker volume .*(backend|Unknown|error)",

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from magnum import objects
 from oslo_log import log as logging
 
 from magnum_swarm_mode import (
@@ -46,6 +47,8 @@ _ATTEMPTS = 10
 _TROUBLED_SECONDS = 600
 # How many steps one look may lead to that need no waiting between them.
 _STEPS_AT_ONCE = 6
+# How long the conductor that was asked has the cluster to itself for a step.
+_FIRST_STEP_SECONDS = 150
 # How long a conductor may take from a group's row to the record.
 _REQUEST_SECONDS = 120
 _INTERRUPTED = "The request was interrupted before it began; resize the group again."
@@ -133,6 +136,28 @@ class Operations:
             row.save()
         # The handler does so as well, if its conductor lives long enough.
         self._store.change_cluster(cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"})
+
+    def begin(self, context: Any, cluster: Any) -> None:
+        """Take the first step of what was requested, where that needs the token of the request.
+
+        It is a step as the polls take it; whatever goes wrong with it, they try again.
+        """
+        record = self._store.get(cluster.uuid)
+        if record is None or not access.brings_owners_token(context, record.state):
+            return
+        if record.state.rotation:
+            return
+        record = self._store.lease(cluster.uuid, _FIRST_STEP_SECONDS)
+        if record is None:
+            return
+        try:
+            row = objects.Cluster.get_by_uuid(cloud.admin_context(), cluster.uuid)
+            if row.status in BUSY and record.state.phase is Phase.CREATED:
+                self.step(context, row, record)
+        except Exception as error:
+            LOG.warning("Cluster %s: %s: %s", cluster.uuid, type(error).__name__, error)
+        finally:
+            self._store.release(record)
 
     def recall(self, cluster: Any, record: Record | None) -> None:
         """Take up what was asked for and forgotten, because the conductor died that was asked.

@@ -57,6 +57,7 @@ class Stack:
     parameters: dict[str, Any]
     trust: str
     owner: str = ""
+    changed_hands: bool = False
     status: str = "CREATE_IN_PROGRESS"
     reason: str = "Stack CREATE started"
     outputs: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -529,7 +530,7 @@ class FakeCloud(fixtures.Fixture):
             # The new one stays behind.
             raise RefusalError(500, "RemoteError: Forbidden")
         self.trusts.pop(stack.trust, None)
-        stack.trust, stack.owner = trust, token.user
+        stack.trust, stack.owner, stack.changed_hands = trust, token.user, True
 
     def _redirect(
         self, token: Token, _: Any, __: Any, project: str, identifier: str
@@ -570,6 +571,27 @@ class FakeCloud(fixtures.Fixture):
             raise RefusalError(400, self.refused_updates)
         self._change_hands(token, stack)
         stack.updates.append((token, body["parameters"]))
+        if stack.changed_hands and token.trust and "manager_count" in body["parameters"]:
+            # A manager is a stack, and the stack that it is in has no trust any more.
+            stack.parameters = {**stack.parameters, **body["parameters"]}
+            stack.status = "UPDATE_FAILED"
+            stack.reason = "Resource UPDATE failed: Remote error: Forbidden You are not authorized."
+            stack.failed = [
+                {
+                    "resource_name": "3",
+                    "resource_type": "Magnum::SwarmMode::Manager",
+                    "physical_resource_id": "",
+                    "resource_status": "CREATE_FAILED",
+                    "resource_status_reason": "RemoteError: resources.3: Remote error: Forbidden "
+                    "You are not authorized. ['Traceback (most recent call last):",
+                    "updated_time": "2026-01-01T00:00:00Z",
+                    "links": [
+                        {"rel": "stack", "href": "http://heat/stacks/s-managers-nbqb5yuztfds/id"}
+                    ],
+                }
+            ]
+            stack.updated = f"2026-01-01T00:00:{len(stack.updates):02}Z"
+            return 202, None
         stack.renewed.append(body.get("template"))
         stack.parameters = {**stack.parameters, **body["parameters"]}
         stack.status = "UPDATE_IN_PROGRESS"

@@ -207,6 +207,26 @@ class RotateTest(RotationCase):
         self.cloud.remove_roles(fake_cloud.OWNER)
         self.assert_nothing_stays()
 
+    def test_managers_afterwards(self):
+        """Managers of a cluster that changed hands are made with its owner's token."""
+        self.rotate()
+        self.finish()
+        self.assertTrue(self.state().handed_over)
+
+        self.resize(3, group="default-master", context=self.context(fake_cloud.ADMIN))
+        self.go_on()
+        cluster = self.cluster(self.uuid)
+        self.assertEqual("UPDATE_FAILED", cluster.status)
+        cases.shown(self, "owner-must-resize", cluster.status_reason, answer=cluster.status)
+
+        self.resize(3, group="default-master", context=self.context(fake_cloud.MEMBER))
+        self.assertEqual("UPDATE_IN_PROGRESS", self.stack.status)
+        self.assertFalse(self.stack.updates[-1][0].trust)
+        self.go_on()
+        cluster = self.cluster(self.uuid)
+        self.assertEqual(("UPDATE_COMPLETE", 3), (cluster.status, cluster.master_count))
+        self.assert_nothing_stays()
+
     def test_not_permitted(self):
         """Where Magnum may not revoke the former credential, the user reads who must."""
         self.cloud.service_is_admin = False
