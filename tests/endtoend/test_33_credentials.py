@@ -52,7 +52,7 @@ systemctl start magnum-swarm-renew.service
 
 # Magnum counts the life of certificates in days; those that such a conductor signs for the cluster
 # live for seconds.
-LIFE = 150
+LIFE = 120
 SHORT_LIVED = f"""
 import datetime
 from cryptography import x509
@@ -155,11 +155,13 @@ class TestCredentials(base.EndToEndTestCase):
         asker.start()
         self.addCleanup(asker.end)
         began = time.monotonic()
-        self.demo.run("openstack", "coe", "credential", "rotate", NAME)
-        change = living.follow(cluster, began)
-        print(f"rotated after {change.seconds:.1f} s: {change.reasons}", flush=True)
-        self.assertEqual(("UPDATE_COMPLETE", ""), (change.status, change.reason))
-        rotated = change.seconds
+        # The command does not fail where it is refused.
+        self.assertIn("accepted", self.demo.run("openstack", "coe", "credential", "rotate", NAME))
+        # It was CREATE_COMPLETE before.
+        _, reason = cluster.wait("UPDATE_COMPLETE", timeout=living.TIMEOUT)
+        rotated = time.monotonic() - began
+        print(f"rotated after {rotated:.1f} s", flush=True)
+        self.assertEqual("", reason)
         for credential in former:
             self.assertEqual("", doors.attempt(credential))
         for manager in cluster.managers():
@@ -244,7 +246,7 @@ class TestCredentials(base.EndToEndTestCase):
             cluster.machine(one).text(RENEW)
             look = functools.partial(_certificate, one.floating)
             other = functools.partial(operator.ne, served)
-            wait_for(f"another certificate of {one.name}", look, other, timeout=30)
+            wait_for(f"another certificate of {one.name}", look, other, timeout=60)
 
     def _creator(self) -> tuple[User, str]:
         """Another member of the project, with a key pair of the usual name."""
