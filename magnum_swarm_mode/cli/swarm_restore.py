@@ -194,7 +194,7 @@ def refuse_unfit(
         raise CommandError(
             f"The backup's swarm uses port {manifest['data_path_port']} between nodes, and this"
             f" cluster lets {port} pass: create the cluster with label"
-            f" swarm_data_path_port={manifest['data_path_port']}."
+            f" data_path_port={manifest['data_path_port']}."
         )
     for pool in manifest["pools"]:
         for node in nodes:

@@ -147,7 +147,7 @@ class FitTest(test_base.BaseTestCase):
         for said, call in (
             ("use a newer image", lambda: self.fit([manager(2)], engine="27.0.1")),
             ("use a newer image", lambda: self.fit([manager(2)], engine="26.1.10")),
-            ("swarm_data_path_port=4789", lambda: self.fit([manager(2)], port=5000)),
+            ("label data_path_port=4789", lambda: self.fit([manager(2)], port=5000)),
             ("another fixed subnet", lambda: self.fit([manager(2)], pools=["10.0.0.0/8"])),
             ("create the cluster anew", lambda: self.fit([manager(1)])),
         ):
