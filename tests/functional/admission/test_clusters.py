@@ -254,6 +254,10 @@ class LivingClusterTest(ClusterCase):
         busy = self.existing(status="UPDATE_IN_PROGRESS", status_reason="Draining a.")
         headers = {"OpenStack-API-Version": "container-infra latest"}
         answer = self.service.call("PATCH", f"/v1/credentials/{busy}", headers=headers)
+        if self.service.release.version.startswith("20."):
+            # That release has no such request yet.
+            self.assertEqual(405, answer.status_code, answer.text)
+            return
         sentence = self.sentence(answer)
         cases.shown(self, "credential-busy", sentence, answer=answer.status_code)
 
