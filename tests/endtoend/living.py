@@ -112,13 +112,19 @@ def ask_resize(of: Cluster, count: int, group: str = "", remove: tuple[str, ...]
 
 def resize(of: Cluster, count: int, group: str = "", remove: tuple[str, ...] = ()) -> Change:
     """Have another number of nodes, and say how that went."""
+    before = of.status()
     began = time.monotonic()
     ask_resize(of, count, group, remove)
-    return follow(of, began)
+    return follow(of, began, before=before)
 
 
-def follow(of: Cluster, began: float, timeout: float = TIMEOUT) -> Change:
-    """Wait until an operation that was just asked for has ended."""
+def follow(
+    of: Cluster, began: float, timeout: float = TIMEOUT, before: tuple[str, str] | None = None
+) -> Change:
+    """Wait until an operation that was just asked for has ended.
+
+    :param before: status and reason before: what is refused may be over before the first look.
+    """
     reasons: list[str] = []
 
     def look() -> tuple[str, str]:
@@ -130,7 +136,7 @@ def follow(of: Cluster, began: float, timeout: float = TIMEOUT) -> Change:
     wait_for(
         "the operation to begin",
         look,
-        lambda seen: seen[0].endswith("_IN_PROGRESS"),
+        lambda seen: seen[0].endswith("_IN_PROGRESS") or before not in (None, seen),
         timeout=30,
         interval=0.3,
     )
