@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import importlib.machinery
 import importlib.util
 import json
@@ -107,6 +108,12 @@ class ReportTest(base.BaseTestCase):
         code, lines = self.report(self.outcome("a", 3), self.outcome("b", 4, 2))
         self.assertEqual((1, "7 passed, 2 failed"), (code, lines[-1]))
         self.assertIn("why it failed", lines)
+
+    def test_names_of_failed_tests(self) -> None:
+        """Which tests failed stands at the end, where whoever sees only the end sees it."""
+        outcome = self.outcome("b", 4, 1)
+        outcome.red.append("tests.b.Test.test_it")
+        self.assertEqual("failed: b tests.b.Test.test_it", self.report(outcome)[1][-3])
 
     def test_a_step_that_failed_without_tests(self) -> None:
         """What fails without a failed test (lint, a crash) still is no "0 failed"."""
@@ -256,3 +263,27 @@ class ReportTest(base.BaseTestCase):
         outcome = self.run_step(step)
         self.assertEqual((2, 0, []), (outcome.passed, outcome.failed, outcome.problems))
         self.assertEqual(["suite.test_once.Sample.test_it"], outcome.again)
+        self.assertEqual([], outcome.red)
+
+    def test_failed_for_good(self) -> None:
+        """Without a second attempt, the result names the test that failed."""
+        step = dataclasses.replace(
+            self.step("a", "once", patterns=(("test_a",), ("test_once",))), needs_cloud=False
+        )
+        outcome = self.run_step(step)
+        self.assertEqual((1, 1), (outcome.passed, outcome.failed))
+        self.assertEqual(["suite.test_once.Sample.test_it"], outcome.red)
+
+    def test_fresh_cloud(self) -> None:
+        """What is left on the cloud is deleted before it is brought up, if that is asked for."""
+        tool = self.logs / "tools/devcloud"
+        tool.parent.mkdir()
+        tool.write_text('#!/bin/sh\necho "$1" >> verbs\n[ "$1" != status ]\n')
+        tool.chmod(0o755)
+        self.useFixture(fixtures.MonkeyPatch("tools_test.CHECKOUT", self.logs))
+        for fresh, verbs in ((True, "status reset up down"), (False, "status up down")):
+            (self.logs / "verbs").unlink(missing_ok=True)
+            options = argparse.Namespace(fresh=fresh, keep=False)
+            with self.tool.cloud(options, []) as is_up:
+                self.assertTrue(is_up)
+            self.assertEqual(verbs.split(), (self.logs / "verbs").read_text().split())
