@@ -155,7 +155,8 @@ def updates(of: Cluster) -> list[str]:
     stack = of.stack()
     path = f"/stacks/{stack['stack_name']}/{stack['id']}/events?resource_name="
     events = of.user.cloud.get("orchestration", path + stack["stack_name"])["events"]
-    ordered = sorted(events, key=lambda one: str(one["event_time"]))
+    # Heat tells the newest first, and of each only the second.
+    ordered = sorted(reversed(events), key=lambda one: str(one["event_time"]))
     return [one["resource_status"] for one in ordered if "UPDATE" in one["resource_status"]]
 
 

@@ -12,7 +12,7 @@ from devcloud import settings
 from devcloud.dataplane.machine import Machine
 from devcloud.demo import observe
 from tests import lasting
-from tests.endtoend import base, clusters, images, services
+from tests.endtoend import base, clusters, images, living, services
 from tests.endtoend.clusters import Cluster, Server
 from tests.endtoend.docker import Docker, roles, whole
 from tests.endtoend.waiting import wait_for
@@ -117,17 +117,6 @@ class Patient:
         images.bring(self.cluster)  # new nodes reach no registry
         services.wait_running(self.docker(), WEB, self.workers)
 
-    def updates(self) -> list[str]:
-        """How Heat's updates of the stack began and ended."""
-        stack = self.cluster.stack()
-        path = f"/stacks/{stack['stack_name']}/{stack['id']}/events"
-        return [
-            one["resource_status"]
-            for one in self.cluster.user.cloud.get("orchestration", path)["events"]
-            if one["resource_name"] == stack["stack_name"]
-            and one["resource_status"].startswith("UPDATE_")
-        ]
-
     def diagnose(self) -> None:
         """Print what explains most failures, while the cluster is still there."""
         record = self.cluster.record() or {}
@@ -208,9 +197,9 @@ class TestHealing(base.EndToEndTestCase):
             self._lose(patient, "healing-manager", patient.managers_that_are("Reachable")[:1])
             self._lose(patient, "healing-managers", patient.managers_that_are("Reachable")[:2])
             self._lose(patient, "healing-workers", patient.cluster.workers())
-        updates = patient.updates()
+        updates = living.updates(patient.cluster)
         # Nothing was begun while something was under way.
-        self.assertEqual(["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"] * (len(updates) // 2), updates)
+        self.assertEqual(living.ONE_UPDATE * (len(updates) // 2), updates)
         self.assertGreaterEqual(len(updates), 2)
 
     def _lose(
