@@ -155,9 +155,10 @@ def updates(of: Cluster) -> list[str]:
     stack = of.stack()
     path = f"/stacks/{stack['stack_name']}/{stack['id']}/events?resource_name="
     events = of.user.cloud.get("orchestration", path + stack["stack_name"])["events"]
-    # Heat tells the newest first, and of each only the second.
-    ordered = sorted(reversed(events), key=lambda one: str(one["event_time"]))
-    return [one["resource_status"] for one in ordered if "UPDATE" in one["resource_status"]]
+    # Heat tells the newest of a second first, and of each only the second.
+    newest_first = sorted(events, key=lambda one: str(one["event_time"]), reverse=True)
+    statuses = [str(one["resource_status"]) for one in newest_first]
+    return [status for status in statuses[::-1] if "UPDATE" in status]
 
 
 def asker(docker: Docker, name: str, network: str, web: str, *, role: str = "manager") -> str:

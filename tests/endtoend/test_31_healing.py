@@ -91,7 +91,7 @@ class Patient:
         lost = {one.name for one in victims}
         reasons: list[str] = []
 
-        healthy = (whole(self.managers, self.workers), [], "UPDATE_COMPLETE", "HEALTHY")
+        nodes = whole(self.managers, self.workers)
 
         def look() -> tuple[Any, ...]:
             record = self.record()
@@ -105,7 +105,7 @@ class Patient:
         wait_for(
             f"{self.cluster.name} to be whole again",
             look,
-            lambda seen: seen == healthy,
+            lambda seen: seen == (nodes, [], "UPDATE_COMPLETE", "HEALTHY"),
             timeout=TIMEOUT,
             interval=1,
         )
