@@ -62,8 +62,8 @@ def swarm_of(cluster: Any, addresses: list[str]) -> docker_api.Swarm:
     of either, and the conductor's own is the one that all of them accept by then.
     """
     record = Store().get(cluster.uuid)
-    rotation = record.state.rotation if record else {}
-    if rotation.get("kind") == "ca":
+    rotation = record.state.replacement("ca") if record else {}
+    if rotation:
         own = rotation["new" if rotation["trusted"] else "old"]["magnum_cert_ref"]
         authorities = [rotation[which]["ca_cert_ref"] for which in ("old", "new")]
     else:

@@ -63,6 +63,8 @@ class State:
     :ivar heat_trust: the trust that Heat has of the stack's owner; empty where it is not known.
     :ivar rotation: how far a replacement of certificates or credentials has come; empty when none
         is under way. ``kind`` says of what.
+    :ivar paused: a replacement of certificates, as ``rotation`` has it, that had stopped when one
+        of credentials began; it goes on after that.
     :ivar healing: what is remembered of nodes that are down, as :class:`.healing.Memory` puts it
         into JSON.
     :ivar unknown: what a newer release wrote and this one does not understand.
@@ -86,12 +88,18 @@ class State:
     handed_over: bool = False
     heat_trust: str = ""
     rotation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    paused: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     healing: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     unknown: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def entering(self, phase: Phase, **changes: Any) -> "State":
         """Return this state moved to another phase now, with other changes."""
         return dataclasses.replace(self, phase=phase, phase_since=int(time.time()), **changes)
+
+    def replacement(self, kind: str) -> Mapping[str, Any]:
+        """Return how far a replacement of a kind has come, paused or not; empty for none."""
+        found = (one for one in (self.rotation, self.paused) if one.get("kind") == kind)
+        return next(found, {})
 
     def to_json(self) -> str:
         """Return the text that the table holds."""

@@ -15,6 +15,9 @@ their settings. The rest needs no token and is done by the polls, one step each:
 Each is written down before it begins. The credential's secret is kept nowhere on this side, so that
 a rotation whose conductor dies before managers are told ends there, with both credentials valid,
 and the next one revokes all but its own.
+
+A replacement of certificates that has stopped, perhaps for want of just these rights, is set aside
+meanwhile, and goes on afterwards.
 """
 
 import contextlib
@@ -38,6 +41,9 @@ from magnum_swarm_mode import (
     settings,
     update,
 )
+from magnum_swarm_mode import (
+    rotation as certificates,
+)
 from magnum_swarm_mode.cluster_record import Conflict, Phase, Record, State, Store
 from magnum_swarm_mode.credentials import Grant
 
@@ -50,6 +56,7 @@ _LEASE_SECONDS = 180
 _PATIENCE = 600
 _ATTEMPTS = 5
 _AGAIN = "The former credential stays valid; rotate the credential again."
+_GOES_ON = "The credential was rotated. Replacing the cluster's certificates goes on."
 _INTERRUPTED = f"The rotation of the credential was interrupted. {_AGAIN}"
 
 
@@ -124,9 +131,11 @@ class CredentialRotation:
             "since": int(time.time()),
             "before": list(before),
         }
-        record = self._write(record, lambda now: _with(now, grant, rotation=rotation))
+        record = self._write(
+            record, lambda now: _with(now, grant, rotation=rotation, paused=now.rotation)
+        )
         if not self._tell(cluster, "UPDATE_IN_PROGRESS", "A new credential is made."):
-            self._write(record, lambda now: dataclasses.replace(_without(now, grant), rotation={}))
+            self._write(record, lambda now: _over(_without(now, grant)))
             raise exceptions.Refused(
                 "Another operation has begun at this moment; rotate the credential when it has "
                 "ended."
@@ -306,6 +315,11 @@ class CredentialRotation:
                 record = self._store.write(record, _without(record.state, grant))
         with contextlib.suppress(exceptions.Unavailable):
             settings.clean_up(_swarm(cluster))
+        if record.state.paused:
+            paused = {**record.state.paused, "note": " ".join(problems)}
+            record = self._store.write(record, dataclasses.replace(record.state, paused=paused))
+            self._end(cluster, None, "UPDATE_IN_PROGRESS", _GOES_ON)
+            return
         status, reason = record.state.rotation.get("before") or ("", None)
         if status != "UPDATE_FAILED":
             self._end(cluster, None, "UPDATE_COMPLETE", " ".join(problems) or None)
@@ -340,8 +354,7 @@ class CredentialRotation:
             return
 
         def ended(state: State) -> State:
-            state = dataclasses.replace(state, rotation={})
-            return _without(state, revoked) if revoked else state
+            return _over(_without(state, revoked) if revoked else state)
 
         record = self._write(record, ended)
         if update.Plan.from_json(record.state.update).is_over:
@@ -390,6 +403,9 @@ def _check(state: State) -> None:
     """
     if state.phase is not Phase.CREATED:
         raise exceptions.Refused("The cluster is being deleted.")
+    if certificates.has_stopped(state):
+        # What was asked for since then waits for its end, so that nothing of it is under way.
+        return
     if state.rotation or not update.Plan.from_json(state.update).is_over:
         raise exceptions.Refused(
             "Another operation is under way, or has stopped and goes on with a resize to the "
@@ -462,6 +478,11 @@ def _with_group(state: State, uuid: str, known: Mapping[str, str]) -> State:
     """Return a state that knows more of what was made for a further node group."""
     made = {**state.groups.get(uuid, {}), **known}
     return dataclasses.replace(state, groups={**state.groups, uuid: made})
+
+
+def _over(state: State) -> State:
+    """Return a state in which no credential is rotated, and what was set aside is not any more."""
+    return dataclasses.replace(state, rotation=state.paused, paused={})
 
 
 def _without(state: State, grant: Grant) -> State:

@@ -29,6 +29,7 @@ from magnum_swarm_mode import (
     labels,
     node_groups,
     notifications,
+    rights,
     rotation,
     stack_parameters,
     steps,
@@ -52,11 +53,6 @@ _FIRST_STEP_SECONDS = 150
 # How long a conductor may take from a group's row to the record.
 _REQUEST_SECONDS = 120
 _INTERRUPTED = "The request was interrupted before it began; resize the group again."
-_TAKE_OVER = (
-    "The cluster cannot be changed: the user with whose rights Magnum works on it was deleted, "
-    "disabled, or lost his role in the project. Another member of the project can take it over: "
-    "openstack coe credential rotate (needs Magnum 21)."
-)
 # States of tasks that are on a node and have not ended.
 _LIVING = ("assigned", "accepted", "preparing", "ready", "starting", "running")
 _STARTING = _LIVING[:-1]
@@ -367,7 +363,7 @@ class Operations:
         for _ in range(_STEPS_AT_ONCE):
             try:
                 seen, view = self._look(context, cluster, record)
-            except _RightsGone as error:
+            except rights.Lost as error:
                 LOG.error("Cluster %s: %s", cluster.uuid, error.operator_message)
                 self._abandon(cluster, record, error.user_message)
                 return
@@ -688,7 +684,7 @@ def _labels(cluster: Any) -> labels.Labels:
 def _stack(context: Any, cluster: Any, state: Any) -> tuple[heat.Heat, heat.Stack]:
     """Return the cluster's stack, and Heat as it was seen through.
 
-    :raises _RightsGone: when it is shown to nobody but Magnum's own user: with the first change
+    :raises Lost: when it is shown to nobody but Magnum's own user: with the first change
         Heat would put the stack into his hands.
     :raises Unavailable: when Heat does not show it now.
     """
@@ -701,7 +697,7 @@ def _stack(context: Any, cluster: Any, state: Any) -> tuple[heat.Heat, heat.Stac
             problems.append(f"{who}: {error.operator_message}")
             continue
         if stack is not None and who == access.SERVICE:
-            raise _RightsGone(_TAKE_OVER, "; ".join(problems))
+            raise rights.Lost("; ".join(problems))
         if stack is not None:
             return heat_api, stack
         problems.append(f"{who}: sees no stack")
@@ -710,10 +706,6 @@ def _stack(context: Any, cluster: Any, state: Any) -> tuple[heat.Heat, heat.Stac
         "the rights of the cluster's creator are gone.",
         "; ".join(problems),
     )
-
-
-class _RightsGone(exceptions.SwarmModeError):
-    """Nothing can be done for the cluster's owner any more."""
 
 
 def _group_stack(heat_api: heat.Heat, made: Mapping[str, str]) -> heat.Stack | None:

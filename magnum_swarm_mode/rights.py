@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from keystoneauth1 import exceptions as keystone_exceptions
+from magnum.drivers.common import driver
 from oslo_log import log as logging
 
 from magnum_swarm_mode import cloud, credentials, exceptions
@@ -20,6 +21,36 @@ from magnum_swarm_mode.credentials import Grant
 LOG = logging.getLogger(__name__)
 
 Sessions = Iterable[Callable[[], Any]]
+
+_LOST = (
+    "The cluster cannot be changed: the user with whose rights Magnum works on it was deleted, "
+    "disabled, or lost his role in the project."
+)
+_TAKE_OVER = "Another member of the project can take it over: openstack coe credential rotate."
+# Whoever is given back what he had is still without the managers' credential, which Keystone
+# deleted.
+_NO_TAKE_OVER = (
+    "Nobody can take it over on Magnum 20. Its services run on. Ask the operator for Magnum 21, on "
+    "which another member of the project can (openstack coe credential rotate), or for a backup "
+    "(magnum swarm-backup) to restore into a new cluster (magnum swarm-restore)."
+)
+
+
+class Lost(exceptions.SwarmModeError):
+    """Nothing can be done for the cluster's owner any more.
+
+    :param problems: why not, for the operator.
+    """
+
+    def __init__(self, problems: str) -> None:
+        super().__init__(
+            f"{_LOST} {_TAKE_OVER if may_change() else _NO_TAKE_OVER}", problems or None
+        )
+
+
+def may_change() -> bool:
+    """Tell whether Magnum lets a cluster have other rights: since its release 21."""
+    return hasattr(driver.Driver, "rotate_credential")
 
 
 def present(state: State) -> Grant:

@@ -38,6 +38,7 @@ from magnum_swarm_mode import (
     docker_api,
     exceptions,
     heat,
+    rights,
     settings,
 )
 from magnum_swarm_mode.cluster_record import Conflict, Phase, Record, State, Store
@@ -59,6 +60,7 @@ _DONE = (
     "client's files again (openstack coe cluster config)."
 )
 _RESUME = "Resize a node group to its present count to go on."
+_GOES_ON = "After that the certificates are replaced to the end."
 
 FindStack = Callable[[], tuple[heat.Heat, heat.Stack]]
 Tell = Callable[[str, str], None]
@@ -74,6 +76,7 @@ class Rotation:
     :ivar since: seconds since 1970 from which the present step waits; 0 for the next look.
     :ivar failed: whether it stopped, until somebody has it go on.
     :ivar root: the number that Swarm's root has when it is replaced; 0 while that is not known.
+    :ivar note: what is to be said at the end beside what was done.
     """
 
     old: Mapping[str, str]
@@ -84,6 +87,7 @@ class Rotation:
     since: int = 0
     failed: bool = False
     root: int = 0
+    note: str = ""
     kind: str = KIND
 
     def to_json(self) -> dict[str, Any]:
@@ -100,6 +104,11 @@ class Rotation:
 def is_under_way(state: State) -> bool:
     """Tell whether a cluster's authority is being replaced, or shall be once that goes on."""
     return state.rotation.get("kind") == KIND
+
+
+def has_stopped(state: State) -> bool:
+    """Tell whether a replacement of the authority waits for somebody to have it go on."""
+    return is_under_way(state) and Rotation.from_json(state.rotation).failed
 
 
 def begin(store: Store, cluster: Any, find_stack: Callable[[State], FindStack]) -> None:
@@ -203,8 +212,8 @@ def _silent(*_: str) -> None:
 
 def forget(cluster_uuid: str, state: State) -> None:
     """Remove from Magnum's store what a rotation would have removed, as the cluster is deleted."""
-    if is_under_way(state):
-        rotation = Rotation.from_json(state.rotation)
+    if found := state.replacement(KIND):
+        rotation = Rotation.from_json(found)
         certificate_store.delete(cluster_uuid, [*rotation.old.values(), *rotation.new.values()])
 
 
@@ -251,6 +260,11 @@ class Look:
             waits = self._waits()
         except exceptions.Unavailable as error:
             waits = error.user_message
+        except rights.Lost as error:
+            LOG.error("Cluster %s: %s", self._cluster.uuid, error.operator_message)
+            goes_on = f" {_GOES_ON}" if rights.may_change() else ""
+            self._stop(f"{self._progress()}: {error.user_message}{goes_on}")
+            return
         except exceptions.SwarmModeError as error:
             LOG.error("Cluster %s: %s", self._cluster.uuid, error.operator_message)
             self._fail(error.user_message)
@@ -259,8 +273,7 @@ class Look:
             self._finish(more_to_do=more_to_do)
             return
         rotation = self._rotation
-        number = STEPS.index(rotation.step) + 1
-        said = f"Replacing certificates, step {number} of {len(STEPS)}: {waits}"
+        said = f"{self._progress()}: {waits}"
         if rotation.since and time.time() - rotation.since > _STEP_SECONDS:
             self._fail(said)
             return
@@ -318,15 +331,24 @@ class Look:
             _put(self._cluster, new)
             self._cluster.obj_reset_changes(list(changes))
 
+    def _progress(self) -> str:
+        number = STEPS.index(self._rotation.step) + 1
+        return f"Replacing certificates, step {number} of {len(STEPS)}"
+
     def _fail(self, reason: str) -> None:
+        self._stop(f"{reason.rstrip('.')}. {_RESUME}")
+
+    def _stop(self, said: str) -> None:
         self._write(failed=True, since=0)
-        self._tell("UPDATE_FAILED", f"{reason.rstrip('.')}. {_RESUME}")
+        self._tell("UPDATE_FAILED", said)
 
     def _finish(self, *, more_to_do: bool) -> None:
         away = settings.away(self._swarm().nodes())
         said = _DONE
         if away:
             said += f" Down meanwhile, and to follow when they are back: {', '.join(away)}."
+        if self._rotation.note:
+            said += f" {self._rotation.note}"
         state = dataclasses.replace(self.record.state, rotation={})
         self.record = self._store.write(self.record, state)
         access.SWARMS.forget(self._cluster.uuid)
