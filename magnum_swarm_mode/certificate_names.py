@@ -40,13 +40,38 @@ def generate(original: Callable[..., Any], cluster: Any, context: Any = None) ->
     """Stand around ``generate_certificates_to_cluster``: a second authority differs by its name."""
     if not _is_ours(cluster) or not cluster.ca_cert_ref:
         return original(cluster, context=context)
+    from magnum_swarm_mode import loose_certificates  # needs Magnum's configuration
+
     moment = time.strftime(" %Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time()))
     name = common_name(cluster.name or cluster.uuid, cluster.uuid, moment)
     token = _SUCCESSOR.set(name)
     try:
-        return original(cluster, context=context)
+        with loose_certificates.noted(cluster.uuid):
+            return original(cluster, context=context)
     finally:
         _SUCCESSOR.reset(token)
+
+
+def authority(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Stand around ``_generate_ca_cert``, which returns a reference, certificate and passphrase."""
+    made = original(*args, **kwargs)
+    _note(made[0])
+    return made
+
+
+def client(original: Callable[..., str], *args: Any, **kwargs: Any) -> str:
+    """Stand around ``_generate_client_cert``, which returns a reference."""
+    reference = original(*args, **kwargs)
+    _note(reference)
+    return reference
+
+
+def _note(reference: str) -> None:
+    if not _SUCCESSOR.get():
+        return
+    from magnum_swarm_mode import loose_certificates  # needs Magnum's configuration
+
+    loose_certificates.note(reference)
 
 
 def issuer_name(original: Callable[[Any], str], cluster: Any) -> str:

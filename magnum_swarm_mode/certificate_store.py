@@ -49,9 +49,10 @@ def read(cluster_uuid: str, reference: str) -> Pair:
         return Pair(as_text(found.get_certificate()), as_text(found.get_decrypted_private_key()))
 
 
-def delete(cluster_uuid: str, unwanted: Iterable[str | None]) -> None:
-    """Delete certificates; what is gone, or cannot be deleted, is left."""
+def delete(cluster_uuid: str, unwanted: Iterable[str | None]) -> list[str]:
+    """Delete certificates; return those that may still be there."""
     manager = cert_manager.get_backend().CertManager
+    left = []
     for reference in unwanted:
         if not reference:
             continue
@@ -60,6 +61,10 @@ def delete(cluster_uuid: str, unwanted: Iterable[str | None]) -> None:
         except Exception as error:
             # Gone already, after a conductor died here; Magnum does not stop at its own either.
             LOG.info("Certificate %s of cluster %s: %s", reference, cluster_uuid, error)
+            # Each kind of store has errors of its own.
+            if 404 not in (getattr(error, "code", None), getattr(error, "status_code", None)):
+                left.append(reference)
+    return left
 
 
 @contextlib.contextmanager

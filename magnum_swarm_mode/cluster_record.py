@@ -65,6 +65,8 @@ class State:
         is under way. ``kind`` says of what.
     :ivar paused: a replacement of certificates, as ``rotation`` has it, that had stopped when one
         of credentials began; it goes on after that.
+    :ivar loose: references of certificates in Magnum's store that nothing names yet, or any more:
+        when each was made, in seconds since 1970; 0 for one that is to be deleted.
     :ivar healing: what is remembered of nodes that are down, as :class:`.healing.Memory` puts it
         into JSON.
     :ivar unknown: what a newer release wrote and this one does not understand.
@@ -89,6 +91,7 @@ class State:
     heat_trust: str = ""
     rotation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     paused: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    loose: Mapping[str, int] = dataclasses.field(default_factory=dict)
     healing: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     unknown: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 

@@ -27,6 +27,7 @@ from magnum_swarm_mode import (
     heat,
     heat_groups,
     labels,
+    loose_certificates,
     node_groups,
     notifications,
     rights,
@@ -162,6 +163,9 @@ class Operations:
         """
         if record is None or record.state.phase is not Phase.CREATED:
             return
+        if record.state.loose:
+            with contextlib.suppress(Conflict):
+                loose_certificates.sweep(self._store, cluster.uuid)
         if rotation.is_under_way(record.state):
             rotation.recall(self._store, cluster, record.state)
             return

@@ -128,6 +128,18 @@ _CERTIFICATES = (
         certificate_names.generate,
     ),
     Patch(
+        "magnum.conductor.handlers.common.cert_manager",
+        "_generate_ca_cert",
+        ("issuer_name", "context"),
+        certificate_names.authority,
+    ),
+    Patch(
+        "magnum.conductor.handlers.common.cert_manager",
+        "_generate_client_cert",
+        ("issuer_name", "ca_cert", "ca_password", "context"),
+        certificate_names.client,
+    ),
+    Patch(
         "magnum.common.x509.operations",
         "_build_ca_extentions",
         (),

@@ -38,6 +38,7 @@ from magnum_swarm_mode import (
     docker_api,
     exceptions,
     heat,
+    loose_certificates,
     rights,
     settings,
 )
@@ -122,14 +123,15 @@ def begin(store: Store, cluster: Any, find_stack: Callable[[State], FindStack]) 
     old, new = certificate_store.references(row), certificate_store.references(cluster)
     try:
         record = _recorded(store, cluster, row, old, new, find_stack)
-    except BaseException:
+    except Exception:
         _put(cluster, old)
+        loose_certificates.discard(store, cluster.uuid, list(new.values()))
         raise
     rotation = Rotation.from_json(record.state.rotation) if is_under_way(record.state) else None
     if rotation is None or rotation.new != new:
         # Somebody else was quicker; what they do goes on, and nothing is failed for it.
         _put(cluster, rotation.new if rotation else old)
-        certificate_store.delete(cluster.uuid, new.values())
+        loose_certificates.discard(store, cluster.uuid, list(new.values()))
         return
     end = time.monotonic() + _HANDLER_SECONDS
     while time.monotonic() < end:
@@ -158,31 +160,47 @@ def _recorded(
     for _ in range(_ATTEMPTS):
         record = store.get(cluster.uuid)
         if record is None or record.state.phase is not Phase.CREATED:
-            certificate_store.delete(cluster.uuid, new.values())
             raise exceptions.Refused("The cluster is being deleted.")
         if record.state.rotation:
             return record
         if not checked:
-            try:
-                _check(cluster.uuid, row, old, new, find_stack(record.state))
-            except BaseException:
-                certificate_store.delete(cluster.uuid, new.values())
-                raise
+            _check(record, row, old, new, find_stack)
             checked = True
+        elif not loose_certificates.are_kept(record.state, new.values()):
+            raise _too_slow()
         rotation = Rotation(old=old, new=new, began=int(time.time()))
         with contextlib.suppress(Conflict):
-            state = dataclasses.replace(record.state, rotation=rotation.to_json())
+            state = dataclasses.replace(
+                record.state,
+                rotation=rotation.to_json(),
+                loose=loose_certificates.without(record.state, new.values()),
+            )
             return store.write(record, state)
     raise Conflict(cluster.uuid)
 
 
+def _too_slow() -> exceptions.SwarmModeError:
+    return exceptions.Unavailable(
+        "It took too long to make new certificates.",
+        f"New certificates are not used {loose_certificates.OLD_SECONDS} seconds after they were "
+        "made, or were not noted: magnum_swarm_mode.registration was not in effect.",
+    )
+
+
 def _check(
-    uuid: str, row: Any, old: Mapping[str, str], new: Mapping[str, str], find_stack: FindStack
+    record: Record,
+    row: Any,
+    old: Mapping[str, str],
+    new: Mapping[str, str],
+    find_stack: Callable[[State], FindStack],
 ) -> None:
     """Refuse what could not be carried through.
 
     :raises SwarmModeError: with a sentence for the user.
     """
+    uuid = record.cluster_uuid
+    if not loose_certificates.are_kept(record.state, new.values()):
+        raise _too_slow()
     before, after = (certificate_store.certificate(uuid, one["ca_cert_ref"]) for one in (old, new))
     if not authorities.may_follow(before, after):
         raise exceptions.Inconsistent(
@@ -191,7 +209,7 @@ def _check(
             "Magnum made an authority with the old one's name, or one that may not stand above "
             "another: magnum_swarm_mode.registration was not in effect.",
         )
-    _, stack = find_stack()
+    _, stack = find_stack(record.state)()
     nodes = access.swarm_of(row, access.output(stack, "manager_addresses")).nodes()
     if deaf := settings.deaf(nodes):
         raise exceptions.Refused(
@@ -212,9 +230,11 @@ def _silent(*_: str) -> None:
 
 def forget(cluster_uuid: str, state: State) -> None:
     """Remove from Magnum's store what a rotation would have removed, as the cluster is deleted."""
+    unwanted = list(state.loose)
     if found := state.replacement(KIND):
         rotation = Rotation.from_json(found)
-        certificate_store.delete(cluster_uuid, [*rotation.old.values(), *rotation.new.values()])
+        unwanted += [*rotation.old.values(), *rotation.new.values()]
+    certificate_store.delete(cluster_uuid, unwanted)
 
 
 def recall(store: Store, cluster: Any, state: State) -> None:
@@ -484,7 +504,11 @@ class Look:
         settings.clean_up(self._swarm())
         kept = set(self._rotation.new.values())
         unwanted = [one for one in self._rotation.old.values() if one not in kept]
-        certificate_store.delete(self._cluster.uuid, unwanted)
+        if left := certificate_store.delete(self._cluster.uuid, unwanted):
+            # Tried again by later looks at the cluster's health.
+            loose = {**self.record.state.loose, **dict.fromkeys(left, 0)}
+            state = dataclasses.replace(self.record.state, loose=loose)
+            self.record = self._store.write(self.record, state)
         return ""
 
 

@@ -9,9 +9,12 @@ import fixtures
 from magnum.common import cert_manager as certificate_backend
 from magnum.common import exception as magnum_exception
 from magnum.common.cert_manager import barbican_cert_manager
+from magnum.conductor.handlers import ca_conductor
+from magnum.conductor.handlers.common import cert_manager
 from oslo_log import log
 
-from magnum_swarm_mode import access
+from magnum_swarm_mode import access, cloud, loose_certificates
+from magnum_swarm_mode.cluster_record import Store
 from tests import documented
 from tests.functional.driver import base, fake_barbican, fake_cloud
 
@@ -143,3 +146,44 @@ class BarbicanTest(base.DriverTest):
         access.SWARMS.forget(uuid)
         swarm = access.swarm_of(self.cluster(uuid), [base.MANAGER])
         self.assertEqual("20.10.24+dfsg1", swarm.engine().version)
+
+    def test_dies_while_replacing(self):
+        """What a conductor had stored for new certificates before it died is removed later."""
+        uuid = self.made()
+        before = set(self.barbican.containers)
+        # Three secrets and a container for each of four certificates.
+        for number, left in ((4, 0), (5, 1), (12, 2), (16, 3)):
+            with self.subTest(number=number):
+                killer = base.Killer()
+                with killer:
+                    killer.deadly = number
+                    self.assertRaises(base.Died, self.ask_for_new, uuid)
+                self.assertEqual(4 + left, len(self.barbican.containers))
+                self.pass_time(400)
+                monitor = base.DRIVER().get_monitor(cloud.admin_context(), self.cluster(uuid))
+                monitor.poll_health_status()
+                self.assertEqual(before, set(self.barbican.containers))
+
+    def ask_for_new(self, uuid):
+        ca_conductor.Handler().rotate_ca_certificate(self.context(), self.cluster(uuid))
+
+    def test_away_while_replacing(self):
+        """What Barbican does not delete now is deleted later."""
+        uuid = self.made()
+        before = set(self.barbican.containers)
+        cluster = self.cluster(uuid)
+        cert_manager.generate_certificates_to_cluster(cluster, context=self.context())
+        self.pass_time(400)
+        self.barbican.is_down = True
+        store = Store()
+        loose_certificates.sweep(store, uuid)
+        self.assertEqual(8, len(self.barbican.containers))
+        record = store.get(uuid)
+        assert record is not None
+        self.assertEqual([0] * 4, list(record.state.loose.values()))
+        self.barbican.is_down = False
+        loose_certificates.sweep(store, uuid)
+        self.assertEqual(before, set(self.barbican.containers))
+        record = store.get(uuid)
+        assert record is not None
+        self.assertEqual({}, record.state.loose)

@@ -5,9 +5,11 @@ import pathlib
 import ssl
 
 import fixtures
+import sqlalchemy.event
 from magnum.common import exception as magnum_exception
 from magnum.conductor.handlers import ca_conductor
 from magnum.conductor.handlers.common import cert_manager
+from oslo_db.sqlalchemy import enginefacade
 
 from magnum_swarm_mode import (
     authorities,
@@ -379,11 +381,9 @@ class ConductorTest(RotationCase):
             except base.Died:
                 died = True
         if died:
-            self.pass_time(130 * number)
+            self.pass_time(400 + 130 * number)
             if not self.state():
                 # It died before anything was written down; the user asks again.
-                leftover = {row.uuid for row in self.certificates()} - set(before.values())
-                certificate_store.delete(self.uuid, leftover)
                 self.assertEqual(before, self.references())
                 self.rotate()
             cluster = self.cluster(self.uuid)
@@ -408,3 +408,117 @@ class ConductorTest(RotationCase):
         self.assertEqual("UPDATE_IN_PROGRESS", self.cluster(self.uuid).status)
         self.go_on()
         self.assert_done(before)
+
+
+class MakingTest(RotationCase):
+    """The conductor dies while Magnum makes certificates, of which no row knows yet."""
+
+    def die_at(self, number):
+        """End the conductor before it stores the certificate of a number, from 1."""
+        stored = 0
+
+        def count(_connection, _cursor, statement, *_):
+            nonlocal stored
+            stored += statement.startswith("INSERT INTO x509keypair")
+            if stored == number:
+                raise base.Died
+
+        engine = enginefacade.writer.get_engine()
+        sqlalchemy.event.listen(engine, "before_cursor_execute", count)
+        try:
+            self.assertRaises(base.Died, self.rotate)
+        finally:
+            sqlalchemy.event.remove(engine, "before_cursor_execute", count)
+        self.assertEqual(4 + number - 1, len(self.certificates()))
+        self.assertEqual({}, self.state())
+
+    def look_at_health(self):
+        base.DRIVER().get_monitor(
+            cloud.admin_context(), self.cluster(self.uuid)
+        ).poll_health_status()
+
+    def test_second_try(self):
+        """Who asks again has nothing left of the first time, however far that had come."""
+        for number in (1, 2, 3, 4):
+            with self.subTest(number=number):
+                before = self.references()
+                self.die_at(number)
+                self.assertEqual(before, self.references())
+                self.pass_time(400)
+                self.rotate()
+                self.go_on()
+                self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
+                self.assertEqual(
+                    set(self.references().values()), {row.uuid for row in self.certificates()}
+                )
+
+    def test_nobody_asks_again(self):
+        """A later look at the cluster's health removes them; those in use stay."""
+        before = set(self.references().values())
+        self.die_at(4)
+        self.look_at_health()
+        self.assertEqual(7, len(self.certificates()))
+        self.pass_time(400)
+        self.look_at_health()
+        self.assertEqual(before, {row.uuid for row in self.certificates()})
+        self.assertTrue(self.serves(self.old))
+        self.assertEqual("CREATE_COMPLETE", self.cluster(self.uuid).status)
+
+    def test_deleted(self):
+        """They go with the cluster."""
+        self.die_at(3)
+        self.delete(self.uuid)
+        self.cloud.finish_deletes()
+        self.poll(3)
+        self.assertEqual(([], []), (self.clusters(), self.certificates()))
+
+    def test_second_conductor(self):
+        """What a slow conductor is still at work on is not taken from it without its knowing."""
+        cluster = self.cluster(self.uuid)
+        cert_manager.generate_certificates_to_cluster(cluster, context=self.context())
+        self.assertEqual(8, len(self.certificates()))
+        self.pass_time(400)
+        self.look_at_health()
+        self.assertEqual(4, len(self.certificates()))
+        before = self.references()
+        driver = base.DRIVER()
+        error = self.assertRaises(
+            exceptions.Unavailable, driver.rotate_ca_certificate, self.context(), cluster
+        )
+        self.assertIn("It took too long to make new certificates", error.user_message)
+        self.assertEqual(before, certificate_store.references(cluster))
+        self.assertEqual({}, self.state())
+
+    def test_store_refuses(self):
+        """Of what cannot be made to the end nothing stays."""
+
+        def refuse(_connection, _cursor, statement, *_):
+            if statement.startswith("INSERT INTO x509keypair") and len(self.certificates()) == 6:
+                raise OSError("the disk is full")
+
+        engine = enginefacade.writer.get_engine()
+        sqlalchemy.event.listen(engine, "before_cursor_execute", refuse)
+        self.addCleanup(sqlalchemy.event.remove, engine, "before_cursor_execute", refuse)
+        self.assertRaises(magnum_exception.CertificatesToClusterFailed, self.rotate)
+        self.assertEqual(4, len(self.certificates()))
+
+    def test_store_does_not_delete(self):
+        """Old certificates that cannot be deleted in the end are deleted later."""
+
+        def refuse(_connection, _cursor, statement, *_):
+            if statement.startswith("DELETE FROM x509keypair"):
+                raise OSError("the disk is full")
+
+        engine = enginefacade.writer.get_engine()
+        self.rotate()
+        sqlalchemy.event.listen(engine, "before_cursor_execute", refuse)
+        try:
+            self.go_on()
+        finally:
+            sqlalchemy.event.remove(engine, "before_cursor_execute", refuse)
+        self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
+        self.assertEqual(8, len(self.certificates()))
+        self.assertFalse(self.serves(self.old))
+        self.pass_time(100)
+        self.look_at_health()
+        self.assertEqual(set(self.references().values()), {row.uuid for row in self.certificates()})

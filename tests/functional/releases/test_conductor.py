@@ -37,6 +37,7 @@ _TESTS = (
     "test_rotation.RefusedTest.test_managers_of_an_earlier_release",
     "test_rotation.RefusedTest.test_second_at_once",
     "test_rotation.ConductorTest.test_handler_died",
+    "test_rotation.MakingTest.test_second_try",
 )
 # Since Magnum 21.
 _ROTATION = (
