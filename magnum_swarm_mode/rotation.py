@@ -60,7 +60,9 @@ _DONE = (
     "The cluster's certificates, Swarm's own root CA and the join tokens were replaced; fetch the "
     "client's files again (openstack coe cluster config)."
 )
+_TELLS_HEAT = "Heat is told what later workers are to believe in."
 _RESUME = "Resize a node group to its present count to go on."
+_UNCHANGED = "Nothing was changed; before you try again, resize a node group to its present count."
 _GOES_ON = "After that the certificates are replaced to the end."
 
 FindStack = Callable[[], tuple[heat.Heat, heat.Stack]]
@@ -164,7 +166,12 @@ def _recorded(
         if record.state.rotation:
             return record
         if not checked:
-            _check(record, row, old, new, find_stack)
+            try:
+                _check(record, row, old, new, find_stack)
+            except exceptions.SwarmModeError as error:
+                # Magnum calls the cluster failed, and then refuses to be asked again.
+                error.user_message = f"{error.user_message} {_UNCHANGED}"
+                raise
             checked = True
         elif not loose_certificates.are_kept(record.state, new.values()):
             raise _too_slow()
@@ -210,7 +217,14 @@ def _check(
             "another: magnum_swarm_mode.registration was not in effect.",
         )
     _, stack = find_stack(record.state)()
-    nodes = access.swarm_of(row, access.output(stack, "manager_addresses")).nodes()
+    try:
+        nodes = access.swarm_of(row, access.output(stack, "manager_addresses")).nodes()
+    except exceptions.Unavailable as error:
+        raise exceptions.Unavailable(
+            f"{error.user_message} Certificates can be replaced while more than half of the "
+            "managers work: start those that are switched off.",
+            error.operator_message,
+        ) from error
     if deaf := settings.deaf(nodes):
         raise exceptions.Refused(
             f"The certificates of {', '.join(deaf)} cannot be replaced: an earlier release made "
@@ -450,12 +464,16 @@ class Look:
         waits = ""
         for one in stacks:
             same = _same_text(str(one.parameters.get("ca_certificate")), wanted)
+            if same and one.status.endswith("_COMPLETE"):
+                continue
+            waits = _TELLS_HEAT
             if one.status.endswith("_IN_PROGRESS"):
-                waits = "Heat is told what later workers are to believe in."
-            elif not same or one.status.endswith("_FAILED"):
-                minutes = int(self._cluster.create_timeout or 0)
-                heat_api.update(one.id, {"ca_certificate": wanted}, minutes)
-                waits = "Heat is told what later workers are to believe in."
+                continue
+            if same:
+                reason = heat_api.failure_reason(one).rstrip(".")
+                waits = f"{_TELLS_HEAT} Heat failed at first: {reason}."
+            minutes = int(self._cluster.create_timeout or 0)
+            heat_api.update(one.id, {"ca_certificate": wanted}, minutes)
         return waits
 
     def _overlap(self) -> str:

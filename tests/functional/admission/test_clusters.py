@@ -248,6 +248,10 @@ class LivingClusterTest(ClusterCase):
         answer = self.service.call("PATCH", f"/v1/certificates/{busy}")
         sentence = self.sentence(answer)
         cases.shown(self, "certificates-busy", sentence, answer=answer.status_code)
+        failed = self.existing(status="UPDATE_FAILED", status_reason="No host.")
+        answer = self.service.call("PATCH", f"/v1/certificates/{failed}")
+        sentence = self.sentence(answer)
+        cases.shown(self, "certificates-after-failure", sentence, answer=answer.status_code)
 
     def test_rotate_credential_refused(self):
         """A credential is not rotated beside something else."""

@@ -38,6 +38,7 @@ _TESTS = (
     "test_rotation.RefusedTest.test_second_at_once",
     "test_rotation.ConductorTest.test_handler_died",
     "test_rotation.MakingTest.test_second_try",
+    "test_rotation_unwell.EndsWellTest.test_unhealthy",
 )
 # Since Magnum 21.
 _ROTATION = (
