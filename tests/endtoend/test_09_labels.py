@@ -195,6 +195,13 @@ class TestLabels(base.EndToEndTestCase):
         self.assertEqual([self.manager.ident], found["soft-affinity"])
         self.assertEqual([self.worker.ident], found["anti-affinity"])
 
+    def test_availability_zone(self) -> None:
+        """Nova keeps nodes in the zone that was asked for, also when it moves them."""
+        telling = {"OpenStack-API-Version": "compute 2.96"}
+        for one in (self.manager, self.worker):
+            found = self.demo.cloud.get("compute", f"/servers/{one.ident}", telling)["server"]
+            self.assertEqual("nova", found["pinned_availability_zone"])
+
     def test_volumes(self) -> None:
         """Nodes boot from a volume of their image and keep the engine's data on another."""
         for one in (self.manager, self.worker):

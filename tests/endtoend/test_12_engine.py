@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A cluster of a node image without an engine, behind a proxy, as tools/acceptance judges it."""
 
+import contextlib
 import json
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -33,6 +37,7 @@ class Outcome:
     progress: str
     seen: Seen | None
     requests: list[tuple[str, str, str]]  # result, method, URL
+    logged: list[str]  # what containers sent to the server of syslog
 
 
 def log() -> list[str]:
@@ -40,11 +45,35 @@ def log() -> list[str]:
     return proxy.PLACE.requests.read_text(encoding="utf-8").splitlines()
 
 
+@contextlib.contextmanager
+def syslog() -> Iterator[tuple[str, list[str]]]:
+    """A server of syslog; its address, and the messages that it gets."""
+    messages: list[str] = []
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind((settings.HOST_ADDRESS, 0))
+    server.settimeout(1)
+    over = threading.Event()
+
+    def listen() -> None:
+        while not over.is_set():
+            with contextlib.suppress(TimeoutError):
+                messages.append(server.recv(1 << 16).decode(errors="replace"))
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    try:
+        yield f"udp://{settings.HOST_ADDRESS}:{server.getsockname()[1]}", messages
+    finally:
+        over.set()
+        thread.join()
+        server.close()
+
+
 @cache
 def outcome() -> Outcome:
     """What became of the one run that all tests are about: one manager and one worker."""
     before = len(log())
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory, syslog() as (address, logged):
         file = Path(directory) / "seen.json"
         options = {
             "name": NAME,
@@ -64,7 +93,12 @@ def outcome() -> Outcome:
             "prepare": f"cd {settings.CHECKOUT} && "
             f"{sys.executable} -m tests.endtoend.prepared {file}",
         }
-        labels = {"docker_version": VERSION, "ssh_allowed_cidrs": "0.0.0.0/0"}
+        labels = {
+            "docker_version": VERSION,
+            "ssh_allowed_cidrs": "0.0.0.0/0",
+            "log_driver": "syslog",
+            "log_address": address,
+        }
         done = subprocess.run(
             [
                 str(settings.CHECKOUT / "tools" / "acceptance"),
@@ -81,7 +115,7 @@ def outcome() -> Outcome:
         seen = Seen(**json.loads(file.read_text())) if file.exists() else None
     rows = (line.split() for line in log()[before:])
     requests = [(row[2], row[4], row[5]) for row in rows if len(row) == 6]
-    return Outcome(done.returncode, done.stdout, done.stderr, seen, requests)
+    return Outcome(done.returncode, done.stdout, done.stderr, seen, requests, logged)
 
 
 class TestEngineInstallation(base.EndToEndTestCase):
@@ -103,6 +137,11 @@ class TestEngineInstallation(base.EndToEndTestCase):
         self.assertTrue(all(result.endswith("/200") for result in got), got)
         hits = [one for one in self.run_.requests if "HIT" in one[0] and one[2].endswith(".deb")]
         self.assertNotEqual([], hits, "no package came out of the cache")
+
+    def test_logs(self) -> None:
+        """What containers say arrives at the server of syslog that a label names."""
+        found = [one for one in self.run_.logged if "probe " in one]
+        self.assertNotEqual([], found, str(self.run_.logged[:3]))
 
     def test_engine(self) -> None:
         """The engine has the version and stays at it; nothing of the installation is left."""

@@ -31,7 +31,10 @@ EFFECTS: dict[str, tuple[str, ...]] = {
     "auto_healing_delay": ("tests.functional.driver.test_healing.HealingTest.test_worker",),
     "drain_timeout": ("tests.unit.driver.test_update.WorkersTest.test_slow_drain",),
     "worker_floating_ip_enabled": (_LIVING + "test_worker_has_a_floating_ip",),
-    "availability_zone": (_HEAT + "test_the_availability_zone_and_no_zone",),
+    "availability_zone": (
+        _LIVING + "test_availability_zone",
+        _HEAT + "test_the_availability_zone_and_no_zone",
+    ),
     "server_group_policy": (
         _LIVING + "test_server_groups",
         _HEAT + "test_server_groups_are_made_as_asked",
@@ -67,7 +70,10 @@ EFFECTS: dict[str, tuple[str, ...]] = {
     "log_driver": (_LIVING + "test_engine", _LIVING + "test_containers"),
     "log_max_size": (_LIVING + "test_containers",),
     "log_max_file": (_LIVING + "test_containers",),
-    "log_address": ("tests.unit.heat.test_stack_parameters.TestBuild.test_where_logs_are_sent",),
+    "log_address": (
+        "tests.endtoend.test_12_engine.TestEngineInstallation.test_logs",
+        "tests.unit.heat.test_stack_parameters.TestBuild.test_where_logs_are_sent",
+    ),
     "registry_mirrors": (_LIVING + "test_engine", _LIVING + "test_mirror_is_asked"),
 }
 
