@@ -151,7 +151,7 @@ def _find_distro(cluster_template: Any) -> None:
     with answering():
         given = cluster_template.as_dict()
         admission.check_cluster_template(given, _settings())
-        image = _look(pecan.request.context).image(given["image_id"])
+        image = look(pecan.request.context).image(given["image_id"])
         admission.check_image(image, given["image_id"], given.get("cluster_distro"))
     _remember(given["image_id"], image)
     cluster_template.cluster_distro = image["os_distro"]
@@ -201,7 +201,7 @@ def _decide(
     :raises Refused: naming field, label or resource.
     :raises Unavailable: naming the service that cannot be asked.
     """
-    look = _look(context)
+    asking = look(context)
     image_id = str(cluster_template["image_id"])
     if cluster is None:
         admission.check_cluster_template(cluster_template, _settings())
@@ -212,21 +212,22 @@ def _decide(
         admission.check_given(admission.CLUSTER_FIELDS, _given_fields())
         values = admission.check_cluster(cluster_template, cluster, _settings())
         if means:
-            _check_delegation(context, look.ask, means)
+            _check_delegation(context, asking.ask, means)
         wanted = admission.effective(cluster_template, cluster)
         wants = preflight.wanted(wanted, values, cluster=True)
-    seen = look.check(wants, cluster=cluster is not None, image=_remembered().get(image_id))
+    seen = asking.check(wants, cluster=cluster is not None, image=_remembered().get(image_id))
     _remember(image_id, seen.image)
     admission.check_image(seen.image, image_id, cluster_template.get("cluster_distro"))
     if cluster is not None:
-        _check_pool(context, look.ask.deadline, wanted, values, seen.network)
+        _check_pool(context, asking.ask.deadline, wanted, values, seen.network)
 
 
 def _settings() -> admission.Cloud:
     return admission.Cloud(CONF.swarm_mode.tenant_networks_reachable, CONF.swarm_mode)
 
 
-def _look(context: Any) -> preflight.Preflight:
+def look(context: Any) -> preflight.Preflight:
+    """Return what looks at the cloud with the rights of the user who asks."""
     ask = services.Services(
         cloud.user_session(context),
         cloud.region_name(),

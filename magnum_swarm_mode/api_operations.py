@@ -5,6 +5,7 @@ As :mod:`.api_hooks`, for the operations that are offered: it decides by :mod:`.
 in the API process, whether the cluster can be changed so now.
 """
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -20,12 +21,28 @@ from magnum_swarm_mode import (
     cloud,
     exceptions,
     heat_groups,
+    labels,
     node_groups,
     operation_rules,
+    preflight,
+    preflight_rules,
+    stack_size,
     update,
     upgrade_request,
 )
 from magnum_swarm_mode.conf import CONF
+from magnum_swarm_mode.sentences import shown
+
+# Fields of a template, a cluster and a node group by which nodes differ in what they need.
+_OF_NODES = (
+    "docker_volume_size",
+    "external_network_id",
+    "fixed_network",
+    "fixed_subnet",
+    "flavor_id",
+    "floating_ip_enabled",
+    "image_id",
+)
 
 
 def _update(cluster: Any, node_count: int, **_: Any) -> None:
@@ -35,6 +52,7 @@ def _update(cluster: Any, node_count: int, **_: Any) -> None:
         return
     operation_rules.check_update(cluster.status, cluster.status_reason)
     operation_rules.check_count(_row(group), int(node_count))
+    _check_room(cluster, group, int(node_count))
 
 
 def _resize(
@@ -45,6 +63,7 @@ def _resize(
     if nodes_to_remove:
         names = [str(name) for name in nodes_to_remove]
         operation_rules.check_named(names, _members(nodegroup), nodegroup.name)
+    _check_room(cluster, nodegroup, int(node_count))
 
 
 def _upgrade(
@@ -79,12 +98,98 @@ def _create_group(cluster: Any, nodegroup: Any, **_: Any) -> None:
     operation_rules.check_group_owner(cluster.user_id, pecan.request.context.user_id)
     admission.check_given(admission.NODE_GROUP_FIELDS, _given())
     _check_fields(nodegroup)
-    node_groups.check_labels(nodegroup.labels, cluster.labels, CONF.swarm_mode)
+    values = node_groups.check_labels(nodegroup.labels, cluster.labels, CONF.swarm_mode)
     client = clients.OpenStackClients(pecan.request.context)
     attr_validator.validate_flavor(client, nodegroup.flavor_id)
     image = attr_validator.validate_image(client, nodegroup.image_id)
     properties = {name: image.get(name) for name in ("os_distro", "magnum_driver")}
     admission.check_image(properties, nodegroup.image_id, None)
+    count = int(nodegroup.node_count)
+    after = before = _wanted(cluster, nodegroup, values, count)
+    if _is_comparable(cluster):
+        # Of a group that does not exist, all nodes are new, and so is what Nova places them by.
+        before = dataclasses.replace(after, workers=0, worker_server_group=False)
+    api_hooks.look(pecan.request.context).check_change(
+        preflight.Change(
+            what=f"Node group {shown(nodegroup.name)}",
+            before=before,
+            after=after,
+            nodes=_nodes(cluster) + count,
+            resources=stack_size.of_node_group(after),
+            image=image,
+        )
+    )
+
+
+def _check_room(cluster: Any, group: Any, count: int) -> None:
+    """Refuse more nodes of a group than there is room for.
+
+    :raises Refused: with the arithmetic.
+    """
+    added = count - group.node_count
+    if added <= 0 or not _is_comparable(cluster):
+        return
+    try:
+        values = _labels(cluster, group)
+    except exceptions.Refused:
+        # Another version took them; the nodes that there are have them.
+        return
+    before, after = (_wanted(cluster, group, values, n) for n in (group.node_count, count))
+    size = stack_size.of_cluster if group.is_default else stack_size.of_node_group
+    api_hooks.look(pecan.request.context).check_change(
+        preflight.Change("The resize", before, after, _nodes(cluster) + added, size(after))
+    )
+
+
+def _is_comparable(cluster: Any) -> bool:
+    """Tell whether what a cluster will need can be compared with what the user's project has left.
+
+    While something is under way, or after it failed, there can be more nodes than are wanted, which
+    go before others come. An operator who changes a cluster has quotas of his own.
+    """
+    own = cluster.project_id == pecan.request.context.project_id
+    return own and operation_rules.is_settled(cluster.status)
+
+
+def _nodes(cluster: Any) -> int:
+    return sum(int(one.node_count) for one in cluster.nodegroups)
+
+
+def _labels(cluster: Any, group: Any) -> labels.Labels:
+    """Return the labels by which the nodes of a group were made, as far as that is certain.
+
+    The operator's defaults may have been others then, so that what only they ask for is left out.
+    So is the zone, which needs no second look.
+
+    :raises Refused: for labels that are not valid any more.
+    """
+    own = {**(cluster.labels or {}), **(group.labels or {})}
+    values = labels.parse(own)
+    # The only default that asks for something where no operator has one of his own.
+    policy = values.server_group_policy if "server_group_policy" in own else "none"
+    return dataclasses.replace(values, server_group_policy=policy, availability_zone="")
+
+
+def _wanted(cluster: Any, group: Any, values: labels.Labels, count: int) -> preflight_rules.Wanted:
+    """Return what the nodes ask of the cloud that are in the stack of a group, if it has ``count``.
+
+    All are taken to be of the group's flavor, as no others change.
+    """
+    fields: dict[str, Any] = {}
+    for thing in (cluster.cluster_template, cluster, group):
+        # A group that is about to be made lacks some.
+        own = {name: getattr(thing, name) for name in _OF_NODES if _has(thing, name)}
+        fields = admission.effective(fields, own)
+    whole = _has(group, "is_default") and group.is_default
+    fields |= {
+        "master_flavor_id": fields["flavor_id"],
+        "master_count": cluster.default_ng_master.node_count if whole else 0,
+        "node_count": cluster.default_ng_worker.node_count,
+        "master_count" if group.role == "master" else "node_count": count,
+    }
+    wanted = preflight.wanted(fields, values, cluster=True)
+    # A stack of its own has no managers to place.
+    return wanted if whole else dataclasses.replace(wanted, manager_server_group=False)
 
 
 def _update_group(cluster: Any, nodegroup: Any, **_: Any) -> None:

@@ -72,7 +72,8 @@ _OPTIONS: list[cfg.Opt] = [
         max=60.0,
         help="How long, in seconds, magnum-api lets the other services answer altogether while it "
         "looks whether a template or cluster can be made. A service that does not answer in time "
-        "is named to the user with HTTP status 503.",
+        "is named to the user with HTTP status 503. When nodes are added to a cluster, such a "
+        "service is not waited for any longer, and the nodes are made.",
     ),
     cfg.IntOpt(
         "rotation_overlap",
@@ -85,9 +86,9 @@ _OPTIONS: list[cfg.Opt] = [
     cfg.BoolOpt(
         "preflight_quota",
         default=True,
-        help="Whether magnum-api compares what a new cluster needs with what the project's quotas "
-        "leave in Nova, Cinder and Neutron, and refuses what does not fit. Without it such a "
-        "cluster fails while it is created.",
+        help="Whether magnum-api compares what new clusters and nodes need with what the project's "
+        "quotas leave in Nova, Cinder and Neutron, and with Heat's limits, and refuses what does "
+        "not fit. Without it they fail while they are made.",
     ),
     cfg.IntOpt(
         "most_healings_per_hour",

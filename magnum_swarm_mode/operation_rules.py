@@ -29,6 +29,11 @@ _UPDATABLE = _DONE
 _RESIZABLE = (*_DONE, "UPDATE_FAILED", "UPDATE_IN_PROGRESS")
 
 
+def is_settled(status: str) -> bool:
+    """Tell whether a cluster has the nodes that it shall have, and nothing is under way."""
+    return status in _DONE
+
+
 def check_update(status: str, reason: str | None) -> None:
     """Refuse ``cluster update`` of a cluster in the wrong status.
 

@@ -15,8 +15,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from magnum_swarm_mode import exceptions, networks, services, stack_size
 from magnum_swarm_mode import labels as labels_module
-from magnum_swarm_mode import networks, services
 from magnum_swarm_mode import preflight_rules as rules
 from magnum_swarm_mode.services import NotAllowed, NotThere, Service, Services
 
@@ -26,6 +26,10 @@ _PAGES = 10
 _FIXED_RULES = 7
 _ROUTER_PORTS = "network:router_"
 _HA_PORTS = "network:ha_router_"
+# Takes nothing of a quota.
+_UNKNOWN_FLAVOR = rules.Flavor("", "", vcpus=0, ram=0, disk=0)
+# By name, which service each asks, and what to call.
+_Asks = dict[str, tuple[Service, Callable[[], Any]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,9 +75,7 @@ def wanted(
         docker_volume_size=int(effective.get("docker_volume_size") or 0),
         boot_volume_size=int(label("boot_volume_size", 0) or 0),
         volume_types={
-            f"label {name}": label(name, "")
-            for name in ("boot_volume_type", "docker_volume_type")
-            if label(name, "")
+            f"label {name}": label(name, "") for name in rules.VOLUME_TYPES if label(name, "")
         },
         availability_zones={
             f"label {name}": label(name, "") for name in ("availability_zone",) if label(name, "")
@@ -102,6 +104,26 @@ class Seen:
 
     image: Mapping[str, Any]
     network: Network | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """What adds nodes to a living cluster.
+
+    :ivar what: what it is, as a sentence begins with it.
+    :ivar before: what the nodes of one stack need now.
+    :ivar after: what they will need.
+    :ivar nodes: how many nodes the cluster will have in all its stacks.
+    :ivar resources: how many resources there will be in the stack.
+    :ivar image: of nodes whose stack is a new one, as Glance shows it; else None.
+    """
+
+    what: str
+    before: rules.Wanted
+    after: rules.Wanted
+    nodes: int
+    resources: int
+    image: Mapping[str, Any] | None = None
 
 
 class Preflight:
@@ -147,27 +169,28 @@ class Preflight:
         :raises Unavailable: when a service cannot be asked.
         """
         known = image
-        asks: dict[str, tuple[Service, Callable[[], Any]]] = {
+        asks: _Asks = {
             "image": (Service.GLANCE, lambda: known or self.image(wants.image)),
             "flavors": (Service.NOVA, self._flavors),
             "network": (Service.NEUTRON, lambda: self._network(wants)),
         }
         if wants.external_network:
             asks["external"] = (Service.NEUTRON, lambda: self._external(wants.external_network))
-        if wants.availability_zones:
-            asks["zones"] = (Service.NOVA, self._zones)
-        if wants.volume_types:
-            asks["types"] = (Service.CINDER, self._volume_types)
+        asks |= self._asks_for_names(wants)
         if cluster:
             asks["keystone"] = (Service.KEYSTONE, self._keystone)
             asks["heat"] = (Service.HEAT, lambda: self._list(Service.HEAT, "stacks", limit=1))
             if wants.keypair:
                 asks["keypair"] = (Service.NOVA, lambda: self._keypair(wants.keypair))
-            if self._with_quota:
-                asks["nova"] = (Service.NOVA, self._nova_quota)
-                asks["neutron"] = (Service.NEUTRON, self._neutron_quota)
             if wants.needs_volumes:
+                # Needed all the same where quotas are not compared.
                 asks["cinder"] = (Service.CINDER, self._cinder_quota)
+        compares = cluster and self._with_quota
+        resources = stack_size.of_cluster(wants) if compares else 0
+        if compares:
+            asks |= self._asks_for_quota(wants)
+        limits = self._asks_for_limits(wants, resources, is_new=True) if compares else {}
+        more = self.ask.begin(limits)
         found = dict(zip(asks, self.ask.together(*asks.values()), strict=True))
 
         image = found["image"]
@@ -179,18 +202,98 @@ class Preflight:
         rules.check_flavor("flavor_id", worker, parsed, wants.boot_volume_size)
         if found.get("keypair") is False:
             rules.refuse_keypair(wants.keypair)
-        rules.check_named("Availability zone", wants.availability_zones, found.get("zones", ()))
-        rules.check_named("Volume type", wants.volume_types, found.get("types", ()))
-        if cluster:
-            left: dict[str, int] = {}
-            for name in ("nova", "cinder", "neutron"):
-                left |= found.get(name) or {}
-            if self._with_quota:
-                rules.check_quota(rules.needs(wants, manager, worker), left)
+        _check_names(wants, found)
+        if cluster and wants.network_is_made:
+            rules.check_made_network(wants.nodes, networks.MADE_SUBNET_CIDR)
         network = self._check_network(
             wants, found["network"], found.get("external"), cluster=cluster
         )
+        if compares:
+            # Last, as there may be no time left after it.
+            found |= more()
+            needed = rules.needs(wants, manager, worker, *_kinds(found))
+            rules.check_quota(needed, _left(found))
+            rules.check_stack(resources, found.get("stack", ""))
         return Seen(image, network)
+
+    def check_change(self, change: Change) -> None:
+        """Refuse to add to a living cluster what there is certainly no room for.
+
+        Nothing must be known for that: what a service does not tell, or not in time, is left to the
+        change itself.
+
+        :raises Refused: with the arithmetic, or naming what is missing.
+        """
+        after, is_new = change.after, change.image is not None
+        grows = after.nodes > change.before.nodes
+        compares = grows and self._with_quota
+        asks: _Asks = {}
+        if compares or is_new:
+            asks["flavors"] = (Service.NOVA, self._flavors)
+            asks |= self._asks_for_names(after)
+        if compares:
+            asks |= self._asks_for_quota(after)
+            asks |= self._asks_for_limits(after, change.resources, is_new=is_new)
+        if grows and not after.network_is_made:
+            asks["network"] = (Service.NEUTRON, lambda: self._network(after))
+        found = self.ask.begin(asks)()
+
+        flavor = _UNKNOWN_FLAVOR
+        if "flavors" in found:
+            flavor = rules.choose_flavor("flavor_id", after.worker_flavor, found["flavors"])
+        if change.image is not None:
+            parsed = _parsed_image(change.image)
+            rules.check_image_status(parsed)
+            if flavor is not _UNKNOWN_FLAVOR:
+                rules.check_flavor("flavor_id", flavor, parsed, after.boot_volume_size)
+            _check_names(after, found)
+        if grows:
+            _check_addresses(change, found)
+        if compares:
+            kinds = _kinds(found)
+            needed = (rules.needs(one, flavor, flavor, *kinds) for one in (change.before, after))
+            rules.check_quota(rules.growth(*needed), _left(found), change.what)
+            rules.check_stack(
+                change.resources,
+                found.get("stack", ""),
+                change.what[0].lower() + change.what[1:],
+                is_new=is_new,
+            )
+
+    def _asks_for_names(self, wants: rules.Wanted) -> _Asks:
+        """Return what to ask because of what labels name."""
+        asks: _Asks = {}
+        if wants.availability_zones:
+            asks["zones"] = (Service.NOVA, self._zones)
+        if wants.volume_types:
+            # The quotas of types go by their names, which a label need not.
+            asks["types"] = (Service.CINDER, self._volume_types)
+        return asks
+
+    def _asks_for_quota(self, wants: rules.Wanted) -> _Asks:
+        """Return what to ask because of quotas that services show."""
+        asks: _Asks = {
+            "nova": (Service.NOVA, self._nova_quota),
+            "neutron": (Service.NEUTRON, self._neutron_quota),
+        }
+        if wants.needs_volumes:
+            asks["cinder"] = (Service.CINDER, self._cinder_quota)
+        return asks
+
+    def _asks_for_limits(self, wants: rules.Wanted, resources: int, *, is_new: bool) -> _Asks:
+        """Return what to ask because of limits that not every cloud tells everybody.
+
+        :param resources: how many there are to be in the stack.
+        :param is_new: whether there is no such stack yet.
+        """
+        asks: _Asks = {"stack": (Service.HEAT, lambda: self._refused_by_heat(resources))}
+        if wants.needs_volumes:
+            asks["by type"] = (Service.CINDER, self._cinder_quota_by_type)
+        untyped = wants.docker_volume_size and not wants.volume_type("docker_volume_type")
+        if untyped and is_new:
+            # A stack that there is may have a type by a default that the operator had then.
+            asks["default type"] = (Service.CINDER, self._default_volume_type)
+        return asks
 
     def _check_network(
         self,
@@ -228,6 +331,13 @@ class Preflight:
         answer = self.ask.require(Service.KEYSTONE, "")
         with services.believed(Service.KEYSTONE):
             answer["version"]["id"]
+
+    def _refused_by_heat(self, resources: int) -> str:
+        """Return why Heat takes no further stack of so many resources; empty where it does."""
+        answer = self.ask.try_post(Service.HEAT, "/stacks/preview", stack_size.preview(resources))
+        with services.believed(Service.HEAT):
+            error = answer.get("error") or {}
+            return services.one_line(error.get("message", ""))
 
     # Nova
 
@@ -274,10 +384,22 @@ class Preflight:
         with services.believed(Service.CINDER):
             return rules.left_by_cinder(answer["limits"]["absolute"])
 
-    def _volume_types(self) -> set[str]:
+    def _cinder_quota_by_type(self) -> dict[str, int]:
+        path = f"/os-quota-sets/{services.quoted(self._project_id)}"
+        answer = self.ask.get(Service.CINDER, path, usage="True")
+        with services.believed(Service.CINDER):
+            return rules.left_by_type(answer["quota_set"])
+
+    def _default_volume_type(self) -> str:
+        answer = self.ask.get(Service.CINDER, "/types/default")
+        with services.believed(Service.CINDER):
+            return str(answer["volume_type"]["name"])
+
+    def _volume_types(self) -> dict[str, str]:
+        """Return the names of the types, by name and by id."""
         listed = self._list(Service.CINDER, "types", "volume_types")
         with services.believed(Service.CINDER):
-            return {str(one[key]) for one in listed for key in ("id", "name")}
+            return {str(one[key]): str(one["name"]) for one in listed for key in ("id", "name")}
 
     # Neutron
 
@@ -353,6 +475,39 @@ class _Neutron:
     def list(self, collection: str, **filters: Any) -> list[dict[str, Any]]:
         """Return what of a collection matches all filters."""
         return self._ask(Service.NEUTRON, collection, **filters)
+
+
+def _check_names(wants: rules.Wanted, found: Mapping[str, Any]) -> None:
+    """Refuse what labels name and the cloud does not have."""
+    if "zones" in found:
+        rules.check_named("Availability zone", wants.availability_zones, found["zones"])
+    if "types" in found:
+        rules.check_named("Volume type", wants.volume_types, found["types"])
+
+
+def _check_addresses(change: Change, found: Mapping[str, Any]) -> None:
+    """Refuse more nodes than there are addresses for."""
+    if change.after.network_is_made:
+        rules.check_made_network(change.nodes, networks.MADE_SUBNET_CIDR)
+    elif "network" in found:
+        _, subnet, ports = found["network"]
+        more = change.after.nodes - change.before.nodes
+        with contextlib.suppress(exceptions.Unavailable), services.believed(Service.NEUTRON):
+            used = _addresses(ports, str(subnet["id"]))
+            rules.check_free_addresses(subnet, used, more, change.what)
+
+
+def _left(found: Mapping[str, Any]) -> dict[str, int]:
+    """Return what all quotas leave."""
+    left: dict[str, int] = {}
+    for name in ("nova", "cinder", "by type", "neutron"):
+        left |= found.get(name) or {}
+    return left
+
+
+def _kinds(found: Mapping[str, Any]) -> tuple[Mapping[str, str], str]:
+    """Return the names of volume types, and that of the default one."""
+    return found.get("types") or {}, str(found.get("default type") or "")
 
 
 def _is_uuid(text: str) -> bool:

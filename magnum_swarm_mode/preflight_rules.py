@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import ipaddress
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ _GIB = 2**30
 # Rules that Neutron puts into every new group, of which the cluster's stack makes two.
 _SECURITY_GROUPS = 2
 _RULES_OF_NEUTRON = 2 * _SECURITY_GROUPS
+# Labels that name the types of volumes.
+VOLUME_TYPES = ("docker_volume_type", "boot_volume_type")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,10 +58,19 @@ class Wanted:
         return not (self.fixed_network or self.fixed_subnet)
 
     @property
+    def nodes(self) -> int:
+        """How many nodes it has."""
+        return self.managers + self.workers
+
+    @property
     def floating_ips(self) -> int:
         """How many floating IPs it needs."""
         managers = self.managers if self.floating_ip_enabled else 0
         return managers + (self.workers if self.worker_floating_ip_enabled else 0)
+
+    def volume_type(self, label: str) -> str:
+        """Return the type that a label asks for, by name or id; empty where it asks for none."""
+        return self.volume_types.get(f"label {label}", "")
 
     @property
     def needs_volumes(self) -> bool:
@@ -280,10 +292,13 @@ def check_router(
         )
 
 
-def check_free_addresses(subnet: Mapping[str, Any], used: Collection[str], nodes: int) -> None:
+def check_free_addresses(
+    subnet: Mapping[str, Any], used: Collection[str], nodes: int, what: str = "The cluster"
+) -> None:
     """Refuse a subnet that certainly has too few addresses left.
 
     :param used: addresses of ports that the user may see; there may be others.
+    :param what: what needs them, for the sentence.
     :raises Refused: with the arithmetic.
     """
     pools = [
@@ -297,7 +312,7 @@ def check_free_addresses(subnet: Mapping[str, Any], used: Collection[str], nodes
     left = size - sum(any(start <= one <= end for start, end in pools) for one in taken)
     if nodes > left:
         raise exceptions.Refused(
-            f"The cluster needs {nodes} addresses in subnet {_label(subnet)} (fixed_subnet), which "
+            f"{what} needs {nodes} addresses in subnet {_label(subnet)} (fixed_subnet), which "
             f"has {max(0, left)} left of {size}; use a larger subnet or fewer nodes."
         )
 
@@ -311,16 +326,41 @@ def _label(thing: Mapping[str, Any]) -> str:
 # Names of what is counted, in the order of a sentence.
 SERVERS, CORES, MEMORY = "servers", "cores", "MiB of memory"
 SERVER_GROUPS, GROUP_MEMBERS = "server groups", "servers in one server group"
-VOLUMES, VOLUME_SPACE = "volumes", "GiB of volumes"
+VOLUMES, VOLUME_SPACE, VOLUME_SIZE = "volumes", "GiB of volumes", "GiB in one volume"
 FLOATING_IPS, PORTS, NETWORKS = "floating IPs", "ports", "networks"
 SUBNETS, ROUTERS = "subnets", "routers"
 SECURITY_GROUPS, RULES = "security groups", "security group rules"
+# What is limited for each of something, however many of them there are.
+_EACH = (GROUP_MEMBERS, VOLUME_SIZE)
 
 
-def needs(wanted: Wanted, manager: Flavor, worker: Flavor) -> dict[str, int]:
-    """Return how much of what is limited a cluster takes, in the order of a sentence."""
-    nodes = wanted.managers + wanted.workers
-    per_node = bool(wanted.docker_volume_size) + bool(wanted.boot_volume_size)
+def of_type(what: str, kind: str) -> str:
+    """Return what ``VOLUMES`` or ``VOLUME_SPACE`` of one type are called."""
+    return f"{what} of type {shown(kind)}"
+
+
+def needs(
+    wanted: Wanted,
+    manager: Flavor,
+    worker: Flavor,
+    kinds: Mapping[str, str] | None = None,
+    default_kind: str = "",
+) -> dict[str, int]:
+    """Return how much of what is limited a cluster takes, in the order of a sentence.
+
+    :param kinds: names of volume types by name and id.
+    :param default_kind: name of the type of volumes for which none is asked.
+    """
+    nodes = wanted.nodes
+    docker, boot = (wanted.volume_type(label) for label in VOLUME_TYPES)
+    # An image may name the type of volumes that are made of it, where nobody asks for one.
+    asked = ((wanted.docker_volume_size, docker or default_kind), (wanted.boot_volume_size, boot))
+    volumes = [(size, (kinds or {}).get(kind, kind)) for size, kind in asked if size]
+    typed: Counter[str] = Counter()
+    for size, kind in volumes:
+        if kind:
+            typed[of_type(VOLUMES, kind)] += nodes
+            typed[of_type(VOLUME_SPACE, kind)] += nodes * size
     made = int(wanted.network_is_made)
     members = [wanted.managers] * wanted.manager_server_group
     members += [wanted.workers] * wanted.worker_server_group
@@ -330,8 +370,10 @@ def needs(wanted: Wanted, manager: Flavor, worker: Flavor) -> dict[str, int]:
         MEMORY: wanted.managers * manager.ram + wanted.workers * worker.ram,
         SERVER_GROUPS: len(members),
         GROUP_MEMBERS: max(members, default=0),
-        VOLUMES: nodes * per_node,
-        VOLUME_SPACE: nodes * (wanted.docker_volume_size + wanted.boot_volume_size),
+        VOLUMES: nodes * len(volumes),
+        VOLUME_SPACE: nodes * sum(size for size, _ in volumes),
+        VOLUME_SIZE: max((size for size, _ in volumes), default=0),
+        **typed,
         FLOATING_IPS: wanted.floating_ips,
         # The router has one, too, in a network that is made.
         PORTS: nodes + made,
@@ -340,6 +382,15 @@ def needs(wanted: Wanted, manager: Flavor, worker: Flavor) -> dict[str, int]:
         ROUTERS: made,
         SECURITY_GROUPS: _SECURITY_GROUPS,
         RULES: wanted.rules + _RULES_OF_NEUTRON,
+    }
+
+
+def growth(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    """Return what a change takes, from what :func:`needs` returned for before and after it."""
+    return {
+        name: count if name in _EACH else count - before.get(name, 0)
+        for name, count in after.items()
+        if count > before.get(name, 0)
     }
 
 
@@ -362,6 +413,22 @@ def left_by_cinder(limits: Mapping[str, Any]) -> dict[str, int]:
         VOLUME_SPACE: ("maxTotalVolumeGigabytes", "totalGigabytesUsed"),
     }
     return _left(limits, pairs)
+
+
+def left_by_type(quota: Mapping[str, Any]) -> dict[str, int]:
+    """Return what Cinder's quotas leave of each type of volumes, and how large one may be."""
+    left = {}
+    for key, item in quota.items():
+        # The id of the project is among them.
+        if not isinstance(item, Mapping) or int(item["limit"]) < 0:
+            continue
+        rest = int(item["limit"]) - int(item.get("in_use", 0)) - int(item.get("reserved", 0))
+        for prefix, name in (("volumes_", VOLUMES), ("gigabytes_", VOLUME_SPACE)):
+            if key.startswith(prefix):
+                left[of_type(name, key.removeprefix(prefix))] = rest
+    if (largest := quota.get("per_volume_gigabytes")) and int(largest["limit"]) >= 0:
+        left[VOLUME_SIZE] = int(largest["limit"])
+    return left
 
 
 def _left(limits: Mapping[str, Any], pairs: Mapping[str, tuple[str, str | None]]) -> dict[str, int]:
@@ -392,11 +459,14 @@ def left_by_neutron(quota: Mapping[str, Any]) -> dict[str, int]:
     return left
 
 
-def check_quota(needed: Mapping[str, int], left: Mapping[str, int]) -> None:
+def check_quota(
+    needed: Mapping[str, int], left: Mapping[str, int], what: str = "The cluster"
+) -> None:
     """Refuse a cluster that the project's quotas have no room for.
 
-    :param needed: what :func:`needs` returned.
+    :param needed: what :func:`needs` or :func:`growth` returned.
     :param left: what is left of it; what is not named is not limited.
+    :param what: what needs it, for the sentence.
     :raises Refused: with the arithmetic of everything that is too little.
     """
     lacking = [
@@ -406,6 +476,43 @@ def check_quota(needed: Mapping[str, int], left: Mapping[str, int]) -> None:
     ]
     if lacking:
         raise exceptions.Refused(
-            f"The cluster {'; '.join(lacking)}. Make it smaller, delete what is not needed any "
+            f"{what} {'; '.join(lacking)}. Make it smaller, delete what is not needed any "
             "more, or ask the operator for a larger quota."
+        )
+
+
+def check_stack(
+    resources: int, message: str, what: str = "the cluster", *, is_new: bool = True
+) -> None:
+    """Refuse what Heat's own limits have no room for.
+
+    :param resources: how many there would be in the stack.
+    :param message: Heat's refusal of a further stack of so many, empty where it did not refuse.
+    :param what: what needs the stack, for the sentence.
+    :param is_new: whether the stack is a further one.
+    :raises Refused: with what Heat says.
+    """
+    # Heat refuses for other reasons as well, which say nothing of the limits.
+    limits = ("resources per stack", "stacks per tenant") if is_new else ("resources per stack",)
+    if any(limit in message for limit in limits):
+        raise exceptions.Refused(
+            f"Heat takes no stack of {resources} resources for {what}: {message.rstrip('.')}. Make "
+            "it smaller, delete stacks that are not needed any more, or ask the operator for a "
+            "larger limit."
+        )
+
+
+def check_made_network(nodes: int, cidr: str) -> None:
+    """Refuse more nodes than the network can have that is made for a cluster.
+
+    :param nodes: all of the cluster.
+    :raises Refused: with the arithmetic.
+    """
+    # Without the network itself, broadcast and the router.
+    room = ipaddress.ip_network(cidr).num_addresses - 3
+    if nodes > room:
+        raise exceptions.Refused(
+            f"The cluster needs {nodes} addresses, and the network that is made for it ({cidr}) "
+            f"has {room}; use fewer nodes, or a cluster in a larger network of yours "
+            "(fixed_network)."
         )

@@ -20,8 +20,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from keystoneauth1 import exceptions as auth_exceptions
+from oslo_log import log as logging
 
 from magnum_swarm_mode import exceptions
+
+LOG = logging.getLogger(__name__)
 
 # Lists of some thousand flavors or ports are a few MiB.
 _LARGEST_ANSWER = 32 * 2**20
@@ -172,6 +175,27 @@ class Services:
         :raises NotAllowed: for 401 and 403.
         :raises Unavailable: when there is no sensible answer in time.
         """
+        url = self._url(service, path)
+        status, text = self._fetch(service, "GET", url, params=query)
+        if status in (400, 404):
+            raise NotThere(f"{url}: {status}")
+        return self._read_object(service, url, status, text, (200,))
+
+    def try_post(self, service: Service, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a service answers to a POST that changes nothing, also where it refuses it.
+
+        :param path: begins with a slash; below the service's versioned address.
+        :raises NotThere: for 404.
+        :raises NotAllowed: for 401 and 403.
+        :raises Unavailable: when there is no sensible answer in time.
+        """
+        url = self._url(service, path)
+        status, text = self._fetch(service, "POST", url, json=body)
+        if status == 404:
+            raise NotThere(f"{url}: {status}")
+        return self._read_object(service, url, status, text, (200, 400))
+
+    def _url(self, service: Service, path: str) -> str:
         endpoint = self._endpoint(service)
         if not endpoint:
             raise exceptions.Unavailable(
@@ -179,16 +203,18 @@ class Services:
                 + (f" in region {self._region}" if self._region else "")
                 + ", which clusters need; tell the operator."
             )
-        url = service.address(endpoint) + path
-        status, text = self._fetch(service, url, query)
-        if status in (400, 404):
-            raise NotThere(f"{url}: {status}")
+        return service.address(endpoint) + path
+
+    @staticmethod
+    def _read_object(
+        service: Service, url: str, status: int, text: str, good: tuple[int, ...]
+    ) -> dict[str, Any]:
         if status in (401, 403):
             raise _not_allowed(service, status, _message(text))
         if status >= 500 or status == 429:
             raise does_not_answer(service, f"{url}: {status} {text[:_LONGEST_MESSAGE]!r}")
         with believed(service):
-            answer = json.loads(text) if status == 200 else None
+            answer = json.loads(text) if status in good else None
             if not isinstance(answer, dict):
                 raise ValueError(f"{url}: {status} {text[:_LONGEST_MESSAGE]!r}")
         return answer
@@ -204,13 +230,14 @@ class Services:
         except NotThere as error:
             raise answers_rubbish(service, error) from error
 
-    def _fetch(self, service: Service, url: str, query: Mapping[str, Any]) -> tuple[int, str]:
+    def _fetch(self, service: Service, method: str, url: str, **options: Any) -> tuple[int, str]:
         if not self.deadline.left:
             raise does_not_answer(service, f"{url}: no answer in {self.deadline.seconds:g} s")
         try:
-            response = self._session.get(
+            response = self._session.request(
                 url,
-                params=query,
+                method,
+                **options,
                 headers={"Accept": "application/json"},
                 timeout=self.deadline.left,
                 redirect=_REDIRECTS,
@@ -255,6 +282,35 @@ class Services:
             if one.error is not None:
                 raise one.error
         return [one.result for one in asked]
+
+    def begin(
+        self, asks: Mapping[str, tuple[Service, Callable[[], Any]]]
+    ) -> Callable[[], dict[str, Any]]:
+        """Begin asks whose answers help, but need not be had.
+
+        :param asks: by name; the service each asks, and what to call.
+        :returns: what waits for the answers, at most until the deadline, and returns by name those
+            that there are.
+        """
+        asked = {name: _Ask(ask) for name, (_, ask) in asks.items()}
+        for one in asked.values():
+            one.thread.start()
+
+        def answers() -> dict[str, Any]:
+            found = {}
+            for name, one in asked.items():
+                one.thread.join(self.deadline.left)
+                if one.thread.is_alive():
+                    LOG.warning("%s: no answer about %s in time", asks[name][0].title, name)
+                elif isinstance(one.error, exceptions.SwarmModeError | NotThere):
+                    LOG.info("%s does not tell %s: %s", asks[name][0].title, name, one.error)
+                elif one.error is not None:
+                    raise one.error
+                else:
+                    found[name] = one.result
+            return found
+
+        return answers
 
 
 def in_time(deadline: Deadline, ask: Callable[[], Any], otherwise: Any) -> Any:
@@ -302,6 +358,11 @@ def _message(text: str) -> str:
         message = inner["message"]
     except (ValueError, TypeError, AttributeError, KeyError):
         return ""
+    return one_line(message)
+
+
+def one_line(message: object) -> str:
+    """Return the message of a service as it can stand in a sentence."""
     clean = "".join(c if c.isprintable() else " " for c in str(message)).strip()
     return clean[:_LONGEST_MESSAGE]
 

@@ -59,6 +59,7 @@ class Groups:
         )
         print(f"another group of 1 after {made.seconds:.1f} s", flush=True)
         self._check_old()
+        self._check_room()
 
         images.bring(self.cluster)
         self.bring_image_to_group()
@@ -105,6 +106,25 @@ class Groups:
         with CHECK.assertRaises(CommandError) as refused:
             living.ask_resize(self.cluster, 3, "old")
         CHECK.assertIn("min_node_count = 1, max_node_count = 2", refused.exception.output)
+
+    def _check_room(self) -> None:
+        """More nodes than the project's quota has room for are refused, and nothing is made."""
+        for words, sentence in (
+            (("cluster", "resize", living.GROUPED, "900"), "The resize needs 899 servers"),
+            (
+                ("cluster", "resize", living.GROUPED, "900", "--nodegroup", "fast"),
+                "The resize needs 899 servers",
+            ),
+            (
+                ("nodegroup", "create", living.GROUPED, "vast", "--node-count", "900"),
+                "Node group vast needs 900 servers",
+            ),
+        ):
+            with CHECK.assertRaises(CommandError) as refused:
+                self.cluster.user.run("openstack", "coe", *words)
+            CHECK.assertIn(f"{sentence}, quota leaves", refused.exception.output)
+        CHECK.assertEqual("UPDATE_COMPLETE", self.cluster.status()[0])
+        CHECK.assertNotIn("vast", self.groups())
 
     def _wait_gone(self, prefix: str) -> None:
         """Wait until no server's name begins so."""

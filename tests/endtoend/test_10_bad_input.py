@@ -159,6 +159,12 @@ class TestRefusals(base.EndToEndTestCase):
         cinder(volumes=used["totalVolumesUsed"] + 1)
         self._cluster("quota-volumes")
         cinder(volumes=limits["volumes"])
+        # A type's quota cannot be taken away any more; what it was is as good.
+        kind = self.demo.cloud.get("block-storage", "/types/default")["volume_type"]["name"]
+        self.addCleanup(cinder, **{f"volumes_{kind}": limits[f"volumes_{kind}"]})
+        cinder(**{f"volumes_{kind}": 1})
+        self._cluster("quota-volumes-of-type")
+        cinder(**{f"volumes_{kind}": limits[f"volumes_{kind}"]})
 
         network = f"/v2.0/quotas/{self.project}"
         self.addCleanup(self._reset_network_quota, network)
@@ -166,6 +172,26 @@ class TestRefusals(base.EndToEndTestCase):
         quota = {"quota": {"floatingip": len(addresses)}}
         self.admin.cloud.call("PUT", "network", network, quota)
         self._cluster("quota-floating-ips")
+        self._reset_network_quota(network)
+        self._heat_limit(nova, cinder, network)
+
+    def _heat_limit(
+        self, nova: Callable[..., None], cinder: Callable[..., None], network: str
+    ) -> None:
+        """More resources than Heat lets a stack have, where no quota is in the way."""
+        path = f"/os-quota-sets/{self.project}"
+        for service, change, names in (
+            ("compute", nova, ("instances", "cores", "ram", "server_group_members")),
+            ("block-storage", cinder, ("volumes", "gigabytes")),
+        ):
+            limits = self.admin.cloud.get(service, path)["quota_set"]
+            self.addCleanup(change, **{name: limits[name] for name in names})
+            change(**dict.fromkeys(names, -1))
+        unlimited = {"quota": {"port": -1, "floatingip": -1}}
+        self.admin.cloud.call("PUT", "network", network, unlimited)
+        # As many as the subnet has addresses for, each of several resources.
+        labels = {"worker_floating_ip_enabled": "true"}
+        self._cluster("quota-stack", node_count=205, labels=labels)
         self._reset_network_quota(network)
 
     def _reset_network_quota(self, path: str) -> None:

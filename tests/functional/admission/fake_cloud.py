@@ -100,6 +100,14 @@ class FakeCloud(fixtures.Fixture):
             "maxTotalVolumeGigabytes": 1000,
             "totalGigabytesUsed": 10,
         }
+        # Cinder's quotas by type, None where it does not show them.
+        self.volume_quota: Any = {
+            "volumes_fast": {"limit": 20, "in_use": 2, "reserved": 0},
+            "gigabytes_fast": {"limit": -1, "in_use": 0, "reserved": 0},
+            "per_volume_gigabytes": {"limit": -1, "in_use": 0, "reserved": 0},
+        }
+        # Heat's: how many stacks a project may have, of which it has two, and resources a stack.
+        self.stack_limits = {"stacks": 512, "resources": 1000}
         self.network_quota: Any = {
             name: {"limit": 100, "used": 10, "reserved": 0}
             for name in (
@@ -153,6 +161,24 @@ class FakeCloud(fixtures.Fixture):
             raise LookupError
         return self.network_quota
 
+    def _volume_quota(self) -> Any:
+        if self.volume_quota is None:
+            raise LookupError
+        return {"id": PROJECT, **self.volume_quota}
+
+    def _preview(self, template: dict[str, Any]) -> wire.Reply:
+        """Heat's answer to the preview of a stack that has no name."""
+        kind, message = "StackValidationFailed", "Invalid stack name 0 must contain only …"
+        if self.stack_limits["stacks"] <= 2:
+            kind = "RequestLimitExceeded"
+            message = "Request limit exceeded: You have reached the maximum stacks per tenant, 2. "
+            message += "Please delete some stacks."
+        elif len(template["resources"]) > self.stack_limits["resources"]:
+            kind = "RequestLimitExceeded"
+            message = "Request limit exceeded: Maximum resources per stack exceeded."
+        error = {"type": kind, "traceback": None, "message": message}
+        return 400, {"code": 400, "title": "Bad Request", "error": error}, {}
+
     def _keypair(self, name: str) -> str:
         if name not in self.keypairs:
             raise LookupError(name)
@@ -190,7 +216,8 @@ class FakeCloud(fixtures.Fixture):
                 {"token": self.tokens[subject]},
                 {"X-Subject-Token": subject},
             )
-        if request.method != "GET":
+        preview = path == f"/heat/v1/{PROJECT}/stacks/preview"
+        if request.method != "GET" and not preview:
             self.changes.append((request.method, path))
         kind = next((k for k, prefix in _PREFIXES.items() if path.startswith(prefix)), "")
         if kind in self.moods:
@@ -199,6 +226,8 @@ class FakeCloud(fixtures.Fixture):
             return 403, {"forbidden": {"code": 403, "message": "Policy doesn't allow it."}}, {}
         if path == "/v3/OS-TRUST/trusts" and headers.get("X-Auth-Token") in self.without_trusts:
             return 403, {"error": {"code": 403, "message": "Delegated tokens"}}, {}
+        if preview:
+            return self._preview(request.body["template"])
         for pattern, reply in self._routes(request.query):
             if match := re.fullmatch(pattern, urllib.parse.unquote(path).rstrip("/")):
                 with contextlib.suppress(LookupError):
@@ -262,6 +291,14 @@ class FakeCloud(fixtures.Fixture):
             (
                 rf"/volume/v3/{PROJECT}/types",
                 lambda: {"volume_types": [{"id": n * 2, "name": n} for n in self.volume_types]},
+            ),
+            (
+                rf"/volume/v3/{PROJECT}/types/default",
+                lambda: {"volume_type": {"id": "d" * 32, "name": "__DEFAULT__"}},
+            ),
+            (
+                rf"/volume/v3/{PROJECT}/os-quota-sets/{PROJECT}",
+                lambda: {"quota_set": self._volume_quota()},
             ),
             (rf"/heat/v1/{PROJECT}/stacks", lambda: {"stacks": []}),
             (

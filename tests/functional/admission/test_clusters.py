@@ -313,7 +313,7 @@ class LivingClusterTest(ClusterCase):
     def test_node_group(self):
         """A further group of workers with what is its own reaches the conductor."""
         answer = self.group(
-            "POST", body={"name": "more", "node_count": 2, "labels": {"availability_zone": "b"}}
+            "POST", body={"name": "more", "node_count": 2, "labels": {"availability_zone": "nova"}}
         )
         self.assertEqual(202, answer.status_code, answer.text)
         sent = self.sent("nodegroup_create")["nodegroup"]["magnum_object.data"]

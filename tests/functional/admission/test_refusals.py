@@ -17,6 +17,7 @@ DEADLINE = 1.0
 SOON = DEADLINE + 4.0
 
 
+OTHER = "0" * 32
 # Each test leaves a cluster of its own in the database.
 MANY = "[quotas]\nmax_clusters_per_project = 1000"
 
@@ -188,6 +189,9 @@ class RefusalTest(RefusalCase):
         """An availability zone that is absent or under repair, a volume type that is absent."""
         self.assert_cluster("zone-missing", labels={"availability_zone": "noca"})
         self.assert_cluster("zone-missing", labels={"availability_zone": "under-repair"})
+        self.assert_cluster("volume-type-missing", labels={"docker_volume_type": "fats"})
+        boot = {"boot_volume_type": "fats", "boot_volume_size": "20"}
+        self.assert_cluster("volume-type-missing", labels=boot)
         self.assertEqual(
             202, self.post(self.good, labels={"availability_zone": "nova"}).status_code
         )
@@ -223,6 +227,29 @@ class RefusalTest(RefusalCase):
         self.cloud.volume_limits |= {"maxTotalVolumes": -1, "maxTotalVolumeGigabytes": 64}
         self.assert_cluster("quota-volume-space")
 
+    def test_cinder_by_type(self):
+        """Volumes of one type, named or Cinder's default, and the size of one."""
+        for labels, kind in (({"docker_volume_type": "fast"}, "fast"), ({}, "__DEFAULT__")):
+            for what, ident in (
+                ("volumes", "quota-volumes-of-type"),
+                ("gigabytes", "quota-volume-space-of-type"),
+            ):
+                self.cloud.reset()
+                self.cloud.volume_quota[f"{what}_{kind}"] = {"limit": 12, "in_use": 4}
+                self.assert_cluster(ident, labels=labels)
+        self.cloud.reset()
+        self.cloud.volume_quota["per_volume_gigabytes"] = {"limit": 4, "in_use": 0}
+        self.assert_cluster("quota-volume-size")
+        self.cloud.volume_quota = None
+        self.assertEqual(202, self.post(self.good).status_code)
+
+    def test_heat(self):
+        """The project's stacks, and the resources of a stack."""
+        self.cloud.stack_limits["resources"] = 40
+        self.assert_cluster("quota-stack")
+        self.cloud.stack_limits = {"resources": 1000, "stacks": 2}
+        self.assert_cluster("quota-stack")
+
     def test_neutron(self):
         """Floating IPs, ports and security groups."""
         quota = self.cloud.network_quota
@@ -239,6 +266,15 @@ class RefusalTest(RefusalCase):
         """Addresses of the subnet."""
         self.cloud.subnets[0]["allocation_pools"] = [{"start": "10.0.0.2", "end": "10.0.0.9"}]
         self.assert_cluster("subnet-full")
+
+    def test_made_network(self):
+        """Addresses of a network that is made."""
+        template = self.create_template(fixed_network=None)
+        self.assertEqual(202, self.post(template).status_code)
+        for limits in (self.cloud.compute_limits, self.cloud.volume_limits):
+            limits |= {name: -1 for name in limits if name.startswith("max")}
+        self.cloud.network_quota = None
+        self.assert_cluster("made-network-full", template, node_count=253)
 
     def test_without_details(self):
         """A Neutron that does not show its quotas does not matter."""
@@ -284,7 +320,146 @@ class RefusalTest(RefusalCase):
         self.assert_cluster("pool-none", template)
 
 
-class WithoutQuotaTest(RefusalCase):
+class ChangeCase(RefusalCase):
+    """Changes of a cluster of three managers and eight workers."""
+
+    def change(self, path, body, **cluster):
+        """Ask for a change of a new cluster."""
+        headers = {"OpenStack-API-Version": "container-infra 1.10"}
+        url = f"/v1/clusters/{self.existing(**cluster)}{path}"
+        return lambda: self.service.call("POST", url, body, headers=headers)
+
+    def resize(self, count, group="default-worker", **cluster):
+        body = {"node_count": count, "nodegroup": group}
+        return self.change("/actions/resize", body, **cluster)
+
+    def group(self, status="CREATE_COMPLETE", **fields):
+        body = {"name": "gpu", "node_count": 2, **fields}
+        return self.change("/nodegroups", body, status=status)
+
+    def assert_accepted(self, *calls):
+        for call in calls:
+            answer = call()
+            self.assertEqual(202, answer.status_code, answer.text)
+
+    def no_servers_left(self):
+        self.cloud.compute_limits["maxTotalInstances"] = 0
+
+
+class ChangeTest(ChangeCase):
+    """What there is no room for, and what is not held against a change."""
+
+    def test_quota(self):
+        """Only what the change adds is compared, whichever way it is asked for."""
+        limits = self.cloud.compute_limits
+        limits["maxTotalInstances"] = limits["totalInstancesUsed"] + 1
+        self.assert_case("change-quota", self.resize(10))
+        self.assert_case("change-quota", self.resize(5, "default-master"))
+        self.assert_case("change-group-quota", self.group())
+        replace = [{"op": "replace", "path": "/node_count", "value": 10}]
+        url = f"/v1/clusters/{self.existing()}"
+        self.assert_case("change-quota", lambda: self.service.call("PATCH", url, replace))
+
+    def test_room(self):
+        """What there is room for is passed on, and so is what makes the cluster smaller."""
+        limits = self.cloud.compute_limits
+        limits["maxTotalInstances"] = limits["totalInstancesUsed"] + 1
+        # The cluster has its stack.
+        self.cloud.stack_limits["stacks"] = 2
+        labels = '{"availability_zone": "nova", "docker_volume_type": "fast"}'
+        self.assert_accepted(*(self.resize(count, labels=labels) for count in (9, 8, 1)))
+        self.assert_accepted(self.resize(1, "default-master"))
+
+    def test_other_limits(self):
+        """Volumes of a type, Heat's limits, and addresses of the subnet."""
+        self.cloud.volume_quota["volumes_fast"] = {"limit": 4, "in_use": 3}
+        volumes = {"docker_volume_size": 5, "labels": '{"docker_volume_type": "fast"}'}
+        self.assert_case("change-quota", self.resize(10, **volumes))
+        self.cloud.stack_limits["stacks"] = 2
+        self.assert_case("change-stack", self.group())
+        self.cloud.stack_limits = {"stacks": 512, "resources": 60}
+        self.assert_case("change-stack", self.resize(40))
+        self.cloud.reset()
+        self.cloud.subnets[0]["allocation_pools"] = [{"start": "10.0.0.2", "end": "10.0.0.3"}]
+        self.assert_case("change-addresses", self.resize(11))
+
+    def test_made_network(self):
+        """All nodes of the cluster are in the network that was made for it."""
+        template = self.create_template(fixed_network=None)["uuid"]
+        self.cloud.compute_limits, self.cloud.volume_limits = {}, {}
+        self.cloud.network_quota = None
+        self.assert_accepted(self.resize(250, cluster_template_id=template))
+        self.assert_case("made-network-full", self.resize(251, cluster_template_id=template))
+
+    def test_names(self):
+        """What the labels of a new group name is looked up."""
+        self.assert_case("zone-missing", self.group(labels={"availability_zone": "under-repair"}))
+        self.assert_case("volume-type-missing", self.group(labels={"docker_volume_type": "slow"}))
+        self.assert_case("flavor-disk", self.group(image_id="large"))
+
+    def test_between(self):
+        """While there may be more nodes than are wanted, as of a shrinking that goes on or that
+        failed, nobody knows what there will be room for."""
+        self.no_servers_left()
+        self.assert_accepted(
+            self.resize(9, status="UPDATE_IN_PROGRESS"),
+            self.resize(9, status="UPDATE_FAILED"),
+            self.group("UPDATE_FAILED"),
+        )
+
+    def test_not_told(self):
+        """What a service does not tell, or not to this user, is left to the change itself."""
+        resize, group = self.resize(9), self.group()
+        for kind in (one for one in SERVICES if one != "identity"):
+            with self.subTest(kind=kind):
+                self.cloud.denied, self.cloud.moods = {kind}, {}
+                self.assert_accepted(resize)
+                self.cloud.denied, self.cloud.moods = set(), {kind: Mood.WRONG}
+                self.assert_accepted(resize)
+        self.cloud.moods = {}
+        self.cloud.denied = {"network", "block-storage", "orchestration"}
+        self.assert_accepted(group)
+
+    def test_of_another_project(self):
+        """An operator who changes somebody's cluster has other quotas than its project."""
+        self.no_servers_left()
+        operator = self.cloud.token("operator", roles=("admin",))
+        replace = [{"op": "replace", "path": "/node_count", "value": 9}]
+        url = f"/v1/clusters/{self.existing(project_id=OTHER)}"
+        self.assert_accepted(lambda: self.service.call("PATCH", url, replace, token=operator))
+
+    def test_lived(self):
+        """A cluster may have what nobody could ask for now: a label that is no more, a network by
+        another name."""
+        resize, group = self.resize(9), self.group()
+        self.assert_accepted(self.resize(9, labels='{"swarm_strategy": "spread"}'))
+        self.cloud.networks[0]["name"] = "renamed"
+        self.assert_accepted(resize, group)
+
+
+class ChangedDefaultsTest(ChangeCase):
+    """Where the operator chose defaults after clusters were made."""
+
+    service_options = {
+        "options": "worker_floating_ip_enabled = true\nboot_volume_size = 20\n"
+        "docker_volume_type = fast",
+        "extra": MANY,
+    }
+
+    def test_defaults(self):
+        """What the defaults ask for is held against new nodes of new groups only."""
+        none = {"limit": 0, "in_use": 0}
+        for quota, name in (
+            (self.cloud.network_quota, "floatingip"),
+            (self.cloud.volume_quota, "volumes_fast"),
+        ):
+            quota[name] = none | {"used": 0}
+            self.assert_case("change-group-quota", self.group())
+        self.cloud.volume_quota["volumes___DEFAULT__"] = none
+        self.assert_accepted(self.resize(9))
+
+
+class WithoutQuotaTest(ChangeCase):
     """Where the operator switched the comparison of quotas off."""
 
     service_options = {"options": "preflight_quota = false"}
@@ -293,9 +468,10 @@ class WithoutQuotaTest(RefusalCase):
         """Quotas are left to the services then."""
         self.cloud.compute_limits["maxTotalInstances"] = 0
         self.assertEqual(202, self.post(self.good).status_code)
+        self.assert_accepted(self.resize(9), self.group())
 
 
-class UnwellTest(RefusalCase):
+class UnwellTest(ChangeCase):
     """Services that are away, or answer what makes no sense."""
 
     service_options = {"options": f"preflight_timeout = {DEADLINE}", "extra": MANY}
@@ -361,6 +537,14 @@ class UnwellTest(RefusalCase):
         """When everything is slow, the user waits no longer than for one service."""
         self.cloud.moods = dict.fromkeys(SERVICES, Mood.SLOW)
         self.assert_cluster("service-silent", answer=503, within=SOON)
+
+    def test_change_of_a_cluster(self):
+        """A living cluster is changed all the same, and soon."""
+        resize = self.resize(9)
+        self.cloud.moods = dict.fromkeys(SERVICES, Mood.SLOW)
+        began = time.monotonic()
+        self.assert_accepted(resize)
+        self.assertLess(time.monotonic() - began, SOON)
 
     def test_well_again(self):
         """A moment later, when the service is well again, the same cluster is accepted."""

@@ -29,6 +29,11 @@ def job(action: str, request: StackRequest, **more: Any) -> dict[str, Any]:
     }
 
 
+def preview(body: Mapping[str, Any], stacks: int = 512, resources: int = 1000) -> dict[str, Any]:
+    """Return a job that previews a stack under Heat's limits: of a project, and of a stack."""
+    return {"action": "preview", "body": body, "stacks": stacks, "resources": resources}
+
+
 def run(*jobs: Mapping[str, Any]) -> list[Any]:
     """Run jobs in one process and return their results: a value, or {"error": text}.
 
@@ -140,22 +145,28 @@ def _fake_cloud() -> Any:
     return cloud
 
 
+def _context() -> Any:
+    from heat.common import context
+
+    return context.RequestContext.from_dict(
+        {
+            "project_id": "p" * 32,
+            "user_id": "u" * 32,
+            "username": "user",
+            "password": "password",
+            "auth_url": f"{_CLOUD}/v3",
+            "roles": ["member"],
+            "is_admin": False,
+        }
+    )
+
+
 def _stack(job_: Mapping[str, Any]) -> Any:
-    from heat.common import context, template_format
+    from heat.common import template_format
     from heat.engine import environment, stack, template
 
     return stack.Stack(
-        context.RequestContext.from_dict(
-            {
-                "project_id": "p" * 32,
-                "user_id": "u" * 32,
-                "username": "user",
-                "password": "password",
-                "auth_url": f"{_CLOUD}/v3",
-                "roles": ["member"],
-                "is_admin": False,
-            }
-        ),
+        _context(),
         "swarm-mode-test",
         template.Template(
             template_format.parse(job_["template"]),
@@ -170,6 +181,38 @@ def _validate(job_: Mapping[str, Any]) -> Any:
     parsed = _stack(job_)
     parsed.validate()
     return sorted(parsed)
+
+
+def _count(job_: Mapping[str, Any]) -> Any:
+    """Return how many resources a stack has, with those of everything nested in it."""
+
+    def inside(stack: Any) -> int:
+        return sum(1 + nested(resource) for resource in stack.values())
+
+    def nested(resource: Any) -> int:
+        if not hasattr(resource, "child_template"):
+            return 0
+        # Ports have no ids before they are made.
+        given = {"ports": {"0": "port"}} if resource.name.isdigit() else {}
+        given |= resource.child_params()
+        return inside(resource._parse_nested_stack("nested", resource.child_template(), given))
+
+    # A resource keeps no stack alive.
+    root = _stack(job_)
+    return inside(root)
+
+
+def _preview(job_: Mapping[str, Any]) -> Any:
+    """Ask for a preview as Heat's API does, whose answer to an error has type and message."""
+    from heat.engine import service
+    from oslo_config import cfg
+
+    cfg.CONF.set_override("max_stacks_per_tenant", job_["stacks"])
+    cfg.CONF.set_override("max_resources_per_stack", job_["resources"])
+    engine = service.EngineService("host", "topic")
+    name, template = job_["body"]["stack_name"], job_["body"]["template"]
+    engine._parse_template_and_validate_stack(_context(), name, template, {}, {}, None, None, {})
+    return None
 
 
 def _members(job_: Mapping[str, Any]) -> Any:
@@ -237,6 +280,8 @@ def _main() -> None:
     _fake_cloud()
     actions = {
         "validate": _validate,
+        "count": _count,
+        "preview": _preview,
         "members": _members,
         "properties": _properties,
         "replace": _replace,

@@ -11,7 +11,13 @@ import jsonschema
 import yaml
 from oslotest import base
 
-from magnum_swarm_mode import stack_parameters, user_data
+from magnum_swarm_mode import (
+    exceptions,
+    preflight_rules,
+    stack_parameters,
+    stack_size,
+    user_data,
+)
 from tests.functional.heat import engine
 from tests.unit.heat import samples
 
@@ -135,6 +141,59 @@ class TestHeat(base.BaseTestCase):
             self.assertEqual(told, json.loads(filled["write_files"][0].pop("content")))
             plain["write_files"][0].pop("content")
             self.assertEqual(plain, filled)
+
+
+class TestSize(base.BaseTestCase):
+    """What is known of Heat's limits."""
+
+    def test_resources_of_a_stack(self):
+        """As many resources are counted as Heat counts, but for those under a condition."""
+        variants = list(itertools.product((None, samples.EXISTING), (0, 5), (False, True)))
+        jobs = [
+            engine.job(
+                "count",
+                build(
+                    fixed_network=network,
+                    docker_volume_size=volume,
+                    floating_ip_enabled=floating,
+                    worker_floating_ip_enabled=floating,
+                ),
+                trace=1,
+            )
+            for network, volume, floating in variants
+        ]
+        for counted, (network, volume, floating) in zip(engine.run(*jobs), variants, strict=True):
+            wanted = preflight_rules.Wanted(
+                image="ubuntu_xenial",
+                manager_flavor="m1.medium",
+                worker_flavor="m1.medium",
+                fixed_network="private" if network else "",
+                managers=3,
+                workers=8,
+                floating_ip_enabled=floating,
+                worker_floating_ip_enabled=floating,
+                docker_volume_size=volume,
+            )
+            # The managers' server group and the workers' wait condition.
+            self.assertEqual(counted - 2, stack_size.of_cluster(wanted))
+
+    def test_limits(self):
+        """Heat tells its limits of a preview that it would refuse anyway."""
+        few, many = stack_size.preview(5), stack_size.preview(10**9)
+        good, stacks, resources, none = engine.run(
+            engine.preview(few, resources=5),
+            engine.preview(few, stacks=0),
+            engine.preview(few, resources=4),
+            engine.preview(many, stacks=-1, resources=-1),
+        )
+        for answer in (good, none):
+            self.assertIn("Invalid stack name", answer["error"])
+            preflight_rules.check_stack(5, answer["error"])
+        for answer in (stacks, resources):
+            self.assertIn("RequestLimitExceeded", answer["error"])
+            self.assertRaises(exceptions.Refused, preflight_rules.check_stack, 5, answer["error"])
+        # A stack that there is needs no further one.
+        preflight_rules.check_stack(5, stacks["error"], is_new=False)
 
 
 class TestServers(base.BaseTestCase):

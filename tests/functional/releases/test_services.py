@@ -110,6 +110,7 @@ for _release in releases.ALL:
             test_clusters.NodeCredentialTest,
             test_legacy.LegacyTest,
             test_refusals.EveryReleaseTest,
+            test_refusals.ChangeTest,
         ):
             _made = _on(_release, _case)
             globals()[_made.__name__] = _made

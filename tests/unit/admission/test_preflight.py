@@ -63,6 +63,14 @@ ANSWERS: dict[str, Any] = {
     },
     r"/v3/limits": {"limits": {"absolute": VOLUME_LIMITS}},
     r"/v3/types": {"volume_types": [{"id": "t", "name": "fast"}]},
+    r"/v3/types/default": {"volume_type": {"id": "d", "name": "__DEFAULT__"}},
+    r"/v3/os-quota-sets/p": {
+        "quota_set": {
+            "id": "p",
+            "per_volume_gigabytes": {"limit": 100, "in_use": 0, "reserved": 0},
+            "volumes_fast": {"limit": 10, "in_use": 1, "reserved": 1},
+        }
+    },
     r"/stacks": {"stacks": []},
     r"/networks\?.*name=private": {"networks": [{"id": "n", "name": "private", "project_id": "p"}]},
     r"/networks\?.*name=public": {
@@ -106,6 +114,8 @@ SPOTS = [(pattern, path) for pattern, answer in ANSWERS.items() for path in spot
 
 
 class PreflightCase(base.BaseTestCase):
+    preview: Any = {"error": {"type": "StackValidationFailed", "message": "Invalid stack name"}}
+
     def look(self, answers, wants=WANTED, seconds=20.0, **texts):
         """Do a preflight against these answers; its result, or the error's sentence."""
         ask = services.Services(
@@ -116,6 +126,7 @@ class PreflightCase(base.BaseTestCase):
         )
         with requests_mock.Mocker() as wire:
             wire.get(re.compile(".*"), status_code=404)
+            wire.post(re.compile("/stacks/preview"), status_code=400, json=self.preview)
             for pattern, answer in answers.items():
                 if callable(answer):
                     wire.get(re.compile(pattern), text=answer)
@@ -204,6 +215,43 @@ class AnswersTest(PreflightCase):
         sentence = self.look({**ANSWERS, r"/stacks": late}, seconds=0.5)
         self.assertLess(time.monotonic() - began, 2.5)
         self.assertIn("does not answer, so nothing was created", sentence)
+
+    def test_what_need_not_be_known(self):
+        """Answers that need not be had are not waited for after the deadline; errors are none."""
+
+        def fail(error):
+            raise error
+
+        asks = {
+            "known": lambda: 5,
+            "late": lambda: time.sleep(3),
+            "absent": lambda: fail(services.NotThere("404")),
+            "refused": lambda: fail(services.NotAllowed("403")),
+            "away": lambda: fail(services.does_not_answer(services.Service.HEAT, "503")),
+        }
+        ask = services.Services(None, None, "public", services.Deadline.after(0.5))
+        began = time.monotonic()
+        answers = ask.begin({name: (services.Service.HEAT, one) for name, one in asks.items()})
+        self.assertEqual({"known": 5}, answers())
+        self.assertLess(time.monotonic() - began, 2.5)
+        broken = ask.begin({"broken": (services.Service.HEAT, lambda: fail(ZeroDivisionError()))})
+        self.assertRaises(ZeroDivisionError, broken)
+
+    def test_limits(self):
+        """Heat's answer to a preview need not make sense; a refusal that does is passed on."""
+        answers: tuple[Any, ...] = (
+            None,
+            [],
+            {"error": []},
+            {"error": {"message": 3}},
+            {"stack": {}},
+        )
+        for answer in answers:
+            self.preview = answer
+            self.assertNotIsInstance(self.look(ANSWERS), str)
+        message = "Request limit exceeded: Maximum resources per stack exceeded."
+        self.preview = {"error": {"type": "RequestLimitExceeded", "message": message}}
+        self.assertIn("Maximum resources per stack exceeded. Make it", self.look(ANSWERS))
 
     def test_token_not_accepted(self):
         """A token that has expired meanwhile is called so."""

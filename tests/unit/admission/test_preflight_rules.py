@@ -41,6 +41,7 @@ class NeedsTest(RulesCase):
                 "servers in one server group": 3,
                 "volumes": 0,
                 "GiB of volumes": 0,
+                "GiB in one volume": 0,
                 "floating IPs": 3,
                 "ports": 12,
                 "networks": 1,
@@ -74,6 +75,47 @@ class NeedsTest(RulesCase):
                 )
             ),
         )
+
+    def test_types_of_volumes(self):
+        """Volumes count for their type by its name, those of no type for Cinder's default one."""
+        wanted = dataclasses.replace(
+            WANTED,
+            docker_volume_size=5,
+            boot_volume_size=20,
+            volume_types={"label boot_volume_type": "id-of-fast"},
+        )
+        needed = rules.needs(wanted, SMALL, LARGE, {"id-of-fast": "fast"}, "__DEFAULT__")
+        self.assertEqual(
+            {
+                "GiB in one volume": 20,
+                "volumes of type __DEFAULT__": 11,
+                "GiB of volumes of type __DEFAULT__": 55,
+                "volumes of type fast": 11,
+                "GiB of volumes of type fast": 220,
+            },
+            {name: count for name, count in needed.items() if "type" in name or "one v" in name},
+        )
+        # What a node boots from may have a type that the image names.
+        untyped = dataclasses.replace(wanted, volume_types={})
+        needed = rules.needs(untyped, SMALL, LARGE, {}, "__DEFAULT__")
+        self.assertEqual(11, needed["volumes of type __DEFAULT__"])
+
+    def test_growth(self):
+        """A change takes what it adds; what is limited for each of something holds as a whole."""
+        before = rules.needs(WANTED, SMALL, LARGE)
+        larger = dataclasses.replace(WANTED, managers=5, worker_floating_ip_enabled=True)
+        self.assertEqual(
+            {
+                "servers": 2,
+                "cores": 2,
+                "MiB of memory": 2048,
+                "servers in one server group": 5,
+                "floating IPs": 10,
+                "ports": 2,
+            },
+            rules.growth(before, rules.needs(larger, SMALL, LARGE)),
+        )
+        self.assertEqual({}, rules.growth(before, before))
 
     @PROPERTY
     @given(counts, counts, counts, counts)
@@ -131,6 +173,25 @@ class QuotaTest(RulesCase):
         """So does Cinder."""
         limits = {"maxTotalVolumeGigabytes": 100, "totalGigabytesUsed": 120}
         self.assertEqual({rules.VOLUME_SPACE: -20}, rules.left_by_cinder(limits))
+
+    def test_types(self):
+        """And for each type, whose name may have any prefix; the largest volume counts as it is."""
+        quota = {
+            "id": "p",
+            "volumes": {"limit": 1, "in_use": 0, "reserved": 0},
+            "volumes_gigabytes_x": {"limit": 10, "in_use": 6, "reserved": 1},
+            "gigabytes_fast": {"limit": 0, "in_use": 0, "reserved": 0},
+            "volumes_fast": {"limit": -1, "in_use": 0, "reserved": 0},
+            "per_volume_gigabytes": {"limit": 50, "in_use": 0, "reserved": 0},
+        }
+        self.assertEqual(
+            {
+                "volumes of type gigabytes_x": 3,
+                "GiB of volumes of type fast": 0,
+                "GiB in one volume": 50,
+            },
+            rules.left_by_type(quota),
+        )
 
     def test_neutron(self):
         """Neutron shows reservations besides."""
