@@ -14,6 +14,7 @@ from tests import cases
 from tests.functional.driver import base, test_operations
 from tests.unit.driver import fake_docker
 
+CAUSE = r"^Healing: swarm-worker-1 was down for 12\d s\."
 LABELS = {"auto_healing_enabled": "true", "auto_healing_delay": "100"}
 
 
@@ -70,14 +71,16 @@ class HealingTest(HealingCase):
         self.kill("swarm-worker-1")
         cluster = self.poll_health()
         self.assertEqual("CREATE_COMPLETE", cluster.status)
-        self.assertEqual(
-            "swarm-worker-1 is down for 0 s; what is down for 100 s is replaced",
+        # A second or more passes by itself on a busy machine.
+        self.assertRegex(
             cluster.health_status_reason["healing"],
+            r"^swarm-worker-1 is down for \d s; what is down for 100 s is replaced$",
         )
         self.assertEqual("CREATE_COMPLETE", self.poll_health().status)
         cluster = self.poll_health()
-        cause = "Healing: swarm-worker-1 was down for 120 s."
-        self.assertEqual(("UPDATE_IN_PROGRESS", cause), (cluster.status, cluster.status_reason))
+        cause = cluster.status_reason
+        self.assertRegex(cause, CAUSE + "$")
+        self.assertEqual("UPDATE_IN_PROGRESS", cluster.status)
         self.assertEqual("UNHEALTHY", cluster.health_status)
         self.poll()
         self.assertEqual(
@@ -187,7 +190,7 @@ class HealingTest(HealingCase):
         self.go_on()
         cluster = self.cluster(self.uuid)
         self.assertEqual("UPDATE_FAILED", cluster.status)
-        self.assertIn("Healing: swarm-worker-1 was down for 120 s.", cluster.status_reason)
+        self.assertRegex(cluster.status_reason, CAUSE)
         self.assertIn("Maximum resources", cluster.status_reason)
         for _ in range(3):
             cluster = self.poll_health()
