@@ -177,6 +177,9 @@ class ReportTest(base.BaseTestCase):
 
     def test_beside_what_fails(self) -> None:
         """When what they run beside is interrupted, the step at work is ended, no other begun."""
+        # A shell has what it starts in the background ignore it.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, before)
         steps = [
             self.tool.Step(name, "", 60, (("sleep", "60"),), beside=True) for name in ("a", "b")
         ]
