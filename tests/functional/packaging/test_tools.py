@@ -205,7 +205,7 @@ class ReportTest(base.BaseTestCase):
     def test_what_shares_nothing_with_the_cloud(self) -> None:
         """Only steps that need no cloud run beside those that do."""
         beside = [step for step in self.tool.STEPS if step.beside]
-        self.assertEqual(["docs", "functional", "bare"], [step.name for step in beside])
+        self.assertEqual(["docs", "unit", "functional", "bare"], [step.name for step in beside])
         self.assertEqual([], [step.name for step in beside if step.needs_cloud])
 
     def test_each_test_on_the_cloud_is_in_one_round(self) -> None:
