@@ -108,16 +108,19 @@ class Groups:
         CHECK.assertIn("min_node_count = 1, max_node_count = 2", refused.exception.output)
 
     def _check_room(self) -> None:
-        """More nodes than the project's quota has room for are refused, and nothing is made."""
+        """More nodes than the project's quota has room for are refused, and nothing is made.
+
+        The subnet has addresses for them.
+        """
         for words, sentence in (
-            (("cluster", "resize", living.GROUPED, "900"), "The resize needs 899 servers"),
+            (("cluster", "resize", living.GROUPED, "150"), "The resize needs 149 servers"),
             (
-                ("cluster", "resize", living.GROUPED, "900", "--nodegroup", "fast"),
-                "The resize needs 899 servers",
+                ("cluster", "resize", living.GROUPED, "150", "--nodegroup", "fast"),
+                "The resize needs 149 servers",
             ),
             (
-                ("nodegroup", "create", living.GROUPED, "vast", "--node-count", "900"),
-                "Node group vast needs 900 servers",
+                ("nodegroup", "create", living.GROUPED, "vast", "--node-count", "150"),
+                "Node group vast needs 150 servers",
             ),
         ):
             with CHECK.assertRaises(CommandError) as refused:
