@@ -295,6 +295,11 @@ class DriverTest(base.BaseTestCase):
         real = time.time
         self.useFixture(fixtures.MonkeyPatch("time.time", lambda: real() + seconds))
 
+    def stop_clock(self) -> None:
+        """Let time pass only by :meth:`pass_time`, however busy the machine is."""
+        now = time.time()
+        self.useFixture(fixtures.MonkeyPatch("time.time", lambda: now))
+
     def serve_docker(self, uuid: str, address: str = MANAGER) -> fake_docker.FakeDocker:
         """Serve the Docker API of a manager whose certificate Magnum signs."""
         cluster = self.cluster(uuid)
