@@ -10,7 +10,7 @@ signs.
 For each number of clusters and of nodes it measures, in processor time of this process:
 
 - a poll as the driver does it: connections and certificates are kept
-  (:mod:`magnum_swarm_mode.access`), one request, all nodes judged;
+  (:mod:`magnum_swarm_mode.conductor.reach`), one request, all nodes judged;
 - the same with certificates fetched from Magnum's store and a TLS connection made for each poll.
 
 It prints polls per second of one core for both, their ratio, requests and bytes per poll on the
@@ -173,19 +173,20 @@ def _magnum(space: Path) -> Any:
     from magnum.db.sqlalchemy import models
     from oslo_db.sqlalchemy import enginefacade
 
-    from magnum_swarm_mode import cloud, driver
+    from magnum_swarm_mode import driver
+    from magnum_swarm_mode.cloud import sessions as cloud_sessions
 
     assert driver.Driver is not None
     models.Base.metadata.create_all(enginefacade.writer.get_engine())
     cluster = objects.Cluster(
-        cloud.admin_context(),
+        cloud_sessions.admin_context(),
         uuid="00000000-0000-4000-8000-000000000000",
         name="measured",
         project_id="p" * 32,
         user_id="u" * 32,
-        cluster_template=objects.ClusterTemplate(cloud.admin_context(), coe="swarm-mode"),
+        cluster_template=objects.ClusterTemplate(cloud_sessions.admin_context(), coe="swarm-mode"),
     )
-    cert_manager.generate_certificates_to_cluster(cluster, context=cloud.admin_context())
+    cert_manager.generate_certificates_to_cluster(cluster, context=cloud_sessions.admin_context())
     return cluster
 
 
@@ -197,7 +198,8 @@ def _server_pair(cluster: Any, space: Path) -> tuple[Path, Path]:
     from cryptography.x509.oid import NameOID
     from magnum.conductor.handlers.common import cert_manager
 
-    from magnum_swarm_mode import certificate_store, cloud
+    from magnum_swarm_mode.certificates import store as certificate_store
+    from magnum_swarm_mode.cloud import sessions as cloud_sessions
 
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     names = [x509.IPAddress(ipaddress.ip_address(ADDRESS))]
@@ -208,7 +210,9 @@ def _server_pair(cluster: Any, space: Path) -> tuple[Path, Path]:
         .sign(key, hashes.SHA256())
     )
     text = request.public_bytes(serialization.Encoding.PEM).decode()
-    signed = cert_manager.sign_node_certificate(cluster, text, context=cloud.admin_context())
+    signed = cert_manager.sign_node_certificate(
+        cluster, text, context=cloud_sessions.admin_context()
+    )
     private = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
@@ -216,7 +220,7 @@ def _server_pair(cluster: Any, space: Path) -> tuple[Path, Path]:
     ).decode()
     pair, authority = space / "pair.pem", space / "ca.pem"
     pair.write_text(certificate_store.as_text(signed) + "\n" + private)
-    ca = cert_manager.get_cluster_ca_certificate(cluster, context=cloud.admin_context())
+    ca = cert_manager.get_cluster_ca_certificate(cluster, context=cloud_sessions.admin_context())
     authority.write_text(certificate_store.as_text(ca.get_certificate()))
     return pair, authority
 
@@ -238,15 +242,16 @@ class Conductor:
 
     def __init__(self, cluster: Any, managers: Managers) -> None:
         self._cluster, self._managers = cluster, managers
-        from magnum_swarm_mode import access, docker_api
+        from magnum_swarm_mode.conductor import reach
+        from magnum_swarm_mode.swarm import client as swarm_client
 
-        docker_api.PORT = managers.port
-        docker_api.Swarm.__init__.__defaults__ = (managers.port,)
-        self._access = access
+        swarm_client.PORT = managers.port
+        swarm_client.Swarm.__init__.__defaults__ = (managers.port,)
+        self._access = reach
 
     def poll(self, uuid: str, nodes: int) -> None:
         """Look at one cluster's health as the driver's monitor does."""
-        from magnum_swarm_mode import monitor
+        from magnum_swarm_mode.conductor import monitor
 
         self._cluster.uuid = uuid
         _, seen = self._access.swarm_of(self._cluster, [ADDRESS]).poll(ADDRESS)

@@ -10,9 +10,12 @@ from magnum.common import exception as magnum_exception
 from magnum.drivers.common import driver
 from oslo_log import log as logging
 
-from magnum_swarm_mode import admission, conf, exceptions, registration, upgrade_request
-from magnum_swarm_mode.lifecycle import Lifecycle
-from magnum_swarm_mode.monitor import SwarmModeMonitor
+from magnum_swarm_mode import conf, exceptions
+from magnum_swarm_mode.admission import cluster_request
+from magnum_swarm_mode.conductor.lifecycle import Lifecycle
+from magnum_swarm_mode.conductor.monitor import SwarmModeMonitor
+from magnum_swarm_mode.registration import register as registration
+from magnum_swarm_mode.stack import upgrade as stack_upgrade
 
 LOG = logging.getLogger(__name__)
 
@@ -58,11 +61,11 @@ class Driver(driver.Driver):
 
     def validate_master_size(self, node_count: int) -> None:
         """Refuse numbers of managers that make no sense, with the arithmetic."""
-        admission.validate_manager_count(node_count)
+        cluster_request.validate_manager_count(node_count)
 
     def validate_master_resize(self, node_count: int) -> None:
         """Refuse, as :meth:`validate_master_size`; whether it is safe now is decided later."""
-        admission.validate_manager_count(node_count)
+        cluster_request.validate_manager_count(node_count)
 
     def update_cluster(
         self,
@@ -107,7 +110,7 @@ class Driver(driver.Driver):
     ) -> None:
         """Let groups be made of what another template says."""
         with _logged(cluster):
-            upgrade = upgrade_request.build(cluster, cluster_template, nodegroup, max_batch_size)
+            upgrade = stack_upgrade.build(cluster, cluster_template, nodegroup, max_batch_size)
             Lifecycle().operations.request(cluster, nodegroup, resized=False, upgrade=upgrade)
 
     def create_nodegroup(self, context: Any, cluster: Any, nodegroup: Any) -> None:

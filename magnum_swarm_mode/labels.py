@@ -17,8 +17,9 @@ from typing import Any
 
 from oslo_config import types
 
-from magnum_swarm_mode import address_pools, exceptions
+from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.sentences import shown
+from magnum_swarm_mode.stack import address_pools
 
 # Bounds that the engine itself checks: libnetwork refuses a data path port outside this range, and
 # swarmkit a subnet smaller than /29 (docs.docker.com, "docker swarm init").

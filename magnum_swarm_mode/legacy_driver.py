@@ -8,8 +8,9 @@ import contextlib
 import time
 from typing import Any
 
-from magnum_swarm_mode import driver, legacy
-from magnum_swarm_mode.cluster_record import Conflict, Phase, State, Store
+from magnum_swarm_mode import driver
+from magnum_swarm_mode.db.store import Conflict, Phase, State, Store
+from magnum_swarm_mode.legacy import rules as legacy_rules
 
 _INTERRUPTED = (
     "This operation was interrupted when Magnum lost the driver of this cluster; the cluster can "
@@ -23,11 +24,11 @@ class Driver(driver.Driver):
     @property
     def provides(self) -> list[dict[str, str]]:
         """The kinds of cluster that this driver deletes."""
-        return legacy.provides()
+        return legacy_rules.provides()
 
     def create_cluster(self, context: Any, cluster: Any, cluster_create_timeout: int) -> None:
         """Refuse: a second line behind the API, which refuses first."""
-        legacy.refuse_template()
+        legacy_rules.refuse_template()
 
     def delete_cluster(self, context: Any, cluster: Any) -> None:
         """Start to delete the cluster; raises what its ``status_reason`` shall say."""
@@ -47,7 +48,7 @@ class Driver(driver.Driver):
             cluster.save()
 
     def _refuse(self, *args: Any, **kwargs: Any) -> None:
-        legacy.refuse_operation()
+        legacy_rules.refuse_operation()
 
     update_cluster = resize_cluster = upgrade_cluster = _refuse
     create_nodegroup = update_nodegroup = delete_nodegroup = _refuse

@@ -7,14 +7,9 @@ names in Swarm's own words: a manager is what Magnum calls a master.
 
 from __future__ import annotations
 
-from magnum_swarm_mode.cli import (
-    actions,
-    recover,
-    swarm_backup,
-    swarm_restore,
-    swarm_rotation,
-)
+from magnum_swarm_mode.cli import actions
 from magnum_swarm_mode.cli.declare import Command, Exclusive, argument, flag
+from magnum_swarm_mode.cli.swarm import backup, recover, restore, rotation
 
 _LIMIT = argument("--limit", type=int, help="Show at most this many.")
 _MARKER = argument("--marker", help="Begin after the one with this uuid.")
@@ -323,7 +318,7 @@ TABLE: tuple[Command, ...] = (
     Command(
         "swarm-backup",
         "Copy the state of a cluster's swarm from a manager, while the others serve.",
-        swarm_backup.swarm_backup,
+        backup.swarm_backup,
         (
             _CLUSTER,
             *_BACKUP,
@@ -336,7 +331,7 @@ TABLE: tuple[Command, ...] = (
     Command(
         "swarm-ca-rotate",
         "Replace the root CA of a cluster's swarm.",
-        swarm_rotation.swarm_ca_rotate,
+        rotation.swarm_ca_rotate,
         (_CLUSTER,),
     ),
     Command(
@@ -357,7 +352,7 @@ TABLE: tuple[Command, ...] = (
     Command(
         "swarm-restore",
         "Bring a swarm that was copied back in another cluster.",
-        swarm_restore.swarm_restore,
+        restore.swarm_restore,
         (
             _CLUSTER,
             *_BACKUP,
@@ -367,12 +362,12 @@ TABLE: tuple[Command, ...] = (
     Command(
         "swarm-token-rotate",
         "Replace the tokens with which nodes join a cluster's swarm.",
-        swarm_rotation.swarm_token_rotate,
+        rotation.swarm_token_rotate,
         (
             _CLUSTER,
             argument(
                 "--role",
-                choices=swarm_rotation.ROLES,
+                choices=rotation.ROLES,
                 help="Only the token of workers, or of managers.",
             ),
         ),

@@ -18,9 +18,11 @@ from magnumclient import exceptions as client_exceptions
 from magnumclient.common import utils as magnum_utils
 from oslo_config import cfg
 
-from magnum_swarm_mode import admission, conf, exceptions, stack_parameters
+from magnum_swarm_mode import conf, exceptions
+from magnum_swarm_mode.admission import cluster_request
 from magnum_swarm_mode.cli import commands, declare
 from magnum_swarm_mode.preview import hot, request, stack
+from magnum_swarm_mode.stack import request as stack_request
 
 SUCCESS = 0
 FAILURE = 1
@@ -35,9 +37,9 @@ Nothing is asked of any cloud. What would be looked up there is an option as wel
 --fixed-subnet-cidr, …); what only a cloud gives, secrets among it, is a text in parentheses.
 """
 _TEMPLATE, _CLUSTER = "cluster-template-create", "cluster-create"
-_FIELDS: Mapping[str, Mapping[str, admission.Field]] = {
-    _TEMPLATE: admission.CLUSTER_TEMPLATE_FIELDS,
-    _CLUSTER: admission.CLUSTER_FIELDS,
+_FIELDS: Mapping[str, Mapping[str, cluster_request.Field]] = {
+    _TEMPLATE: cluster_request.CLUSTER_TEMPLATE_FIELDS,
+    _CLUSTER: cluster_request.CLUSTER_FIELDS,
 }
 # Options of Magnum that the driver reads, for where Magnum is not installed.
 _MAGNUMS_OPTIONS = {"drivers": ("openstack_ca_file",)}
@@ -243,7 +245,7 @@ def facts(given: argparse.Namespace) -> stack.Facts:
     return stack.Facts(**said)
 
 
-def documents(built: stack_parameters.StackRequest) -> dict[str, str]:
+def documents(built: stack_request.StackRequest) -> dict[str, str]:
     """Return what a stack is made of: names of files to their texts."""
     found = {"cluster.yaml": built.template}
     found.update((name, built.files[name]) for name in sorted(built.files))
@@ -304,7 +306,7 @@ def run_render(given: argparse.Namespace) -> None:
     :raises SwarmModeError: with the sentence that Magnum's API would answer.
     """
     read_configuration(given.config_file)
-    built = stack_parameters.build(stack.inputs(ask(given), facts(given)))
+    built = stack_request.build(stack.inputs(ask(given), facts(given)))
     texts = documents(built)
     if given.output:
         write(texts, pathlib.Path(given.output))

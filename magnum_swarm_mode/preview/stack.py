@@ -11,23 +11,20 @@ import urllib.parse
 from collections.abc import Iterable
 from typing import Any
 
-from magnum_swarm_mode import (
-    address_pools,
-    admission,
-    exceptions,
-    labels,
-    networks,
-    stack_parameters,
-)
+from magnum_swarm_mode import exceptions, labels
+from magnum_swarm_mode.admission import cluster_request
+from magnum_swarm_mode.cloud import networks
 from magnum_swarm_mode.conf import CONF
 from magnum_swarm_mode.preview.request import Request
+from magnum_swarm_mode.stack import address_pools
+from magnum_swarm_mode.stack import request as stack_request
 
 # Stands for what only a cloud gives.
 PLACEHOLDER_UUID = "00000000-0000-4000-8000-000000000000"
 CA_PLACEHOLDER = (
     "-----BEGIN CERTIFICATE-----\n(of the cluster's authority)\n-----END CERTIFICATE-----\n"
 )
-CREDENTIAL_PLACEHOLDER = stack_parameters.NodeCredential(
+CREDENTIAL_PLACEHOLDER = stack_request.NodeCredential(
     id="(id of the managers' application credential)",
     secret="(secret of the managers' application credential)",
 )
@@ -66,26 +63,29 @@ def decide(request: Request, facts: Facts) -> labels.Labels:
     :raises Refused: with what the API's answer of status 400 says.
     """
     template, cluster = request.template, request.cluster
-    if template["coe"] != admission.COE:
+    if template["coe"] != cluster_request.COE:
         raise exceptions.Refused(
-            f"coe={template['coe']} is another driver's; only coe={admission.COE} can be rendered."
+            f"coe={template['coe']} is another driver's; only coe={cluster_request.COE} can be "
+            "rendered."
         )
-    cloud = admission.Cloud(CONF.swarm_mode.tenant_networks_reachable, CONF.swarm_mode)
-    admission.check_driver(template["coe"], template.get("driver"))
-    admission.check_cluster_template(template, cloud)
+    cloud = cluster_request.Cloud(CONF.swarm_mode.tenant_networks_reachable, CONF.swarm_mode)
+    cluster_request.check_driver(template["coe"], template.get("driver"))
+    cluster_request.check_cluster_template(template, cloud)
     image = template.get("image_id")
-    if admission.is_unset(image):
+    if cluster_request.is_unset(image):
         raise exceptions.Refused("image_id is missing: name the image of the nodes.")
     distro = template.get("cluster_distro")
-    admission.check_image(
-        {"os_distro": facts.os_distro or distro or admission.OS_DISTROS[-1]}, str(image), distro
+    cluster_request.check_image(
+        {"os_distro": facts.os_distro or distro or cluster_request.OS_DISTROS[-1]},
+        str(image),
+        distro,
     )
-    admission.check_given(admission.CLUSTER_FIELDS, request.given)
+    cluster_request.check_given(cluster_request.CLUSTER_FIELDS, request.given)
     asked = {name: value for name, value in cluster.items() if name != "uuid"}
-    return admission.check_cluster(template, asked, cloud)
+    return cluster_request.check_cluster(template, asked, cloud)
 
 
-def inputs(request: Request, facts: Facts) -> stack_parameters.StackInputs:
+def inputs(request: Request, facts: Facts) -> stack_request.StackInputs:
     """Return what decides the cluster's stack, secrets as placeholders.
 
     :raises Refused: as :func:`decide`.
@@ -97,7 +97,7 @@ def inputs(request: Request, facts: Facts) -> stack_parameters.StackInputs:
     cluster.default_ng_worker = _Record(node_count=cluster.node_count)
     cluster.cluster_template = template
     fixed = _fixed_network(request, facts)
-    return stack_parameters.from_magnum(
+    return stack_request.from_magnum(
         cluster,
         template,
         parsed,
@@ -121,7 +121,7 @@ def inputs(request: Request, facts: Facts) -> stack_parameters.StackInputs:
 
 
 def _fixed_network(request: Request, facts: Facts) -> networks.FixedNetwork | None:
-    wanted = admission.effective(request.template, request.cluster)
+    wanted = cluster_request.effective(request.template, request.cluster)
     network, subnet = wanted.get("fixed_network"), wanted.get("fixed_subnet")
     if not network and not subnet:
         return None

@@ -17,12 +17,13 @@ from oslo_config import cfg
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from magnum_swarm_mode import admission, conf, labels
+from magnum_swarm_mode import conf, labels
+from magnum_swarm_mode.admission import cluster_request
 
-_FIELDS: Mapping[str, Mapping[str, admission.Field]] = {
-    "cluster-template": admission.CLUSTER_TEMPLATE_FIELDS,
-    "cluster": admission.CLUSTER_FIELDS,
-    "node-group": admission.NODE_GROUP_FIELDS,
+_FIELDS: Mapping[str, Mapping[str, cluster_request.Field]] = {
+    "cluster-template": cluster_request.CLUSTER_TEMPLATE_FIELDS,
+    "cluster": cluster_request.CLUSTER_FIELDS,
+    "node-group": cluster_request.NODE_GROUP_FIELDS,
 }
 
 

@@ -36,9 +36,12 @@ from oslo_db.sqlalchemy import enginefacade
 from oslo_service import loopingcall
 from oslotest import base
 
-from magnum_swarm_mode import certificate_store, cloud, docker_api, driver
-from magnum_swarm_mode.cluster_record import Store
+from magnum_swarm_mode import driver
+from magnum_swarm_mode.certificates import store as certificate_store
+from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.db import migration, schema
+from magnum_swarm_mode.db.store import Store
+from magnum_swarm_mode.swarm import client as swarm_client
 from tests.functional.driver import fake_cloud
 from tests.unit.driver import fake_docker
 from tests.unit.driver.certificates import Pair
@@ -150,7 +153,9 @@ class DriverTest(base.BaseTestCase):
             for name in ("domain_name", "domain_admin_name", "domain_admin_password"):
                 self._set("trust", f"trustee_{name}", "magnum")
         self._set("swarm_mode", "docker_api_timeout", 1.0)
-        self.useFixture(fixtures.MonkeyPatch("magnum_swarm_mode.access.SWARMS", docker_api.Pool()))
+        self.useFixture(
+            fixtures.MonkeyPatch("magnum_swarm_mode.conductor.reach.SWARMS", swarm_client.Pool())
+        )
         keys = _keys()
         self.useFixture(
             fixtures.MonkeyPatch(
@@ -264,7 +269,7 @@ class DriverTest(base.BaseTestCase):
     def poll(self, times: int = 1) -> None:
         """Let the conductor's periodic task look at all clusters in progress."""
         for _ in range(times):
-            admin = cloud.admin_context()
+            admin = cloud_sessions.admin_context()
             for cluster in objects.Cluster.list(admin):
                 if not cluster.status.endswith("_IN_PROGRESS"):
                     continue
@@ -274,11 +279,11 @@ class DriverTest(base.BaseTestCase):
 
     def cluster(self, uuid: str) -> Any:
         """Read a cluster's row."""
-        return objects.Cluster.get_by_uuid(cloud.admin_context(), uuid)
+        return objects.Cluster.get_by_uuid(cloud_sessions.admin_context(), uuid)
 
     def clusters(self) -> list[Any]:
         """Read all clusters' rows."""
-        return list(objects.Cluster.list(cloud.admin_context()))
+        return list(objects.Cluster.list(cloud_sessions.admin_context()))
 
     def certificates(self) -> list[Any]:
         """Return what is left in Magnum's certificate store."""
@@ -303,7 +308,7 @@ class DriverTest(base.BaseTestCase):
     def serve_docker(self, uuid: str, address: str = MANAGER) -> fake_docker.FakeDocker:
         """Serve the Docker API of a manager whose certificate Magnum signs."""
         cluster = self.cluster(uuid)
-        admin = cloud.admin_context()
+        admin = cloud_sessions.admin_context()
         pair = self.server_pair(cluster, address)
         ca = cert_manager.get_cluster_ca_certificate(cluster, context=admin).get_certificate()
         docker = self.useFixture(
@@ -332,7 +337,7 @@ class DriverTest(base.BaseTestCase):
         signed = cert_manager.sign_node_certificate(
             cluster,
             request.public_bytes(serialization.Encoding.PEM).decode(),
-            context=cloud.admin_context(),
+            context=cloud_sessions.admin_context(),
         )
         return Pair(
             certificate_store.as_text(signed),

@@ -13,8 +13,10 @@ from magnum.conductor.handlers import ca_conductor
 from magnum.conductor.handlers.common import cert_manager
 from oslo_log import log
 
-from magnum_swarm_mode import access, cloud, loose_certificates
-from magnum_swarm_mode.cluster_record import Store
+from magnum_swarm_mode.certificates import orphans
+from magnum_swarm_mode.cloud import sessions as cloud_sessions
+from magnum_swarm_mode.conductor import reach
+from magnum_swarm_mode.db.store import Store
 from tests import documented
 from tests.functional.driver import base, fake_barbican, fake_cloud
 
@@ -143,8 +145,8 @@ class BarbicanTest(base.DriverTest):
         """What one conductor had stored, another one reads: nothing of it is on a host."""
         uuid = self.made()
         self.new_process()
-        access.SWARMS.forget(uuid)
-        swarm = access.swarm_of(self.cluster(uuid), [base.MANAGER])
+        reach.SWARMS.forget(uuid)
+        swarm = reach.swarm_of(self.cluster(uuid), [base.MANAGER])
         self.assertEqual("20.10.24+dfsg1", swarm.engine().version)
 
     def test_dies_while_replacing(self):
@@ -160,7 +162,9 @@ class BarbicanTest(base.DriverTest):
                     self.assertRaises(base.Died, self.ask_for_new, uuid)
                 self.assertEqual(4 + left, len(self.barbican.containers))
                 self.pass_time(400)
-                monitor = base.DRIVER().get_monitor(cloud.admin_context(), self.cluster(uuid))
+                monitor = base.DRIVER().get_monitor(
+                    cloud_sessions.admin_context(), self.cluster(uuid)
+                )
                 monitor.poll_health_status()
                 self.assertEqual(before, set(self.barbican.containers))
 
@@ -176,13 +180,13 @@ class BarbicanTest(base.DriverTest):
         self.pass_time(400)
         self.barbican.is_down = True
         store = Store()
-        loose_certificates.sweep(store, uuid)
+        orphans.sweep(store, uuid)
         self.assertEqual(8, len(self.barbican.containers))
         record = store.get(uuid)
         assert record is not None
         self.assertEqual([0] * 4, list(record.state.loose.values()))
         self.barbican.is_down = False
-        loose_certificates.sweep(store, uuid)
+        orphans.sweep(store, uuid)
         self.assertEqual(before, set(self.barbican.containers))
         record = store.get(uuid)
         assert record is not None

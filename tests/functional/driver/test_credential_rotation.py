@@ -7,8 +7,9 @@ from magnum.common import exception as magnum_exception
 from magnum.conductor.handlers import credential_conductor
 from oslo_db.sqlalchemy import enginefacade
 
-from magnum_swarm_mode import operations, settings
+from magnum_swarm_mode.conductor.change import operations
 from magnum_swarm_mode.db import schema
+from magnum_swarm_mode.swarm import manager_settings
 from tests import cases
 from tests.functional.driver import base, fake_cloud, test_node_groups, test_operations
 
@@ -27,7 +28,7 @@ class RotationCase(test_operations.OperationsCase):
 
     def acknowledge(self, generation):
         """Let the manager say which settings it has taken over."""
-        self.manager["Spec"]["Labels"][settings.LABEL] = str(generation)
+        self.manager["Spec"]["Labels"][manager_settings.LABEL] = str(generation)
 
     def rotate(self, user=fake_cloud.MEMBER, **token):
         """Ask the conductor as magnum-api does."""
@@ -46,14 +47,15 @@ class RotationCase(test_operations.OperationsCase):
         """Return what managers are told now."""
         return max(
             (
-                settings.Settings(
-                    int(one["Spec"]["Name"].removeprefix(settings.PREFIX)), one["Spec"]["Data"]
+                manager_settings.Settings(
+                    int(one["Spec"]["Name"].removeprefix(manager_settings.PREFIX)),
+                    one["Spec"]["Data"],
                 )
                 for one in self.docker.answers["/configs"][1]
-                if one["Spec"]["Name"].startswith(settings.PREFIX)
+                if one["Spec"]["Name"].startswith(manager_settings.PREFIX)
             ),
             key=lambda one: one.generation,
-            default=settings.Settings(),
+            default=manager_settings.Settings(),
         )
 
     def record(self):

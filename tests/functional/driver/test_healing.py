@@ -8,8 +8,10 @@ from magnum.conductor.handlers import cluster_conductor
 from magnum.service import periodic
 from oslo_service import loopingcall, threadgroup
 
-from magnum_swarm_mode import cloud, healing, registration
-from magnum_swarm_mode.update import Plan
+from magnum_swarm_mode.cloud import sessions as cloud_sessions
+from magnum_swarm_mode.decisions import healing
+from magnum_swarm_mode.decisions.change import Plan
+from magnum_swarm_mode.registration import register as registration
 from tests import cases
 from tests.functional.driver import base, test_operations
 from tests.unit.driver import fake_docker
@@ -32,7 +34,9 @@ class HealingCase(test_operations.OperationsCase):
         return self.cluster(self.uuid)
 
     def look(self):
-        job = periodic.ClusterHealthUpdateJob(cloud.admin_context(), self.cluster(self.uuid))
+        job = periodic.ClusterHealthUpdateJob(
+            cloud_sessions.admin_context(), self.cluster(self.uuid)
+        )
         with contextlib.suppress(loopingcall.LoopingCallDone):
             job.update_health_status()
 
@@ -250,7 +254,7 @@ class HealingTest(HealingCase):
         stale = self.cluster(self.uuid)
         self.delete(self.uuid)
         self.pass_time(60)
-        job = periodic.ClusterHealthUpdateJob(cloud.admin_context(), stale)
+        job = periodic.ClusterHealthUpdateJob(cloud_sessions.admin_context(), stale)
         with contextlib.suppress(loopingcall.LoopingCallDone):
             job.update_health_status()
 
@@ -268,7 +272,7 @@ class ConductorsTest(HealingCase):
         self.poll_health()
         self.pass_time(60)
         # Each believes that it is the one to look.
-        store = "magnum_swarm_mode.cluster_record.Store.claim_health"
+        store = "magnum_swarm_mode.db.store.Store.claim_health"
         self.useFixture(fixtures.MonkeyPatch(store, lambda *_: True))
         threads = [threading.Thread(target=self.look) for _ in range(3)]
         for thread in threads:

@@ -6,7 +6,7 @@ from magnum.conductor.handlers import cluster_conductor
 from magnum.service import periodic
 from oslo_service import loopingcall
 
-from magnum_swarm_mode import cloud
+from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from tests import cases
 from tests.functional.driver import base
 from tests.unit.driver.fake_docker import NO_LEADER
@@ -26,7 +26,9 @@ class HealthTest(base.DriverTest):
     def poll_health(self, seconds=60):
         """Let Magnum's periodic task look at the cluster some time later; return its row."""
         self.pass_time(seconds)
-        job = periodic.ClusterHealthUpdateJob(cloud.admin_context(), self.cluster(self.uuid))
+        job = periodic.ClusterHealthUpdateJob(
+            cloud_sessions.admin_context(), self.cluster(self.uuid)
+        )
         with contextlib.suppress(loopingcall.LoopingCallDone):
             job.update_health_status()
         return self.cluster(self.uuid)
@@ -87,7 +89,9 @@ class HealthTest(base.DriverTest):
         before = len(self.docker.requests)
         self.docker.answers["/nodes"][1][1]["Status"]["State"] = "down"
         for _ in range(2):
-            job = periodic.ClusterHealthUpdateJob(cloud.admin_context(), self.cluster(self.uuid))
+            job = periodic.ClusterHealthUpdateJob(
+                cloud_sessions.admin_context(), self.cluster(self.uuid)
+            )
             with contextlib.suppress(loopingcall.LoopingCallDone):
                 job.update_health_status()
 
@@ -199,7 +203,7 @@ class HealthTest(base.DriverTest):
             "Spec": {"Resources": {"Reservations": {"NanoCPUs": 10**9, "MemoryBytes": 2**30}}},
         }
         self.docker.answers["/tasks"] = (200, [task])
-        monitor = monitors.create_monitor(cloud.admin_context(), self.cluster(self.uuid))
+        monitor = monitors.create_monitor(cloud_sessions.admin_context(), self.cluster(self.uuid))
 
         monitor.pull_data()
 

@@ -10,7 +10,7 @@ import time
 import fixtures
 from oslo_db.sqlalchemy import enginefacade
 
-from magnum_swarm_mode import docker_api
+from magnum_swarm_mode.swarm import client as swarm_client
 from tests.functional.driver import test_operations
 
 KILLS = 20
@@ -64,7 +64,9 @@ class KillsTest(test_operations.OperationsCase):
         with contextlib.suppress(BaseException):
             # Nothing that two processes would both speak to.
             enginefacade.writer.get_engine().dispose(close=False)
-            pool = fixtures.MonkeyPatch("magnum_swarm_mode.access.SWARMS", docker_api.Pool())
+            pool = fixtures.MonkeyPatch(
+                "magnum_swarm_mode.conductor.reach.SWARMS", swarm_client.Pool()
+            )
             with pool:
                 self.pass_time(late)
                 while True:

@@ -6,7 +6,9 @@ import json
 import fixtures
 from magnum.common import exception as magnum_exception
 
-from magnum_swarm_mode import cloud, credentials, driver, exceptions
+from magnum_swarm_mode import driver, exceptions
+from magnum_swarm_mode.cloud import credentials
+from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from tests.functional.driver import base, fake_cloud
 
 
@@ -547,7 +549,7 @@ class DeleteTest(base.DriverTest):
         before = self.cluster(uuid)
         self.delete(uuid)
 
-        driver.Driver().update_cluster_status(cloud.admin_context(), before)
+        driver.Driver().update_cluster_status(cloud_sessions.admin_context(), before)
 
         self.assertEqual("DELETE_IN_PROGRESS", self.cluster(uuid).status)
 

@@ -6,7 +6,8 @@ import fixtures
 from magnum import objects
 from magnum.conductor.handlers import nodegroup_conductor
 
-from magnum_swarm_mode import exceptions, node_groups
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.stack import node_group
 from tests import cases
 from tests.functional.driver import fake_cloud, test_operations
 from tests.unit.driver import fake_docker
@@ -105,7 +106,7 @@ class NodeGroupsTest(NodeGroupsCase):
         secret = self.stack_of(row).parameters["join_secret"]
         (config,) = self.docker.answers["/configs"][1]
         self.assertEqual(
-            {node_groups.DIGEST_LABEL: node_groups.digest(secret)}, config["Spec"]["Labels"]
+            {node_group.DIGEST_LABEL: node_group.digest(secret)}, config["Spec"]["Labels"]
         )
         rows = json.dumps([list(map(str, row)) for row in self.records()])
         self.assertNotIn(secret, rows)
@@ -263,9 +264,9 @@ class NodeGroupsTest(NodeGroupsCase):
 class NamesTest(NodeGroupsCase):
     def test_prefixes(self):
         """Host names follow the group's name, and differ where names would not."""
-        long = node_groups.name_prefix("c" * 50, "a-rather-long-name", "1" * 36, [])
+        long = node_group.name_prefix("c" * 50, "a-rather-long-name", "1" * 36, [])
         self.assertEqual((57, "11111111"), (len(long), long[-8:]))
-        self.assertEqual("swarm-gpu", node_groups.name_prefix("swarm", "GPU", "1" * 36, []))
+        self.assertEqual("swarm-gpu", node_group.name_prefix("swarm", "GPU", "1" * 36, []))
         for name, taken in (("worker", []), ("a.b", ["swarm-a-b"]), ("ü", [])):
-            prefix = node_groups.name_prefix("swarm", name, "1" * 36, taken)
+            prefix = node_group.name_prefix("swarm", name, "1" * 36, taken)
             self.assertTrue(prefix.endswith("-11111111"), prefix)

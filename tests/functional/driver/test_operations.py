@@ -7,8 +7,9 @@ from magnum.conductor.handlers import cluster_conductor
 from magnum.service import periodic
 from oslo_service import loopingcall
 
-from magnum_swarm_mode import cloud, operations
-from magnum_swarm_mode.cluster_record import Store
+from magnum_swarm_mode.cloud import sessions as cloud_sessions
+from magnum_swarm_mode.conductor.change import operations
+from magnum_swarm_mode.db.store import Store
 from tests import cases
 from tests.functional.driver import base, fake_cloud
 from tests.unit.driver import fake_docker
@@ -360,7 +361,7 @@ class ConductorsTest(OperationsCase):
 
     @staticmethod
     def poll_alone(cluster):
-        job = periodic.ClusterUpdateJob(cloud.admin_context(), cluster)
+        job = periodic.ClusterUpdateJob(cloud_sessions.admin_context(), cluster)
         with contextlib.suppress(loopingcall.LoopingCallDone):
             job.update_status()
 
@@ -412,7 +413,9 @@ class ConductorsTest(OperationsCase):
 
     def poll_health(self):
         self.pass_time(60)
-        job = periodic.ClusterHealthUpdateJob(cloud.admin_context(), self.cluster(self.uuid))
+        job = periodic.ClusterHealthUpdateJob(
+            cloud_sessions.admin_context(), self.cluster(self.uuid)
+        )
         with contextlib.suppress(loopingcall.LoopingCallDone):
             job.update_health_status()
 

@@ -8,7 +8,10 @@ import fixtures
 from magnum.common import exception as magnum_exception
 from magnum.drivers.common import driver
 
-from magnum_swarm_mode import exceptions, operations, rights, rotation
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.cloud import grants
+from magnum_swarm_mode.conductor.change import operations
+from magnum_swarm_mode.conductor.rotation import ca as ca_rotation
 from tests import cases
 from tests.functional.driver import base, fake_cloud, test_rotation
 
@@ -115,7 +118,7 @@ class OwnerLostTest(OwnerLostCase):
     def _end(self, before, owner):
         """Have another member take over what was left; return whether it had stopped halfway."""
         (other,) = {fake_cloud.OWNER, fake_cloud.MEMBER} - {owner}
-        stopped = rotation.has_stopped(self.record().state)
+        stopped = ca_rotation.has_stopped(self.record().state)
         if stopped:
             self.assertEqual("UPDATE_FAILED", self.cluster(self.uuid).status)
         self.take_charge(other)
@@ -164,7 +167,7 @@ class OwnerLostTest(OwnerLostCase):
         cluster = self.cluster(self.uuid)
         self.assertEqual("UPDATE_FAILED", cluster.status)
         self.assertIn("Managers do not take the new credential over", cluster.status_reason)
-        self.assertTrue(rotation.has_stopped(self.record().state))
+        self.assertTrue(ca_rotation.has_stopped(self.record().state))
         self.assertTrue(self.serves(self.old))
 
         self.lazy = False
@@ -267,7 +270,7 @@ class OldMagnumTest(OwnerLostCase):
         if hasattr(driver.Driver, "rotate_credential"):
             name = f"{driver.__name__}.Driver.rotate_credential"
             self.useFixture(fixtures.MonkeyPatch(name, fixtures.MonkeyPatch.delete))
-        self.assertFalse(rights.may_change())
+        self.assertFalse(grants.may_change())
 
     def test_certificates(self):
         """The reason says what can be done instead; old and new files serve as before."""

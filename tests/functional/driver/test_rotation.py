@@ -11,18 +11,16 @@ from magnum.conductor.handlers import ca_conductor
 from magnum.conductor.handlers.common import cert_manager
 from oslo_db.sqlalchemy import enginefacade
 
-from magnum_swarm_mode import (
-    authorities,
-    certificate_names,
-    certificate_store,
-    cloud,
-    docker_api,
-    exceptions,
-    operations,
-    rotation,
-    settings,
-)
-from magnum_swarm_mode.cluster_record import Store
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.certificates import authority
+from magnum_swarm_mode.certificates import names as certificate_names
+from magnum_swarm_mode.certificates import store as certificate_store
+from magnum_swarm_mode.cloud import sessions as cloud_sessions
+from magnum_swarm_mode.conductor.change import operations
+from magnum_swarm_mode.conductor.rotation import ca as ca_rotation
+from magnum_swarm_mode.db.store import Store
+from magnum_swarm_mode.swarm import client as swarm_client
+from magnum_swarm_mode.swarm import manager_settings
 from tests import cases
 from tests.functional.driver import base
 from tests.functional.driver.test_operations import OperationsCase
@@ -43,7 +41,9 @@ class RotationCase(OperationsCase):
         self.label = "0"
         self.docker.on_config = lambda _: self.take_over()
         self.old = self.files()
-        self.useFixture(fixtures.MonkeyPatch("magnum_swarm_mode.rotation._HANDLER_SECONDS", 0.2))
+        self.useFixture(
+            fixtures.MonkeyPatch("magnum_swarm_mode.conductor.rotation.ca._HANDLER_SECONDS", 0.2)
+        )
 
     @property
     def manager(self):
@@ -51,18 +51,18 @@ class RotationCase(OperationsCase):
 
     @property
     def label(self):
-        return self.manager["Spec"]["Labels"].get(settings.LABEL)
+        return self.manager["Spec"]["Labels"].get(manager_settings.LABEL)
 
     @label.setter
     def label(self, value):
-        self.manager["Spec"]["Labels"] = {settings.LABEL: value}
+        self.manager["Spec"]["Labels"] = {manager_settings.LABEL: value}
 
     def told(self):
         """Return generation and contents of the newest settings."""
         found = {
             int(one["Spec"]["Name"].rpartition(".")[2]): one["Spec"]["Data"]
             for one in self.docker.answers["/configs"][1]
-            if one["Spec"]["Name"].startswith(settings.PREFIX)
+            if one["Spec"]["Name"].startswith(manager_settings.PREFIX)
         }
         generation = max(found)
         return generation, json.loads(base64.b64decode(found[generation]))
@@ -75,7 +75,7 @@ class RotationCase(OperationsCase):
         cluster = self.cluster(self.uuid)
         wanted = told.get("api", {}).get("issuer")
         now = certificate_store.certificate(self.uuid, cluster.ca_cert_ref)
-        if wanted and authorities.fingerprint(now) != wanted:
+        if wanted and authority.fingerprint(now) != wanted:
             return
         if wanted and cluster.ca_cert_ref != self.signed_by:
             self.pair, self.signed_by = self.server_pair(cluster), cluster.ca_cert_ref
@@ -94,11 +94,11 @@ class RotationCase(OperationsCase):
         cluster = self.cluster(self.uuid)
         ca = certificate_store.certificate(self.uuid, cluster.ca_cert_ref)
         own = certificate_store.read(self.uuid, cluster.magnum_cert_ref)
-        return docker_api.Identity(ca, own.certificate, own.key)
+        return swarm_client.Identity(ca, own.certificate, own.key)
 
     def serves(self, files):
         """Tell whether the manager and somebody with such files believe each other."""
-        swarm = docker_api.Swarm([base.MANAGER], files, 2.0)
+        swarm = swarm_client.Swarm([base.MANAGER], files, 2.0)
         try:
             swarm.engine()
         except exceptions.Unavailable:
@@ -134,9 +134,9 @@ class RotationCase(OperationsCase):
         self.assertEqual(1, swarm["Spec"]["CAConfig"]["ForceRotate"])
         self.assertEqual("SWMTKN-1-root-w1", swarm["JoinTokens"]["Worker"])
         names = [one["Spec"]["Name"] for one in self.docker.answers["/configs"][1]]
-        self.assertEqual([f"{settings.PREFIX}{self.label}"], names)
+        self.assertEqual([f"{manager_settings.PREFIX}{self.label}"], names)
         self.assertEqual(
-            {"chain": "", "issuer": authorities.fingerprint(files.ca)}, self.told()[1]["api"]
+            {"chain": "", "issuer": authority.fingerprint(files.ca)}, self.told()[1]["api"]
         )
         self.assertTrue(self.serves(files))
         self.assertFalse(self.serves(self.old))
@@ -183,7 +183,7 @@ class RotateTest(RotationCase):
         self.rotate()
         for _ in range(20):
             cluster = self.cluster(self.uuid)
-            monitor = base.DRIVER().get_monitor(cloud.admin_context(), cluster)
+            monitor = base.DRIVER().get_monitor(cloud_sessions.admin_context(), cluster)
             monitor.poll_health_status()
             self.assertNotEqual("UNKNOWN", monitor.data.get("health_status"))
             self.pass_time(100)
@@ -326,7 +326,9 @@ class RefusedTest(RotationCase):
     def test_hooks_not_in_effect(self):
         """An authority that cannot stand beside the old one is not used."""
         self.useFixture(
-            fixtures.MonkeyPatch("magnum_swarm_mode.authorities.may_follow", lambda *_: False)
+            fixtures.MonkeyPatch(
+                "magnum_swarm_mode.certificates.authority.may_follow", lambda *_: False
+            )
         )
         self.assertRaises(exceptions.Inconsistent, self.rotate)
         self.assert_as_before()
@@ -400,10 +402,10 @@ class ConductorTest(RotationCase):
         base.DRIVER().rotate_ca_certificate(self.context(), cluster)
         self.assertEqual(before, self.references())
         self.assertEqual("CREATE_COMPLETE", self.cluster(self.uuid).status)
-        monitor = base.DRIVER().get_monitor(cloud.admin_context(), self.cluster(self.uuid))
+        monitor = base.DRIVER().get_monitor(cloud_sessions.admin_context(), self.cluster(self.uuid))
         monitor.poll_health_status()
         self.assertEqual("CREATE_COMPLETE", self.cluster(self.uuid).status)
-        self.pass_time(rotation.INTERRUPTED_SECONDS + 100)
+        self.pass_time(ca_rotation.INTERRUPTED_SECONDS + 100)
         monitor.poll_health_status()
         self.assertEqual("UPDATE_IN_PROGRESS", self.cluster(self.uuid).status)
         self.go_on()
@@ -434,7 +436,7 @@ class MakingTest(RotationCase):
 
     def look_at_health(self):
         base.DRIVER().get_monitor(
-            cloud.admin_context(), self.cluster(self.uuid)
+            cloud_sessions.admin_context(), self.cluster(self.uuid)
         ).poll_health_status()
 
     def test_second_try(self):

@@ -3,7 +3,8 @@
 
 from magnum.common import exception as magnum_exception
 
-from magnum_swarm_mode import exceptions, settings
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.swarm import manager_settings
 from tests import cases
 from tests.functional.driver import base, test_rotation
 from tests.unit.driver import fake_docker
@@ -25,7 +26,7 @@ class UnwellCase(test_rotation.RotationCase):
     def further_manager(self, number, **more):
         node = fake_docker.node(f"swarm-manager-{number}", manager="reachable", **more)
         node["ManagerStatus"]["Addr"] = f"10.0.0.1{number}:2377"
-        node["Spec"]["Labels"] = {settings.LABEL: "0"}
+        node["Spec"]["Labels"] = {manager_settings.LABEL: "0"}
         self.docker.answers["/nodes"][1].append(node)
         return node
 
@@ -38,7 +39,7 @@ class UnwellCase(test_rotation.RotationCase):
         super().take_over()
         for node in self.docker.answers["/nodes"][1]:
             if node.get("ManagerStatus") and node["Status"]["State"] == "ready":
-                node["Spec"]["Labels"][settings.LABEL] = self.label
+                node["Spec"]["Labels"][manager_settings.LABEL] = self.label
 
     def all_off(self):
         """Switch the manager off, and everything on the cluster's way to it."""
@@ -119,11 +120,11 @@ class EndsWellTest(UnwellCase):
 
         self.assert_done(self.before)
         self.assertIn("to follow when they are back: swarm-manager-2.", self.reason())
-        self.assertEqual("0", lost["Spec"]["Labels"][settings.LABEL])
+        self.assertEqual("0", lost["Spec"]["Labels"][manager_settings.LABEL])
         self.assertEqual([], [one for one in self.docker.changes if "Role" in str(one)])
         # What it has to take over is still there for it.
         names = [one["Spec"]["Name"] for one in self.docker.answers["/configs"][1]]
-        self.assertEqual([f"{settings.PREFIX}{self.label}"], names)
+        self.assertEqual([f"{manager_settings.PREFIX}{self.label}"], names)
 
     def reason(self):
         return self.cluster(self.uuid).status_reason

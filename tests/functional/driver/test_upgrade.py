@@ -2,7 +2,8 @@
 from magnum import objects
 from magnum.conductor.handlers import cluster_conductor
 
-from magnum_swarm_mode import exceptions, upgrade_request
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.stack import upgrade as stack_upgrade
 from tests.functional.driver import test_node_groups, test_operations
 from tests.unit.driver import fake_docker
 
@@ -45,7 +46,7 @@ class UpgradeCase(test_operations.OperationsCase):
             self.context(),
             cluster,
             template,
-            upgrade_request.message(size, [rows[name].uuid for name in groups]),
+            stack_upgrade.message(size, [rows[name].uuid for name in groups]),
             rows["default-worker"],
         )
 
@@ -224,7 +225,7 @@ class FurtherGroupTest(test_node_groups.NodeGroupsCase):
             self.context(),
             cluster,
             another(self),
-            upgrade_request.message(2, [group.uuid]),
+            stack_upgrade.message(2, [group.uuid]),
             group,
         )
         for _ in range(40):

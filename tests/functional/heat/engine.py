@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from magnum_swarm_mode.stack_parameters import StackRequest
+from magnum_swarm_mode.stack.request import StackRequest
 
 _CLOUD = "http://cloud.test"
 _SERVICES = ("compute", "image", "network", "volumev3", "orchestration")

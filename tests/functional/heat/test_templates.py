@@ -11,13 +11,11 @@ import jsonschema
 import yaml
 from oslotest import base
 
-from magnum_swarm_mode import (
-    exceptions,
-    preflight_rules,
-    stack_parameters,
-    stack_size,
-    user_data,
-)
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.admission import room
+from magnum_swarm_mode.stack import request as stack_request
+from magnum_swarm_mode.stack import size as stack_size
+from magnum_swarm_mode.stack.files import user_data
 from tests.functional.heat import engine
 from tests.unit.heat import samples
 
@@ -41,14 +39,12 @@ HOSTILE = (
 )
 
 
-def build(**changes: Any) -> stack_parameters.StackRequest:
+def build(**changes: Any) -> stack_request.StackRequest:
     """Return the request of a usual cluster with changes."""
-    return stack_parameters.build(samples.inputs(**changes))
+    return stack_request.build(samples.inputs(**changes))
 
 
-def given(
-    request: stack_parameters.StackRequest, **parameters: Any
-) -> stack_parameters.StackRequest:
+def given(request: stack_request.StackRequest, **parameters: Any) -> stack_request.StackRequest:
     """Return a request with other parameters, as an upgrade asks for them."""
     return dataclasses.replace(request, parameters={**request.parameters, **parameters})
 
@@ -163,7 +159,7 @@ class TestSize(base.BaseTestCase):
             for network, volume, floating in variants
         ]
         for counted, (network, volume, floating) in zip(engine.run(*jobs), variants, strict=True):
-            wanted = preflight_rules.Wanted(
+            wanted = room.Wanted(
                 image="ubuntu_xenial",
                 manager_flavor="m1.medium",
                 worker_flavor="m1.medium",
@@ -188,12 +184,12 @@ class TestSize(base.BaseTestCase):
         )
         for answer in (good, none):
             self.assertIn("Invalid stack name", answer["error"])
-            preflight_rules.check_stack(5, answer["error"])
+            room.check_stack(5, answer["error"])
         for answer in (stacks, resources):
             self.assertIn("RequestLimitExceeded", answer["error"])
-            self.assertRaises(exceptions.Refused, preflight_rules.check_stack, 5, answer["error"])
+            self.assertRaises(exceptions.Refused, room.check_stack, 5, answer["error"])
         # A stack that there is needs no further one.
-        preflight_rules.check_stack(5, stacks["error"], is_new=False)
+        room.check_stack(5, stacks["error"], is_new=False)
 
 
 class TestServers(base.BaseTestCase):
@@ -303,7 +299,7 @@ class TestServers(base.BaseTestCase):
 
     def test_what_an_upgrade_gives_heat_anew(self):
         """The renewed templates are valid with the environment of every kind of cluster."""
-        template, files = stack_parameters.renewal("cluster.yaml")
+        template, files = stack_request.renewal("cluster.yaml")
         jobs = []
         for changes in ({}, {"docker_volume_size": 5, "worker_floating_ip_enabled": True}):
             request = build(**changes)

@@ -51,7 +51,7 @@ class UpgradeCheckTest(test_base.BaseTestCase):
         """The exit code, and each check's result and details."""
         done = subprocess.run(
             [
-                *(service.python, "-m", "magnum_swarm_mode.upgrade_check"),
+                *(service.python, "-m", "magnum_swarm_mode.cmd.status"),
                 *("--config-file", str(service.directory / "magnum.conf")),
                 *("upgrade", "check", "--json"),
             ],
@@ -157,7 +157,7 @@ class UpgradeCheckTest(test_base.BaseTestCase):
         service = self.service(releases.DEFAULT, options="join_timeout = 5")
         done = subprocess.run(
             [
-                *(service.python, "-W", "ignore", "-m", "magnum_swarm_mode.upgrade_check"),
+                *(service.python, "-W", "ignore", "-m", "magnum_swarm_mode.cmd.status"),
                 *("--config-file", str(service.directory / "magnum.conf"), "upgrade", "check"),
             ],
             env=service.environment,

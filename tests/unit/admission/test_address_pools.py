@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oslotest import base
 
-from magnum_swarm_mode import address_pools, exceptions
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.stack import address_pools
 from tests.unit.admission.properties import PROPERTY
 
 NETWORKS = st.builds(

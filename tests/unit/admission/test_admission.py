@@ -5,7 +5,8 @@ from magnum.api.controllers.v1 import cluster, cluster_template, nodegroup
 from magnum.common import exception
 from oslotest import base
 
-from magnum_swarm_mode import admission, exceptions
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.admission import cluster_request
 from tests.unit.admission.properties import PROPERTY
 
 TEMPLATE = {
@@ -42,7 +43,7 @@ CLUSTER = {
     "floating_ip_enabled": True,
     "master_lb_enabled": False,
 }
-CLOUD = admission.Cloud()
+CLOUD = cluster_request.Cloud()
 
 
 class EveryFieldTest(base.BaseTestCase):
@@ -53,32 +54,34 @@ class EveryFieldTest(base.BaseTestCase):
         self.assertEqual(set(), names - set(fields), "fields that no table declares")
         for name, field in fields.items():
             self.assertNotEqual("", field.text, name)
-            if field.handling is admission.Handling.REFUSED:
+            if field.handling is cluster_request.Handling.REFUSED:
                 self.assertTrue(field.text.endswith("."), name)
 
     def test_cluster_template(self):
         """Every field of a template is honoured, refused or Magnum's own."""
-        self.assert_declared(cluster_template.ClusterTemplate, admission.CLUSTER_TEMPLATE_FIELDS)
+        self.assert_declared(
+            cluster_template.ClusterTemplate, cluster_request.CLUSTER_TEMPLATE_FIELDS
+        )
 
     def test_cluster(self):
         """Every field of a cluster is honoured, refused or Magnum's own."""
-        self.assert_declared(cluster.Cluster, admission.CLUSTER_FIELDS)
+        self.assert_declared(cluster.Cluster, cluster_request.CLUSTER_FIELDS)
 
     def test_node_group(self):
         """Every field of a node group is honoured, refused or Magnum's own."""
-        self.assert_declared(nodegroup.NodeGroup, admission.NODE_GROUP_FIELDS)
+        self.assert_declared(nodegroup.NodeGroup, cluster_request.NODE_GROUP_FIELDS)
 
     def test_refusals_name_their_field(self):
         """The sentence of a refused field names it."""
-        for fields in (admission.CLUSTER_TEMPLATE_FIELDS, admission.CLUSTER_FIELDS):
+        for fields in (cluster_request.CLUSTER_TEMPLATE_FIELDS, cluster_request.CLUSTER_FIELDS):
             for name, field in fields.items():
-                if field.handling is admission.Handling.REFUSED:
+                if field.handling is cluster_request.Handling.REFUSED:
                     self.assertIn(name, field.text)
 
 
 class TemplateTest(base.BaseTestCase):
     def check(self, cloud=CLOUD, **changed):
-        admission.check_cluster_template(TEMPLATE | changed, cloud)
+        cluster_request.check_cluster_template(TEMPLATE | changed, cloud)
 
     def refused(self, **changed):
         return str(self.assertRaises(exceptions.Refused, self.check, **changed))
@@ -139,7 +142,7 @@ class TemplateTest(base.BaseTestCase):
 
     def test_without_floating_ips(self):
         """Managers without floating IPs are accepted where tenants' networks can be reached."""
-        reachable = admission.Cloud(tenant_networks_reachable=True)
+        reachable = cluster_request.Cloud(tenant_networks_reachable=True)
         self.check(reachable, floating_ip_enabled=False)
         self.check(reachable, floating_ip_enabled=False, external_network_id=None)
         self.assertIn(
@@ -158,7 +161,7 @@ class TemplateTest(base.BaseTestCase):
 
     @PROPERTY
     @given(
-        st.sampled_from(sorted(admission.CLUSTER_TEMPLATE_FIELDS)),
+        st.sampled_from(sorted(cluster_request.CLUSTER_TEMPLATE_FIELDS)),
         st.one_of(st.text(), st.integers(), st.booleans(), st.none()),
     )
     def test_any_value_is_accepted_or_refused(self, name, value):
@@ -173,7 +176,7 @@ class TemplateTest(base.BaseTestCase):
 
 class ClusterTest(base.BaseTestCase):
     def check(self, template=None, cloud=CLOUD, **changed):
-        return admission.check_cluster(TEMPLATE | (template or {}), CLUSTER | changed, cloud)
+        return cluster_request.check_cluster(TEMPLATE | (template or {}), CLUSTER | changed, cloud)
 
     def refused(self, *args, **changed):
         return str(self.assertRaises(exceptions.Refused, self.check, *args, **changed))
@@ -224,7 +227,7 @@ class ClusterTest(base.BaseTestCase):
 
     def test_worker_floating_ips_need_a_network(self):
         """Floating IPs of workers come from the external network."""
-        cloud = admission.Cloud(tenant_networks_reachable=True)
+        cloud = cluster_request.Cloud(tenant_networks_reachable=True)
         self.assertIn(
             "external_network_id",
             self.refused(
@@ -239,10 +242,13 @@ class ClusterTest(base.BaseTestCase):
         """Fields that Magnum would silently drop are refused when they are given."""
         for name in ("uuid", "faults", "labels_added", "labels_overridden", "labels_skipped"):
             refusal = self.assertRaises(
-                exceptions.Refused, admission.check_given, admission.CLUSTER_FIELDS, {name}
+                exceptions.Refused,
+                cluster_request.check_given,
+                cluster_request.CLUSTER_FIELDS,
+                {name},
             )
             self.assertIn(name, str(refusal))
-        admission.check_given(admission.CLUSTER_FIELDS, set(CLUSTER))
+        cluster_request.check_given(cluster_request.CLUSTER_FIELDS, set(CLUSTER))
 
     @PROPERTY
     @given(st.one_of(st.integers(-(2**31), 2**31), st.integers(-3, 103)))
@@ -250,32 +256,34 @@ class ClusterTest(base.BaseTestCase):
         """Exactly the positive odd numbers of managers are accepted, as far as they make sense."""
         accepted = True
         try:
-            admission.check_manager_count(count)
+            cluster_request.check_manager_count(count)
         except exceptions.Refused:
             accepted = False
-        self.assertEqual(0 < count <= admission.MOST_MANAGERS and count % 2 == 1, accepted)
+        self.assertEqual(0 < count <= cluster_request.MOST_MANAGERS and count % 2 == 1, accepted)
 
     def test_manager_count_for_magnum(self):
         """Magnum's own callers get an error that its API answers with 400."""
         error = self.assertRaises(
-            exception.InvalidParameterValue, admission.validate_manager_count, 2
+            exception.InvalidParameterValue, cluster_request.validate_manager_count, 2
         )
         self.assertEqual(400, error.code)
         self.assertIn("quorum", str(error))
-        admission.validate_manager_count(3)
+        cluster_request.validate_manager_count(3)
 
 
 class ImageTest(base.BaseTestCase):
     def refused(self, image, distro=None):
         return str(
-            self.assertRaises(exceptions.Refused, admission.check_image, image, "image", distro)
+            self.assertRaises(
+                exceptions.Refused, cluster_request.check_image, image, "image", distro
+            )
         )
 
     def test_good(self):
         """Ubuntu and Debian are accepted, whoever says so."""
         for distro in ("ubuntu", "debian"):
-            admission.check_image({"os_distro": distro}, "image", None)
-            admission.check_image(
+            cluster_request.check_image({"os_distro": distro}, "image", None)
+            cluster_request.check_image(
                 {"os_distro": distro, "magnum_driver": "swarm_mode"}, "image", distro
             )
 
@@ -298,19 +306,19 @@ class DriverTest(base.BaseTestCase):
             ("kubernetes", None),
             ("kubernetes", "k8s_other"),
         ):
-            admission.check_driver(coe, driver)
+            cluster_request.check_driver(coe, driver)
         for coe, driver in (("swarm-mode", "k8s_other"), ("kubernetes", "swarm_mode")):
-            self.assertRaises(exceptions.Refused, admission.check_driver, coe, driver)
+            self.assertRaises(exceptions.Refused, cluster_request.check_driver, coe, driver)
 
 
 class CredentialTest(base.BaseTestCase):
     def check(self, **token):
-        return admission.check_credential({"token": token})
+        return cluster_request.check_credential({"token": token})
 
     def test_password(self):
         """A user with a password needs no further look."""
         self.assertIsNone(self.check(methods=["password"]))
-        self.assertIsNone(admission.check_credential(None))
+        self.assertIsNone(cluster_request.check_credential(None))
 
     def test_restricted(self):
         """A restricted application credential is refused with what to do instead."""
@@ -327,4 +335,4 @@ class CredentialTest(base.BaseTestCase):
             self.check(application_credential={"id": "1", "restricted": False}),
         )
         self.assertEqual("a trust", self.check(**{"OS-TRUST:trust": {"id": "1"}}))
-        self.assertRaises(exceptions.Refused, admission.refuse_delegation, "a trust")
+        self.assertRaises(exceptions.Refused, cluster_request.refuse_delegation, "a trust")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oslotest import base
 
-from magnum_swarm_mode import certificate_guard
+from magnum_swarm_mode.admission import node_token
 from tests.unit.admission.properties import PROPERTY
 
 OWN = "0b4c5d2e-8d5c-4f43-9a3e-7a5b6c7d8e9f"
@@ -18,7 +18,7 @@ def token(name):
 
 
 def call(method="POST", path="/v1/certificates", query="", content="application/json", body=SIGN):
-    return certificate_guard.Call(method, path, query, content, body)
+    return node_token.Call(method, path, query, content, body)
 
 
 def get(path, **options):
@@ -27,7 +27,7 @@ def get(path, **options):
 
 class GuardTest(base.BaseTestCase):
     def refusal(self, wanted, name=f"magnum-swarm-mode-node-{OWN}"):
-        return certificate_guard.refusal(token(name), wanted)
+        return node_token.refusal(token(name), wanted)
 
     def test_its_three_calls(self):
         """A node's credential signs for its cluster, and reads its certificates and itself."""
@@ -91,9 +91,7 @@ class GuardTest(base.BaseTestCase):
         """Users, and their application credentials of other names, are not the guard's business."""
         others = [None, "", {}, {"token": {}}, token("ci"), token("my-magnum-swarm-mode-node-")]
         for other in others:
-            self.assertIsNone(
-                certificate_guard.refusal(other, call("DELETE", f"/v1/clusters/{OTHER}"))
-            )
+            self.assertIsNone(node_token.refusal(other, call("DELETE", f"/v1/clusters/{OTHER}")))
 
     def test_rotated(self):
         """A credential that was made by a rotation bears a number, and may do the same."""

@@ -8,7 +8,7 @@ import types
 from cryptography import x509
 from oslotest import base
 
-from magnum_swarm_mode import certificate_names
+from magnum_swarm_mode.certificates import names as certificate_names
 
 UUID = "08b1537e-874c-47de-814b-914ffb1c5a28"
 

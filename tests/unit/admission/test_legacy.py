@@ -3,7 +3,8 @@
 
 from oslotest import base
 
-from magnum_swarm_mode import admission, legacy
+from magnum_swarm_mode.admission import cluster_request
+from magnum_swarm_mode.legacy import rules as legacy_rules
 
 
 class LegacyTest(base.BaseTestCase):
@@ -15,7 +16,7 @@ class LegacyTest(base.BaseTestCase):
             ("swarm-mode", "fedora-atomic", "vm"),
             ("swarm-mode", "ubuntu", "bm"),
         ):
-            self.assertTrue(legacy.concerns(*kind), kind)
+            self.assertTrue(legacy_rules.concerns(*kind), kind)
         for other in (
             ("swarm-mode", "ubuntu", "vm"),
             ("swarm-mode", "debian", "vm"),
@@ -24,18 +25,18 @@ class LegacyTest(base.BaseTestCase):
             ("mesos", "ubuntu", "vm"),
             (None, None, None),
         ):
-            self.assertFalse(legacy.concerns(*other), other)
+            self.assertFalse(legacy_rules.concerns(*other), other)
 
     def test_provides(self):
         """The driver that deletes is found for what is old, and never for what is not."""
-        kinds = [(one["coe"], one["os"], one["server_type"]) for one in legacy.provides()]
+        kinds = [(one["coe"], one["os"], one["server_type"]) for one in legacy_rules.provides()]
         self.assertEqual(len(kinds), len(set(kinds)))
         for kind in kinds:
-            self.assertTrue(legacy.concerns(*kind), kind)
-        for coe in (legacy.COE, admission.COE):
+            self.assertTrue(legacy_rules.concerns(*kind), kind)
+        for coe in (legacy_rules.COE, cluster_request.COE):
             self.assertIn((coe, "fedora-atomic", "vm"), kinds)
             self.assertIn((coe, "fedora-atomic", "bm"), kinds)
 
     def test_sorts_last(self):
         """Magnum takes the first driver by name where it has no other reason."""
-        self.assertGreater(legacy.ENTRY_POINT, admission.ENTRY_POINT)
+        self.assertGreater(legacy_rules.ENTRY_POINT, cluster_request.ENTRY_POINT)

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from keystoneauth1 import session, token_endpoint
 from oslotest import base
 
-from magnum_swarm_mode import exceptions, preflight, services
-from magnum_swarm_mode import preflight_rules as rules
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.admission import room as rules
+from magnum_swarm_mode.api import preflight
+from magnum_swarm_mode.cloud import rest
 from tests.unit.admission.properties import PROPERTY
 
 CLOUD = "http://cloud.test"
@@ -118,11 +120,11 @@ class PreflightCase(base.BaseTestCase):
 
     def look(self, answers, wants=WANTED, seconds=20.0, **texts):
         """Do a preflight against these answers; its result, or the error's sentence."""
-        ask = services.Services(
+        ask = rest.Services(
             session.Session(auth=_Endpoints(CLOUD, "token")),
             None,
             "public",
-            services.Deadline.after(seconds),
+            rest.Deadline.after(seconds),
         )
         with requests_mock.Mocker() as wire:
             wire.get(re.compile(".*"), status_code=404)
@@ -185,13 +187,13 @@ class AnswersTest(PreflightCase):
     def test_addresses(self):
         """Endpoints are used with the version that the catalogue names, or with the usual one."""
         for service, endpoint, address in (
-            (services.Service.NOVA, "http://x/compute", "http://x/compute/v2.1"),
-            (services.Service.NOVA, "http://x/compute/v2.1/", "http://x/compute/v2.1"),
-            (services.Service.NOVA, "http://x:8774/v2/abc", "http://x:8774/v2/abc"),
-            (services.Service.CINDER, "http://x/volume/v3/p1", "http://x/volume/v3/p1"),
-            (services.Service.GLANCE, "http://x:9292", "http://x:9292/v2"),
-            (services.Service.NEUTRON, "http://vpn.x/", "http://vpn.x/v2.0"),
-            (services.Service.HEAT, "http://x/v1/p1", "http://x/v1/p1"),
+            (rest.Service.NOVA, "http://x/compute", "http://x/compute/v2.1"),
+            (rest.Service.NOVA, "http://x/compute/v2.1/", "http://x/compute/v2.1"),
+            (rest.Service.NOVA, "http://x:8774/v2/abc", "http://x:8774/v2/abc"),
+            (rest.Service.CINDER, "http://x/volume/v3/p1", "http://x/volume/v3/p1"),
+            (rest.Service.GLANCE, "http://x:9292", "http://x:9292/v2"),
+            (rest.Service.NEUTRON, "http://vpn.x/", "http://vpn.x/v2.0"),
+            (rest.Service.HEAT, "http://x/v1/p1", "http://x/v1/p1"),
         ):
             self.assertEqual(address, service.address(endpoint))
 
@@ -225,16 +227,16 @@ class AnswersTest(PreflightCase):
         asks = {
             "known": lambda: 5,
             "late": lambda: time.sleep(3),
-            "absent": lambda: fail(services.NotThere("404")),
-            "refused": lambda: fail(services.NotAllowed("403")),
-            "away": lambda: fail(services.does_not_answer(services.Service.HEAT, "503")),
+            "absent": lambda: fail(rest.NotThere("404")),
+            "refused": lambda: fail(rest.NotAllowed("403")),
+            "away": lambda: fail(rest.does_not_answer(rest.Service.HEAT, "503")),
         }
-        ask = services.Services(None, None, "public", services.Deadline.after(0.5))
+        ask = rest.Services(None, None, "public", rest.Deadline.after(0.5))
         began = time.monotonic()
-        answers = ask.begin({name: (services.Service.HEAT, one) for name, one in asks.items()})
+        answers = ask.begin({name: (rest.Service.HEAT, one) for name, one in asks.items()})
         self.assertEqual({"known": 5}, answers())
         self.assertLess(time.monotonic() - began, 2.5)
-        broken = ask.begin({"broken": (services.Service.HEAT, lambda: fail(ZeroDivisionError()))})
+        broken = ask.begin({"broken": (rest.Service.HEAT, lambda: fail(ZeroDivisionError()))})
         self.assertRaises(ZeroDivisionError, broken)
 
     def test_limits(self):
@@ -259,11 +261,11 @@ class AnswersTest(PreflightCase):
         answers[r"/stacks"] = {}
         with requests_mock.Mocker() as wire:
             wire.get(re.compile(".*"), status_code=401, json={"error": {"message": "expired"}})
-            ask = services.Services(
+            ask = rest.Services(
                 session.Session(auth=_Endpoints(CLOUD, "token")),
                 None,
                 "public",
-                services.Deadline.after(5),
+                rest.Deadline.after(5),
             )
-            error = self.assertRaises(exceptions.Refused, ask.get, services.Service.HEAT, "/stacks")
+            error = self.assertRaises(exceptions.Refused, ask.get, rest.Service.HEAT, "/stacks")
         self.assertIn("authenticate again", str(error))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from oslotest import base
 
 from magnum_swarm_mode import exceptions
-from magnum_swarm_mode import preflight_rules as rules
+from magnum_swarm_mode.admission import room as rules
 from tests.unit.admission.properties import PROPERTY
 
 SMALL = rules.Flavor("1", "m1.small", vcpus=1, ram=1024, disk=10)

@@ -4,17 +4,18 @@ from typing import Any
 from magnum.api.controllers.v1 import cluster, cluster_template
 from oslotest import base
 
-from magnum_swarm_mode import admission, exceptions, request_bodies
-from magnum_swarm_mode.request_bodies import Kind
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.admission import cluster_request, json_kinds
+from magnum_swarm_mode.admission.json_kinds import Kind
 
-TEMPLATE = request_bodies.kinds(cluster_template.ClusterTemplate)
-CLUSTER = request_bodies.kinds(cluster.Cluster)
+TEMPLATE = json_kinds.kinds(cluster_template.ClusterTemplate)
+CLUSTER = json_kinds.kinds(cluster.Cluster)
 MAPS = {"labels", "health_status_reason", "faults", "labels_overridden", "labels_added"}
 
 
 class RequestBodiesTest(base.BaseTestCase):
     def accept(self, body):
-        request_bodies.check_object(CLUSTER, admission.CLUSTER_FIELDS, body)
+        json_kinds.check_object(CLUSTER, cluster_request.CLUSTER_FIELDS, body)
 
     def refuse(self, name, value):
         error = self.assertRaises(exceptions.Refused, self.accept, {name: value})
@@ -23,9 +24,11 @@ class RequestBodiesTest(base.BaseTestCase):
     def test_kinds(self):
         """Every field of Magnum's types is of a known kind, but those that Magnum writes."""
         others = {name for name, kind in (TEMPLATE | CLUSTER).items() if kind is Kind.OTHER}
-        tables = {**admission.CLUSTER_TEMPLATE_FIELDS, **admission.CLUSTER_FIELDS}
+        tables = {**cluster_request.CLUSTER_TEMPLATE_FIELDS, **cluster_request.CLUSTER_FIELDS}
         self.assertEqual(
-            {admission.Handling.REFUSED}, {tables[name].handling for name in others}, str(others)
+            {cluster_request.Handling.REFUSED},
+            {tables[name].handling for name in others},
+            str(others),
         )
         self.assertEqual(Kind.INTEGER, CLUSTER["node_count"])
         self.assertEqual(Kind.TRUTH, TEMPLATE["public"])
@@ -63,9 +66,9 @@ class RequestBodiesTest(base.BaseTestCase):
     def test_patches(self):
         """A patch is a list of objects whose values are text or integers."""
         good = [{"op": "replace", "path": "/apiserver_port", "value": "2376"}]
-        request_bodies.check_patch(TEMPLATE, good)
-        request_bodies.check_patch(TEMPLATE, [{"op": "remove", "path": "/labels"}])
-        request_bodies.check_patch(TEMPLATE, [{"op": "add", "path": "/labels", "value": "{}"}])
+        json_kinds.check_patch(TEMPLATE, good)
+        json_kinds.check_patch(TEMPLATE, [{"op": "remove", "path": "/labels"}])
+        json_kinds.check_patch(TEMPLATE, [{"op": "add", "path": "/labels", "value": "{}"}])
         bad: tuple[Any, ...] = (
             {},
             [1],
@@ -77,9 +80,9 @@ class RequestBodiesTest(base.BaseTestCase):
         )
         for body in bad:
             with self.subTest(body=body):
-                self.assertRaises(exceptions.Refused, request_bodies.check_patch, TEMPLATE, body)
+                self.assertRaises(exceptions.Refused, json_kinds.check_patch, TEMPLATE, body)
 
     def test_no_json(self):
         """What is no JSON is refused."""
         for body in (b"", b"{", b"\xff", b"[" * 100_000):
-            self.assertRaises(exceptions.Refused, request_bodies.parse, body)
+            self.assertRaises(exceptions.Refused, json_kinds.parse, body)

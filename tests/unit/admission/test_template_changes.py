@@ -4,7 +4,8 @@ from typing import Any
 
 from oslotest import base
 
-from magnum_swarm_mode import exceptions, labels, template_changes
+from magnum_swarm_mode import exceptions, labels
+from magnum_swarm_mode.admission import template_change
 from tests import cases
 
 TEMPLATE: dict[str, Any] = {
@@ -27,7 +28,7 @@ CLUSTER: dict[str, Any] = {
 def check(cluster=None, **changes):
     """Decide on a template that differs so."""
     after = {**TEMPLATE, "name": "new", **changes}
-    return template_changes.check({**CLUSTER, **(cluster or {})}, TEMPLATE, after, None)
+    return template_change.check({**CLUSTER, **(cluster or {})}, TEMPLATE, after, None)
 
 
 class CheckTest(base.BaseTestCase):
@@ -71,7 +72,7 @@ class CheckTest(base.BaseTestCase):
     def test_every_label_is_one_or_the_other(self):
         """Each label that is fixed exists."""
         names = {field.name for field in dataclasses.fields(labels.Labels)}
-        self.assertEqual(set(), template_changes.FIXED_LABELS - names)
+        self.assertEqual(set(), template_change.FIXED_LABELS - names)
 
     def test_labels_after(self):
         """Labels follow the template where the cluster had the template's."""
@@ -83,4 +84,4 @@ class CheckTest(base.BaseTestCase):
             ({"a": "9"}, {}, {"a": "2"}, {"a": "9"}),
             ({"b": "1"}, {}, {}, {"b": "1"}),
         ):
-            self.assertEqual(expected, template_changes.labels_after(own, before, after))
+            self.assertEqual(expected, template_change.labels_after(own, before, after))

@@ -3,8 +3,8 @@
 
 from oslotest import base
 
-from magnum_swarm_mode import upgrade_rules
-from magnum_swarm_mode.upgrade_rules import Level
+from magnum_swarm_mode.cmd import status_rules
+from magnum_swarm_mode.cmd.status_rules import Level
 
 
 class RulesTest(base.BaseTestCase):
@@ -15,7 +15,7 @@ class RulesTest(base.BaseTestCase):
 
     def test_registered(self):
         """Up to Magnum 22 the configuration must name the package; 23 finds it by itself."""
-        look = upgrade_rules.registered
+        look = status_rules.registered
         self.assert_finding(Level.SUCCESS, look("20.0.2", True, True, ()))
         self.assert_finding(
             Level.FAILURE, look("22.0.0", False, True, ()), "config_source = swarm_mode"
@@ -28,17 +28,17 @@ class RulesTest(base.BaseTestCase):
 
     def test_service_type(self):
         """Keystone's middleware must know the type of service."""
-        self.assert_finding(Level.SUCCESS, upgrade_rules.service_type("container-infra"))
+        self.assert_finding(Level.SUCCESS, status_rules.service_type("container-infra"))
         for value in (None, "container"):
             self.assert_finding(
                 Level.FAILURE,
-                upgrade_rules.service_type(value),
+                status_rules.service_type(value),
                 "service_type = container-infra in [keystone_authtoken]",
             )
 
     def test_region(self):
         """Where there are several regions one must be named, and it must exist."""
-        look = upgrade_rules.region
+        look = status_rules.region
         self.assert_finding(Level.SUCCESS, look(None, {"one"}), "one")
         self.assert_finding(Level.SUCCESS, look("two", {"one", "two"}), "two")
         self.assert_finding(Level.FAILURE, look(None, {"one", "two"}), "one, two", "[heat_client]")
@@ -48,7 +48,7 @@ class RulesTest(base.BaseTestCase):
         """Nodes must reach each endpoint, by https if possible."""
 
         def look(url):
-            return upgrade_rules.endpoints({"identity": "https://a.example.com", "image": url})
+            return status_rules.endpoints({"identity": "https://a.example.com", "image": url})
 
         self.assert_finding(Level.SUCCESS, look("https://b.example.com:9292/v2"))
         self.assert_finding(Level.SUCCESS, look("https://203.0.113.7"))
@@ -71,7 +71,7 @@ class RulesTest(base.BaseTestCase):
 
     def test_trust(self):
         """Magnum 20 to 22 needs a domain for its users; 23 has no such options."""
-        look = upgrade_rules.trust
+        look = status_rules.trust
         self.assert_finding(Level.SUCCESS, look("23.0.0", None))
         options = {
             "trustee_domain_id": "1",
@@ -87,7 +87,7 @@ class RulesTest(base.BaseTestCase):
 
     def test_conductors(self):
         """Several conductors need a database that can be shared, and names of their own."""
-        look = upgrade_rules.conductors
+        look = status_rules.conductors
         self.assert_finding(Level.WARNING, look(0, "mysql", "a"), "start it")
         self.assert_finding(Level.SUCCESS, look(1, "mysql", "a"))
         self.assert_finding(Level.WARNING, look(1, "mysql", None), "host in [DEFAULT]")
@@ -96,7 +96,7 @@ class RulesTest(base.BaseTestCase):
 
     def test_certificates(self):
         """Keys are kept where every conductor finds them."""
-        look = upgrade_rules.certificates
+        look = status_rules.certificates
         self.assert_finding(Level.SUCCESS, look("x509keypair", False))
         self.assert_finding(Level.SUCCESS, look("barbican", True))
         self.assert_finding(Level.FAILURE, look("barbican", False), "key-manager")
@@ -104,7 +104,7 @@ class RulesTest(base.BaseTestCase):
 
     def test_messaging(self):
         """The message queue must be one that processes share, and answer."""
-        look = upgrade_rules.messaging
+        look = status_rules.messaging
         self.assert_finding(Level.SUCCESS, look("rabbit", {}, 2))
         self.assert_finding(Level.WARNING, look("rabbit", {"a:5672": "refused"}, 2), "a:5672")
         self.assert_finding(Level.FAILURE, look("rabbit", {"a:5672": "refused"}, 1), "refused")
@@ -112,7 +112,7 @@ class RulesTest(base.BaseTestCase):
 
     def test_table(self):
         """The table is brought up to date by itself; a newer one tells of an old host."""
-        look = upgrade_rules.table
+        look = status_rules.table
         self.assert_finding(Level.SUCCESS, look("2", "2", {"1", "2"}))
         self.assert_finding(Level.SUCCESS, look("1", "2", {"1", "2"}), "older", "right to create")
         self.assert_finding(Level.SUCCESS, look(None, "2", {"1", "2"}), "not there yet")
@@ -120,7 +120,7 @@ class RulesTest(base.BaseTestCase):
 
     def test_templates(self):
         """A copy of the templates must be complete."""
-        look = upgrade_rules.templates
+        look = status_rules.templates
         self.assert_finding(Level.SUCCESS, look("", (), ()))
         self.assert_finding(Level.SUCCESS, look("/etc/heat", (), ()))
         self.assert_finding(
@@ -129,7 +129,7 @@ class RulesTest(base.BaseTestCase):
 
     def test_old_clusters(self):
         """Clusters of old drivers are to be deleted, best before Magnum forgets their users."""
-        look = upgrade_rules.old_clusters
+        look = status_rules.old_clusters
         self.assert_finding(Level.SUCCESS, look(0, True))
         self.assert_finding(Level.WARNING, look(2, True), "2", "upgraded to 23")
         self.assert_finding(Level.WARNING, look(2, False), "uuid")

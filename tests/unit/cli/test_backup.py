@@ -13,9 +13,10 @@ from typing import Any
 import fixtures
 from oslotest import base as test_base
 
-from magnum_swarm_mode.cli import backup_file, host_program, swarm_backup, swarm_restore
 from magnum_swarm_mode.cli.errors import CommandError
-from magnum_swarm_mode.cli.swarm_access import Manager
+from magnum_swarm_mode.cli.swarm import backup as swarm_backup
+from magnum_swarm_mode.cli.swarm import backup_file, host_program, restore
+from magnum_swarm_mode.cli.swarm.access import Manager
 from tests.unit.cli import base
 from tests.unit.cli.fake_hosts import COPY, FakeHosts, Swarm
 
@@ -131,7 +132,7 @@ class FitTest(test_base.BaseTestCase):
     }
 
     def fit(self, managers: list[Manager], *, port: int = 4789, **manifest: Any) -> Manager:
-        return swarm_restore.refuse_unfit(
+        return restore.refuse_unfit(
             managers,
             [entry(0), entry(5)],
             {"DataPathPort": port},
@@ -239,7 +240,7 @@ class BackupTest(CommandCase):
         """Where no program can be started on the host its last words are said."""
         hosts = self.filled()
         hosts.exit_code = 1
-        self.useFixture(fixtures.MonkeyPatch(f"{CLI}.swarm_backup.BACK_SECONDS", 0.1))
+        self.useFixture(fixtures.MonkeyPatch(f"{CLI}.swarm.backup.BACK_SECONDS", 0.1))
         ran = self.magnum("swarm-backup", "c", "--file", str(self.file))
         self.assertEqual(1, ran.code)
         self.assertIn("no systemd here", ran.err)
@@ -415,9 +416,9 @@ class RestoreTest(CommandCase):
     def test_other_restore(self) -> None:
         """A cluster in which the restore of another swarm has not ended is left alone."""
         hosts = self.begin(1)
-        record = dataclasses.asdict(swarm_restore.Record("third", "10.0.0.1", {}, [], {}, {}))
-        labels = {swarm_restore.VOLUME: json.dumps(record)}
-        hosts.engines[0].volumes[swarm_restore.VOLUME] = {"Labels": labels}
+        record = dataclasses.asdict(restore.Record("third", "10.0.0.1", {}, [], {}, {}))
+        labels = {restore.VOLUME: json.dumps(record)}
+        hosts.engines[0].volumes[restore.VOLUME] = {"Labels": labels}
         self.assertIn("of another swarm was begun", self.restore().err)
 
 
@@ -459,7 +460,7 @@ class HostProgramTest(test_base.BaseTestCase):
         self.home = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         stage = self.home / "stage"
         stage.mkdir()
-        self.useFixture(fixtures.MonkeyPatch(f"{CLI}.host_program.STAGE", stage))
+        self.useFixture(fixtures.MonkeyPatch(f"{CLI}.swarm.host_program.STAGE", stage))
         tools = self.home / "bin"
         tools.mkdir()
         script = tools / "systemctl"
@@ -467,9 +468,9 @@ class HostProgramTest(test_base.BaseTestCase):
         script.chmod(0o755)
         self.useFixture(fixtures.EnvironmentVariable("PATH", f"{tools}:/usr/bin:/bin"))
         self.data = self.home / "data"
-        self.useFixture(fixtures.MonkeyPatch(f"{CLI}.host_program.READY_SECONDS", 0))
+        self.useFixture(fixtures.MonkeyPatch(f"{CLI}.swarm.host_program.READY_SECONDS", 0))
         nowhere = str(self.home / "socket")
-        self.useFixture(fixtures.MonkeyPatch(f"{CLI}.host_program.OWN_SOCKET", nowhere))
+        self.useFixture(fixtures.MonkeyPatch(f"{CLI}.swarm.host_program.OWN_SOCKET", nowhere))
         self.calls = self.home / "calls"
 
     def test_copies_while_the_engine_stands_still(self) -> None:

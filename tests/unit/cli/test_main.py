@@ -185,7 +185,7 @@ class ImportTest(CommandTestCase):
             *sys.stdlib_module_names,
         }  # fmt: skip
         directory = pathlib.Path(magnum_swarm_mode.cli.__file__).parent
-        for path in sorted(directory.glob("*.py")):
+        for path in sorted(directory.rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text())):
                 names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
                 if isinstance(node, ast.ImportFrom):

@@ -6,7 +6,7 @@ from typing import Any
 import fixtures
 from oslotest import base as test_base
 
-from magnum_swarm_mode.cli.recover import Stage, stage_of
+from magnum_swarm_mode.cli.swarm.recover import Stage, stage_of
 from tests.unit.cli import base
 from tests.unit.cli.fake_managers import FakeManagers, node
 
@@ -36,7 +36,9 @@ class RecoverTest(base.CommandTestCase):
     def setUp(self) -> None:
         super().setUp()
         for name in ("_INTERVAL", "_BEGIN_SECONDS", "_LEAD_SECONDS", "_REMOVE_SECONDS"):
-            self.useFixture(fixtures.MonkeyPatch(f"magnum_swarm_mode.cli.recover.{name}", 0.05))
+            self.useFixture(
+                fixtures.MonkeyPatch(f"magnum_swarm_mode.cli.swarm.recover.{name}", 0.05)
+            )
         self.cloud.resized = self.resized
         self.asked: list[Any] = []
         self.outcome = ("UPDATE_COMPLETE", "")
@@ -197,7 +199,9 @@ class RecoverTest(base.CommandTestCase):
     def test_replacement_fails(self) -> None:
         """What Magnum cannot replace is told, with what to do next."""
         self.serve([0])
-        self.useFixture(fixtures.MonkeyPatch("magnum_swarm_mode.cli.recover._BEGIN_SECONDS", 0.3))
+        self.useFixture(
+            fixtures.MonkeyPatch("magnum_swarm_mode.cli.swarm.recover._BEGIN_SECONDS", 0.3)
+        )
         self.outcome = ("UPDATE_FAILED", "no quota")
 
         ran = self.magnum("swarm-recover", "swarm", "--yes")

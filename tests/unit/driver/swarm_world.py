@@ -8,8 +8,17 @@ import dataclasses
 import itertools
 from typing import Any
 
-from magnum_swarm_mode import update
-from magnum_swarm_mode.update import Forget, Group, Member, Node, Plan, Resize, Seen, SetNode
+from magnum_swarm_mode.decisions import change
+from magnum_swarm_mode.decisions.change import (
+    Forget,
+    Group,
+    Member,
+    Node,
+    Plan,
+    Resize,
+    Seen,
+    SetNode,
+)
 
 
 class LostQuorumError(AssertionError):
@@ -121,7 +130,7 @@ class World:
 
     def seen(self, **more):
         raft = [n for n in self.nodes.values() if n.in_raft]
-        answers = sum(n.reachable for n in raft) >= update.quorum(len(raft))
+        answers = sum(n.reachable for n in raft) >= change.quorum(len(raft))
         return Seen(
             groups=tuple(
                 Group(
@@ -153,7 +162,7 @@ class World:
 
     def step(self, act=True):
         """Look, decide, act; ``act`` False is a conductor that died after it wrote the plan."""
-        step = update.decide(self.seen())
+        step = change.decide(self.seen())
         self.plan = step.plan
         if act:
             for group, count in step.wanted.items():
@@ -189,7 +198,7 @@ class World:
             row.removed |= {int(index) for index in action.removals}
             self.stack_status = "UPDATE_IN_PROGRESS"
             self.updated = f"t{len(self.updates)}"
-        elif isinstance(action, update.FreePorts):
+        elif isinstance(action, change.FreePorts):
             assert not self.stack_status.endswith("IN_PROGRESS"), (
                 "a second update cancels the first"
             )
@@ -202,7 +211,7 @@ class World:
 
     def check(self):
         raft = [n for n in self.nodes.values() if n.in_raft]
-        if sum(n.reachable for n in raft) < update.quorum(len(raft)):
+        if sum(n.reachable for n in raft) < change.quorum(len(raft)):
             raise LostQuorumError(raft)
         leaders = [n for n in raft if n.leader]
         assert len(leaders) == 1, leaders
@@ -259,9 +268,9 @@ class World:
         """Go on until the operation ends; return the last step."""
         for _ in range(most):
             step = self.step()
-            if step.outcome is update.Outcome.GOES_BACK:
+            if step.outcome is change.Outcome.GOES_BACK:
                 continue
-            if step.outcome is not update.Outcome.GOES_ON:
+            if step.outcome is not change.Outcome.GOES_ON:
                 return step
             if not step.soon:
                 self.advance()

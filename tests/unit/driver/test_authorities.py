@@ -7,7 +7,8 @@ import fixtures
 from magnum.common.x509 import operations as magnum_x509
 from oslotest import base
 
-from magnum_swarm_mode import authorities, certificate_names
+from magnum_swarm_mode.certificates import authority as certificates_authority
+from magnum_swarm_mode.certificates import names as certificate_names
 
 
 @functools.cache
@@ -34,7 +35,7 @@ class UnderTest(base.BaseTestCase):
         super().setUp()
         self.old, self.old_key = authority("swarm")
         self.new, self.new_key = authority("swarm 2026", follows=True)
-        self.chain = authorities.under(self.old, self.new, self.new_key)
+        self.chain = certificates_authority.under(self.old, self.new, self.new_key)
 
     def verifies(self, certificate, trusted, chain=""):
         """Tell whether OpenSSL believes a certificate."""
@@ -68,16 +69,20 @@ class UnderTest(base.BaseTestCase):
         """Where both are trusted clients of both are let in, in either order."""
         for issuer, key in (("swarm", self.old_key), ("swarm 2026", self.new_key)):
             leaf = client("client", issuer, key)
-            self.assertTrue(self.verifies(leaf, authorities.bundle(self.old, self.new)))
-            self.assertTrue(self.verifies(leaf, authorities.bundle(self.new, self.old)))
+            self.assertTrue(self.verifies(leaf, certificates_authority.bundle(self.old, self.new)))
+            self.assertTrue(self.verifies(leaf, certificates_authority.bundle(self.new, self.old)))
 
     def test_always_the_same(self):
         """Whoever makes it again makes the same, so that nodes are told nothing new."""
-        self.assertEqual(self.chain, authorities.under(self.old, self.new, self.new_key))
+        self.assertEqual(self.chain, certificates_authority.under(self.old, self.new, self.new_key))
 
     def test_may_follow(self):
         """One of the same name, or that may not stand above another, may not follow."""
-        self.assertTrue(authorities.may_follow(self.old, self.new))
-        self.assertTrue(authorities.may_follow(self.new, authority("x", follows=True)[0]))
-        self.assertFalse(authorities.may_follow(self.old, authority("swarm", follows=True)[0]))
-        self.assertFalse(authorities.may_follow(self.old, authority("other")[0]))
+        self.assertTrue(certificates_authority.may_follow(self.old, self.new))
+        self.assertTrue(
+            certificates_authority.may_follow(self.new, authority("x", follows=True)[0])
+        )
+        self.assertFalse(
+            certificates_authority.may_follow(self.old, authority("swarm", follows=True)[0])
+        )
+        self.assertFalse(certificates_authority.may_follow(self.old, authority("other")[0]))

@@ -8,9 +8,9 @@ import fixtures
 import sqlalchemy as sa
 from oslotest import base
 
-from magnum_swarm_mode import cluster_record
-from magnum_swarm_mode.cluster_record import Conflict, Phase, State, Store
 from magnum_swarm_mode.db import migration, schema
+from magnum_swarm_mode.db import store as record_store
+from magnum_swarm_mode.db.store import Conflict, Phase, State, Store
 
 UUID = "067d30c0-abc7-46d2-8709-c616e77742a4"
 STATE = State(phase=Phase.PREPARING, owner_id="owner", stack_name="swarm-mode-1")
@@ -250,4 +250,4 @@ class MigrationTest(base.BaseTestCase):
 
     def test_conflict_is_temporary(self):
         """A conflict says that trying again may help."""
-        self.assertIn("try again in a minute", str(cluster_record.Conflict(UUID)))
+        self.assertIn("try again in a minute", str(record_store.Conflict(UUID)))

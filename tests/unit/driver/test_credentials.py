@@ -3,7 +3,7 @@ import uuid
 
 from oslotest import base
 
-from magnum_swarm_mode import credentials
+from magnum_swarm_mode.cloud import credentials
 
 UUID = "067d30c0-abc7-46d2-8709-c616e77742a4"
 

@@ -7,7 +7,8 @@ import time
 import fixtures
 from oslotest import base
 
-from magnum_swarm_mode import docker_api, exceptions
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.swarm import client as swarm_client
 from tests.unit.driver import certificates, fake_docker
 
 
@@ -19,14 +20,14 @@ class DockerAPITest(base.BaseTestCase):
 
     def identity_of(self, authority):
         pair = authority.client()
-        return docker_api.Identity(ca=authority.pem, certificate=pair.certificate, key=pair.key)
+        return swarm_client.Identity(ca=authority.pem, certificate=pair.certificate, key=pair.key)
 
     def manager(self, address="127.0.0.1", port=0, authority=None):
         pair = (authority or self.authority).server(address)
         return self.useFixture(fake_docker.FakeDocker(self.authority.pem, pair, address, port))
 
     def swarm(self, *addresses, port, timeout=2.0):
-        swarm = docker_api.Swarm(addresses, self.identity, timeout, port)
+        swarm = swarm_client.Swarm(addresses, self.identity, timeout, port)
         self.addCleanup(swarm.close)
         return swarm
 
@@ -49,7 +50,7 @@ class DockerAPITest(base.BaseTestCase):
 
         engine = self.swarm("127.0.0.1", port=manager.port).engine()
 
-        self.assertEqual(docker_api.Engine("20.10.24+dfsg1", "1.41"), engine)
+        self.assertEqual(swarm_client.Engine("20.10.24+dfsg1", "1.41"), engine)
 
     def test_api_version_of_the_engine_is_used(self):
         """An engine that refuses old API versions is asked in its own."""
@@ -85,8 +86,8 @@ class DockerAPITest(base.BaseTestCase):
     def test_address_of(self):
         """An address is read out of the URL that was made of it."""
         for address in ("172.24.4.5", "fd00::1"):
-            self.assertEqual(address, docker_api.address_of(docker_api.url(address)))
-        self.assertEqual("", docker_api.address_of(""))
+            self.assertEqual(address, swarm_client.address_of(swarm_client.url(address)))
+        self.assertEqual("", swarm_client.address_of(""))
 
     def test_next_manager_is_asked(self):
         """A manager that refuses the connection is passed over, and asked last from then on."""
@@ -177,7 +178,7 @@ class DockerAPITest(base.BaseTestCase):
     def test_endless_answer(self):
         """An answer beyond the limit is not read to its end."""
         self.useFixture(
-            fixtures.MonkeyPatch("magnum_swarm_mode.docker_api._LARGEST_ANSWER_BYTES", 1000)
+            fixtures.MonkeyPatch("magnum_swarm_mode.swarm.client._LARGEST_ANSWER_BYTES", 1000)
         )
         manager = self.manager()
         manager.answers["/nodes"] = (200, b"[" + b" " * 200_000 + b"]")
@@ -194,7 +195,7 @@ class DockerAPITest(base.BaseTestCase):
         manager.answers["/nodes"] = (503, {"message": fake_docker.NO_LEADER})
 
         error = self.assertRaises(
-            docker_api.NoLeader, self.swarm("127.0.0.1", port=manager.port).nodes
+            swarm_client.NoLeader, self.swarm("127.0.0.1", port=manager.port).nodes
         )
 
         self.assertIn("The swarm does not have a leader", str(error))
@@ -209,12 +210,12 @@ class DockerAPITest(base.BaseTestCase):
         manager.answers["/info"] = (200, {"Swarm": {"Error": why}})
         swarm = self.swarm("127.0.0.1", port=manager.port)
 
-        error = self.assertRaises(docker_api.CertificatesExpired, swarm.nodes)
+        error = self.assertRaises(swarm_client.CertificatesExpired, swarm.nodes)
 
         self.assertIn("certificate has expired", str(error))
         manager.answers["/info"] = (200, {"Swarm": {"Error": ""}})
         error = self.assertRaises(exceptions.Unavailable, swarm.nodes)
-        self.assertNotIsInstance(error, docker_api.CertificatesExpired)
+        self.assertNotIsInstance(error, swarm_client.CertificatesExpired)
         self.assertIn("This node is not a swarm manager", str(error))
 
     def test_foreign_server(self):
@@ -242,8 +243,8 @@ class DockerAPITest(base.BaseTestCase):
         """A client with a certificate of another cluster's CA is not served."""
         manager = self.manager()
         other = certificates.Authority().client()
-        identity = docker_api.Identity(self.authority.pem, other.certificate, other.key)
-        swarm = docker_api.Swarm(["127.0.0.1"], identity, 1.0, manager.port)
+        identity = swarm_client.Identity(self.authority.pem, other.certificate, other.key)
+        swarm = swarm_client.Swarm(["127.0.0.1"], identity, 1.0, manager.port)
         self.addCleanup(swarm.close)
 
         error = self.assertRaises(exceptions.Unavailable, swarm.nodes)
@@ -269,10 +270,10 @@ class DockerAPITest(base.BaseTestCase):
 
     def test_broken_certificates(self):
         """Rubbish from the certificate store is told as such, without its contents."""
-        identity = docker_api.Identity("no certificate", "SECRET", "SECRET")
+        identity = swarm_client.Identity("no certificate", "SECRET", "SECRET")
 
         error = self.assertRaises(
-            exceptions.Inconsistent, docker_api.Swarm, ["127.0.0.1"], identity, 1.0
+            exceptions.Inconsistent, swarm_client.Swarm, ["127.0.0.1"], identity, 1.0
         )
 
         self.assertNotIn("SECRET", str(error) + error.operator_message + repr(identity.key)[:0])
@@ -283,7 +284,7 @@ class DockerAPITest(base.BaseTestCase):
         self.useFixture(fixtures.MonkeyPatch("tempfile.tempdir", directory))
         self.assertEqual(directory, tempfile.gettempdir())
 
-        docker_api.context_of(self.identity)
+        swarm_client.context_of(self.identity)
 
         self.assertEqual([], list(pathlib.Path(directory).iterdir()))
 
@@ -293,7 +294,7 @@ class DockerAPITest(base.BaseTestCase):
         self.useFixture(fixtures.MonkeyPatch("tempfile.tempdir", directory))
         self.useFixture(fixtures.MonkeyPatch("os.memfd_create", fixtures.MonkeyPatch.delete))
 
-        docker_api.context_of(self.identity)
+        swarm_client.context_of(self.identity)
 
         self.assertEqual([], list(pathlib.Path(directory).iterdir()))
 
@@ -303,29 +304,29 @@ class PoolTest(base.BaseTestCase):
         super().setUp()
         authority = certificates.Authority()
         pair = authority.client()
-        self.identity = docker_api.Identity(authority.pem, pair.certificate, pair.key)
+        self.identity = swarm_client.Identity(authority.pem, pair.certificate, pair.key)
         self.made = 0
 
     def make(self):
         self.made += 1
-        return docker_api.Swarm([], self.identity, 1.0)
+        return swarm_client.Swarm([], self.identity, 1.0)
 
     def test_same_key(self):
         """The same cluster with the same certificates gets the same connections."""
-        pool = docker_api.Pool()
+        pool = swarm_client.Pool()
 
         self.assertIs(pool.get(("a", 1), self.make), pool.get(("a", 1), self.make))
         self.assertEqual(1, self.made)
 
     def test_other_certificates(self):
         """New certificates mean new connections."""
-        pool = docker_api.Pool()
+        pool = swarm_client.Pool()
 
         self.assertIsNot(pool.get(("a", 1), self.make), pool.get(("a", 2), self.make))
 
     def test_size(self):
         """The longest unused connections go first."""
-        pool = docker_api.Pool(size=2)
+        pool = swarm_client.Pool(size=2)
         first = pool.get(("a",), self.make)
         second = pool.get(("b",), self.make)
         pool.get(("a",), self.make)
@@ -337,7 +338,7 @@ class PoolTest(base.BaseTestCase):
 
     def test_age(self):
         """Connections are made anew after a while, with the certificates of then."""
-        pool = docker_api.Pool(age=0.0)
+        pool = swarm_client.Pool(age=0.0)
 
         pool.get(("a",), self.make)
         pool.get(("a",), self.make)
@@ -346,7 +347,7 @@ class PoolTest(base.BaseTestCase):
 
     def test_forget(self):
         """A deleted cluster's connections are dropped, others' are not."""
-        pool = docker_api.Pool()
+        pool = swarm_client.Pool()
         pool.get(("a", 1), self.make)
         kept = pool.get(("b", 1), self.make)
 
@@ -360,8 +361,8 @@ class PoolTest(base.BaseTestCase):
 class UrlTest(base.BaseTestCase):
     def test_ipv4(self):
         """An IPv4 address stands as it is."""
-        self.assertEqual("tcp://192.0.2.1:2376", docker_api.url("192.0.2.1"))
+        self.assertEqual("tcp://192.0.2.1:2376", swarm_client.url("192.0.2.1"))
 
     def test_ipv6(self):
         """An IPv6 address stands in brackets."""
-        self.assertEqual("tcp://[2001:db8::1]:2376", docker_api.url("2001:db8::1"))
+        self.assertEqual("tcp://[2001:db8::1]:2376", swarm_client.url("2001:db8::1"))

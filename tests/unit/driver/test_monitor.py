@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from oslotest import base
 
-from magnum_swarm_mode import monitor
+from magnum_swarm_mode.conductor import monitor
 from tests import documented
 from tests.unit.driver.fake_docker import node
 

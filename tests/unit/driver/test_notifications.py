@@ -6,7 +6,7 @@ import fixtures
 from magnum.common import rpc
 from oslotest import base
 
-from magnum_swarm_mode import notifications
+from magnum_swarm_mode.conductor import notifications
 
 
 class Notifier:

@@ -4,7 +4,9 @@ import json
 
 from oslotest import base
 
-from magnum_swarm_mode import docker_api, exceptions, settings
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.swarm import client as swarm_client
+from magnum_swarm_mode.swarm import manager_settings
 from tests.unit.driver import certificates, fake_docker
 
 
@@ -13,7 +15,11 @@ def config(name, told, cluster="own"):
     data = base64.b64encode(told if isinstance(told, bytes) else json.dumps(told).encode())
     return {
         "ID": name,
-        "Spec": {"Name": name, "Data": data.decode(), "Labels": {settings.CLUSTER: cluster}},
+        "Spec": {
+            "Name": name,
+            "Data": data.decode(),
+            "Labels": {manager_settings.CLUSTER: cluster},
+        },
     }
 
 
@@ -21,7 +27,7 @@ def manager(name, generation=None, reachability="reachable", **more):
     """Return a manager as GET /nodes shows it."""
     node = fake_docker.node(name, manager=reachability, **more)
     if generation is not None:
-        node["Spec"]["Labels"] = {settings.LABEL: str(generation)}
+        node["Spec"]["Labels"] = {manager_settings.LABEL: str(generation)}
     return node
 
 
@@ -33,23 +39,29 @@ class TestTelling(base.BaseTestCase):
         self.docker = self.useFixture(
             fake_docker.FakeDocker(authority.pem, authority.server("127.0.0.1"))
         )
-        identity = docker_api.Identity(authority.pem, pair.certificate, pair.key)
-        self.swarm = docker_api.Swarm(["127.0.0.1"], identity, 2.0, self.docker.port, cluster="own")
+        identity = swarm_client.Identity(authority.pem, pair.certificate, pair.key)
+        self.swarm = swarm_client.Swarm(
+            ["127.0.0.1"], identity, 2.0, self.docker.port, cluster="own"
+        )
         self.addCleanup(self.swarm.close)
         self.configs = self.docker.answers["/configs"][1]
 
     def test_before_anything_was_told(self):
         """A swarm whose managers were told nothing since their boot has generation 0."""
         self.configs.append(config("magnum-swarm-mode.join.abc", {}))
-        self.assertEqual(settings.Settings(), settings.newest(self.swarm))
+        self.assertEqual(manager_settings.Settings(), manager_settings.newest(self.swarm))
 
     def test_what_is_told_adds_up(self):
         """A change of one thing leaves what was told of another; numbers count on."""
-        self.assertEqual(1, settings.tell(self.swarm, {"ca_certificate": "A", "api": {"x": 1}}))
-        self.assertEqual(2, settings.tell(self.swarm, settings.credential("id", "hush")))
-        self.assertEqual(3, settings.tell(self.swarm, {"api": {"y": 2}}))
+        self.assertEqual(
+            1, manager_settings.tell(self.swarm, {"ca_certificate": "A", "api": {"x": 1}})
+        )
+        self.assertEqual(
+            2, manager_settings.tell(self.swarm, manager_settings.credential("id", "hush"))
+        )
+        self.assertEqual(3, manager_settings.tell(self.swarm, {"api": {"y": 2}}))
 
-        now = settings.newest(self.swarm)
+        now = manager_settings.newest(self.swarm)
         self.assertEqual(3, now.generation)
         self.assertEqual(
             {
@@ -66,8 +78,8 @@ class TestTelling(base.BaseTestCase):
 
     def test_telling_the_same_again_changes_nothing(self):
         """A conductor that comes after one that died finds the settings there."""
-        settings.tell(self.swarm, {"ca_certificate": "A"})
-        self.assertEqual(1, settings.tell(self.swarm, {"ca_certificate": "A"}))
+        manager_settings.tell(self.swarm, {"ca_certificate": "A"})
+        self.assertEqual(1, manager_settings.tell(self.swarm, {"ca_certificate": "A"}))
         self.assertEqual(1, len(self.configs))
 
     def test_somebody_else_was_quicker(self):
@@ -75,34 +87,38 @@ class TestTelling(base.BaseTestCase):
         self.docker.meanwhile = lambda: self.configs.append(
             config("magnum-swarm-mode.settings.1", {"ca_certificate": "B"})
         )
-        self.assertEqual(2, settings.tell(self.swarm, {"api": {"x": 1}}))
-        self.assertEqual({"ca_certificate": "B", "api": {"x": 1}}, settings.newest(self.swarm).told)
+        self.assertEqual(2, manager_settings.tell(self.swarm, {"api": {"x": 1}}))
+        self.assertEqual(
+            {"ca_certificate": "B", "api": {"x": 1}}, manager_settings.newest(self.swarm).told
+        )
 
     def test_cleaning_up_leaves_the_newest(self):
         """Old settings go; managers that are still to come need the newest."""
         for number in range(9, 12):
             self.configs.append(config(f"magnum-swarm-mode.settings.{number}", {"n": number}))
         self.configs.append(config("magnum-swarm-mode.settings.mine", {}))
-        settings.clean_up(self.swarm)
+        manager_settings.clean_up(self.swarm)
         self.assertEqual(
             ["magnum-swarm-mode.settings.11", "magnum-swarm-mode.settings.mine"],
             [one["Spec"]["Name"] for one in self.configs],
         )
-        self.assertEqual(settings.Settings(11, {"n": 11}), settings.newest(self.swarm))
+        self.assertEqual(
+            manager_settings.Settings(11, {"n": 11}), manager_settings.newest(self.swarm)
+        )
 
     def test_of_another_cluster(self):
         """What a backup brought along from another cluster does not count, nor stand in the way."""
         self.configs.append(config("magnum-swarm-mode.settings.1", {"ca_certificate": "B"}, "b"))
-        self.assertEqual(settings.Settings(), settings.newest(self.swarm))
-        self.assertEqual(2, settings.tell(self.swarm, {"api": {"x": 1}}))
-        self.assertEqual({"api": {"x": 1}}, settings.newest(self.swarm).told)
-        settings.clean_up(self.swarm)
+        self.assertEqual(manager_settings.Settings(), manager_settings.newest(self.swarm))
+        self.assertEqual(2, manager_settings.tell(self.swarm, {"api": {"x": 1}}))
+        self.assertEqual({"api": {"x": 1}}, manager_settings.newest(self.swarm).told)
+        manager_settings.clean_up(self.swarm)
         self.assertEqual(2, len(self.configs))
 
     def test_settings_that_mean_nothing(self):
         """A user's config in the place of ours is named."""
         self.configs.append(config("magnum-swarm-mode.settings.1", b"no JSON"))
-        error = self.assertRaises(exceptions.Inconsistent, settings.newest, self.swarm)
+        error = self.assertRaises(exceptions.Inconsistent, manager_settings.newest, self.swarm)
         self.assertIn("magnum-swarm-mode.settings.1", error.user_message)
 
 
@@ -117,6 +133,6 @@ class TestWaiting(base.BaseTestCase):
             manager("e", 1, state="down"),
             fake_docker.node("worker"),
         ]
-        self.assertEqual(["b", "c"], settings.waiting(nodes, 2))
-        self.assertEqual(["d", "e"], settings.away(nodes))
-        self.assertEqual(["c"], settings.deaf(nodes))
+        self.assertEqual(["b", "c"], manager_settings.waiting(nodes, 2))
+        self.assertEqual(["d", "e"], manager_settings.away(nodes))
+        self.assertEqual(["c"], manager_settings.deaf(nodes))

@@ -3,9 +3,9 @@ import dataclasses
 
 from oslotest import base
 
-from magnum_swarm_mode import status
-from magnum_swarm_mode.cluster_record import Phase, State
-from magnum_swarm_mode.status import Action, Decision, Seen
+from magnum_swarm_mode.db.store import Phase, State
+from magnum_swarm_mode.decisions import status
+from magnum_swarm_mode.decisions.status import Action, Decision, Seen
 from tests.unit.driver.fake_docker import node
 
 NOW = 2_000_000_000

@@ -3,9 +3,9 @@
 
 import dataclasses
 
-from magnum_swarm_mode import update
-from magnum_swarm_mode.update import GREEN, Member, Recolour, Remake, Resize
-from magnum_swarm_mode.upgrade_plan import Target, Upgrade, seal
+from magnum_swarm_mode.decisions import change
+from magnum_swarm_mode.decisions.change import GREEN, Member, Recolour, Remake, Resize
+from magnum_swarm_mode.decisions.upgrade_plan import Target, Upgrade, seal
 from tests.unit.driver import swarm_world
 
 OLD, NEW = "old", "new"
@@ -206,5 +206,5 @@ class UpgradeWorld(swarm_world.World):
         return dict(sorted(self.made_of.items()))
 
 
-COMPLETE = update.Outcome.COMPLETE
-FAILED = update.Outcome.FAILED
+COMPLETE = change.Outcome.COMPLETE
+FAILED = change.Outcome.FAILED

@@ -5,9 +5,9 @@ import dataclasses
 import json
 from typing import Any
 
-from magnum_swarm_mode import stack_parameters
+from magnum_swarm_mode.cloud.networks import FixedNetwork
 from magnum_swarm_mode.labels import DECLARATIONS, Labels
-from magnum_swarm_mode.networks import FixedNetwork
+from magnum_swarm_mode.stack import request as stack_request
 
 UUID = "1d774e36-be41-43ee-8b88-64e6006bd788"
 EXISTING = FixedNetwork("7a5b2a6e", "0b2f1c3d", "10.0.0.0/24", 1450)
@@ -17,13 +17,13 @@ CERTIFICATE = (
 )
 
 
-def inputs(**changes: Any) -> stack_parameters.StackInputs:
+def inputs(**changes: Any) -> stack_request.StackInputs:
     """Return the inputs of three managers and eight workers in a network of their own.
 
     :param changes: fields, or labels, that are otherwise.
     """
     labelled = {name: changes.pop(name) for name in DECLARATIONS if name in changes}
-    usual = stack_parameters.StackInputs(
+    usual = stack_request.StackInputs(
         cluster_uuid=UUID,
         cluster_name="swarm-mode-cluster",
         manager_count=3,
@@ -39,7 +39,7 @@ def inputs(**changes: Any) -> stack_parameters.StackInputs:
         auth_url="https://keystone.example.com:5000/v3",
         magnum_url="https://magnum.example.com:9511/v1",
         region_name="RegionOne",
-        node_credential=stack_parameters.NodeCredential("c" * 32, "s" * 86),
+        node_credential=stack_request.NodeCredential("c" * 32, "s" * 86),
         keypair="fuel",
         dns_nameservers=("8.8.8.8",),
         labels=Labels(**labelled),

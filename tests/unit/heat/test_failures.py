@@ -6,7 +6,7 @@ from typing import Any
 
 from oslotest import base
 
-from magnum_swarm_mode import failures
+from magnum_swarm_mode.heat import failures
 from tests import cases
 
 GROUP = "swarm-mode-u-workers-abcdefghijkl-workers-mnopqrstuvwx"

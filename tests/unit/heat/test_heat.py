@@ -8,8 +8,9 @@ from keystoneauth1 import session, token_endpoint
 from oslotest import base
 from requests_mock.contrib import fixture
 
-from magnum_swarm_mode import exceptions, heat
-from magnum_swarm_mode.stack_parameters import StackRequest
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.heat import client as heat_client
+from magnum_swarm_mode.stack.request import StackRequest
 
 # Without it heatclient takes no body for JSON.
 JSON = {"Content-Type": "application/json"}
@@ -58,7 +59,7 @@ class TestHeat(base.BaseTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.wire: Any = self.useFixture(fixture.Fixture())
-        self.heat = heat.Heat(
+        self.heat = heat_client.Heat(
             session.Session(token_endpoint.Token(URL, "token")),
             region_name="RegionOne",
             interface="public",
@@ -112,9 +113,9 @@ class TestHeat(base.BaseTestCase):
     def test_statuses_have_their_exceptions(self):
         """A caller can tell what may pass, what is forbidden and what is there already."""
         for status, expected in (
-            (401, heat.NotAllowed),
-            (403, heat.NotAllowed),
-            (409, heat.AlreadyExists),
+            (401, heat_client.NotAllowed),
+            (403, heat_client.NotAllowed),
+            (409, heat_client.AlreadyExists),
             (500, exceptions.Unavailable),
             (503, exceptions.Unavailable),
         ):
@@ -135,7 +136,7 @@ class TestHeat(base.BaseTestCase):
         self.wire.get(f"{URL}/stacks/swarm-mode-u", headers=JSON, json={"stack": STACK})
         stack = self.heat.get("swarm-mode-u")
         self.assertEqual(
-            heat.Stack(
+            heat_client.Stack(
                 "a1",
                 "swarm-mode-u",
                 "CREATE_COMPLETE",
@@ -189,7 +190,7 @@ class TestHeat(base.BaseTestCase):
         self.wire.get(f"{URL}/stacks/a1/resources", headers=JSON, json={"resources": list(failed)})
         parameters = {"node_name_prefix": "c"}
         return self.heat.failure_reason(
-            heat.Stack("a1", "s", "CREATE_FAILED", reason, {}, parameters)
+            heat_client.Stack("a1", "s", "CREATE_FAILED", reason, {}, parameters)
         )
 
     def test_failure_reason_asks_for_failed_resources_only(self) -> None:
@@ -200,7 +201,7 @@ class TestHeat(base.BaseTestCase):
     def test_failure_reason_of_a_missing_stack(self) -> None:
         """Of a stack that is gone meanwhile nothing is known but what was."""
         self.wire.get(f"{URL}/stacks/a1/resources", status_code=404, headers=JSON, json={})
-        stack = heat.Stack("a1", "s", "CREATE_FAILED", "before", {}, {})
+        stack = heat_client.Stack("a1", "s", "CREATE_FAILED", "before", {}, {})
         self.assertEqual("before", self.heat.failure_reason(stack))
 
     def test_failure_reason(self) -> None:

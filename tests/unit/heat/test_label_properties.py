@@ -15,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oslotest import base
 
-from magnum_swarm_mode import exceptions, labels, resources, stack_parameters
+from magnum_swarm_mode import exceptions, labels
 from magnum_swarm_mode.node import config
 from magnum_swarm_mode.preview import main
+from magnum_swarm_mode.stack import request as stack_request
+from magnum_swarm_mode.stack.files import templates
 from tests.unit import strategies
 from tests.unit.admission.properties import PROPERTY
 from tests.unit.heat import samples
@@ -34,11 +36,11 @@ def loaded(text: str) -> Any:
     return yaml.safe_load(text)
 
 
-def inputs(parsed: labels.Labels, **changes: Any) -> stack_parameters.StackInputs:
+def inputs(parsed: labels.Labels, **changes: Any) -> stack_request.StackInputs:
     return dataclasses.replace(samples.inputs(**changes), labels=parsed)
 
 
-def told(request: stack_parameters.StackRequest) -> dict[str, dict[str, Any]]:
+def told(request: stack_request.StackRequest) -> dict[str, dict[str, Any]]:
     """Return the configuration that a node of each role finds, read as cloud-init does."""
     texts = main.documents(request)
     found = {}
@@ -129,7 +131,7 @@ class TestParameters(base.BaseTestCase):
             parsed = labels.parse(values)
         except exceptions.Refused:
             return
-        request = stack_parameters.build(inputs(parsed))
+        request = stack_request.build(inputs(parsed))
         declared = loaded(request.template)["parameters"]
         for name, value in request.parameters.items():
             self.assertEqual("", complaint(declared[name], value), name)
@@ -150,7 +152,7 @@ class TestParameters(base.BaseTestCase):
         except exceptions.Refused:
             return
         try:
-            request = stack_parameters.build(inputs(parsed, fixed_network=samples.EXISTING))
+            request = stack_request.build(inputs(parsed, fixed_network=samples.EXISTING))
         except exceptions.Refused as refusal:
             self.assertIn("network_mtu", str(refusal))
             return
@@ -181,7 +183,7 @@ class TestParameters(base.BaseTestCase):
     def test_hostile_text_changes_nothing(self, field, text):
         """Where free text is allowed, the node reads that very text or the cluster is refused."""
         try:
-            request = stack_parameters.build(samples.inputs(**{field: text}))
+            request = stack_request.build(samples.inputs(**{field: text}))
         except exceptions.Refused as refusal:
             self.assertTrue(str(refusal).isprintable())
             return
@@ -200,13 +202,13 @@ class TestParameters(base.BaseTestCase):
             parsed = labels.parse({name: text, "boot_volume_size": 1})
         except exceptions.Refused:
             return
-        parameters = stack_parameters.build(inputs(parsed)).parameters
+        parameters = stack_request.build(inputs(parsed)).parameters
         self.assertEqual(text.strip(), parameters[name])
 
     def test_templates_hold_no_label(self):
         """What a label says travels as a parameter, never within a template."""
-        before = {name: resources.read(name) for name in ("cluster.yaml", "node_group.yaml")}
-        request = stack_parameters.build(samples.inputs(availability_zone="needle"))
+        before = {name: templates.read(name) for name in ("cluster.yaml", "node_group.yaml")}
+        request = stack_request.build(samples.inputs(availability_zone="needle"))
         texts = [request.template, *request.files.values()]
         self.assertEqual(before["cluster.yaml"], request.template)
         self.assertFalse(any("needle" in text for text in texts))

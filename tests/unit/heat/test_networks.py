@@ -7,7 +7,8 @@ from keystoneauth1 import session, token_endpoint
 from oslotest import base
 from requests_mock.contrib import fixture
 
-from magnum_swarm_mode import exceptions, networks
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.cloud import networks
 
 URL = "http://neutron.test:9696"
 NETWORK: dict[str, Any] = {

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 import fixtures
 from oslotest import base
 
-from magnum_swarm_mode import exceptions, program, user_data
+from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.node import manifest
+from magnum_swarm_mode.stack.files import node_program, user_data
 
 # What the worker's program leaves to the managers', and never calls.
 FOREIGN = ("certificates__", "formation__", "join_server__", "manager__", "proxy__")
@@ -90,7 +91,7 @@ ROLE = "NAME = 'the role'\n"
 
 def made(**changes: str) -> str:
     sources = {"bottom": BOTTOM, "middle": MIDDLE, "main": MAIN, "role": ROLE} | changes
-    return program.make(sources, "role")
+    return node_program.make(sources, "role")
 
 
 def names(code: types.CodeType) -> Iterator[tuple[str, str]]:

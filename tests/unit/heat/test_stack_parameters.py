@@ -7,18 +7,19 @@ from typing import Any
 import yaml
 from oslotest import base
 
-from magnum_swarm_mode import exceptions, labels, stack_parameters
+from magnum_swarm_mode import exceptions, labels
+from magnum_swarm_mode.stack import request as stack_request
 from tests.unit.heat import samples
 
 
-def build(**changes: Any) -> stack_parameters.StackRequest:
+def build(**changes: Any) -> stack_request.StackRequest:
     """Return the request of a usual cluster with changes."""
-    return stack_parameters.build(samples.inputs(**changes))
+    return stack_request.build(samples.inputs(**changes))
 
 
 class TestNodeNamePrefix(base.BaseTestCase):
     def _prefix(self, name: str) -> str:
-        return stack_parameters.node_name_prefix(name, samples.UUID)
+        return stack_request.node_name_prefix(name, samples.UUID)
 
     def test_a_plain_name_stays(self):
         """Nodes bear the cluster's name."""
@@ -204,7 +205,7 @@ class TestBuild(base.BaseTestCase):
         """Neither inputs nor request print a secret."""
         inputs = samples.inputs()
         self.assertNotIn("s" * 86, repr(inputs))
-        self.assertNotIn("s" * 86, repr(stack_parameters.build(inputs)))
+        self.assertNotIn("s" * 86, repr(stack_request.build(inputs)))
 
 
 class TestFromMagnum(base.BaseTestCase):
@@ -239,8 +240,8 @@ class TestFromMagnum(base.BaseTestCase):
         )
         self.labels = labels.Labels()
 
-    def _inputs(self) -> stack_parameters.StackInputs:
-        return stack_parameters.from_magnum(
+    def _inputs(self) -> stack_request.StackInputs:
+        return stack_request.from_magnum(
             self.cluster,
             self.template,
             self.labels,
@@ -248,7 +249,7 @@ class TestFromMagnum(base.BaseTestCase):
             magnum_url="http://magnum/v1",
             auth_url="http://keystone/v3",
             region_name=None,
-            node_credential=stack_parameters.NodeCredential("id", "secret"),
+            node_credential=stack_request.NodeCredential("id", "secret"),
             fixed_network=None,
             openstack_ca=None,
             address_pool="10.200.0.0/16",
@@ -313,4 +314,4 @@ class TestFromMagnum(base.BaseTestCase):
 
     def test_the_stack_is_found_by_the_uuid(self):
         """Whoever knows a cluster's uuid knows its stack's name."""
-        self.assertEqual(f"swarm-mode-{samples.UUID}", stack_parameters.stack_name(self.cluster))
+        self.assertEqual(f"swarm-mode-{samples.UUID}", stack_request.stack_name(self.cluster))

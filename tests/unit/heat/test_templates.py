@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from oslotest import base
 
-from magnum_swarm_mode import resources
+from magnum_swarm_mode.stack.files import templates as files_templates
 
 # Files of which Heat takes one or the other.
 VARIANTS = (
@@ -25,7 +25,7 @@ def templates() -> dict[str, Any]:
     """Return all HOT files by name."""
     return {
         path.name: yaml.safe_load(path.read_text())
-        for path in sorted(resources.template_directory().glob("*.yaml"))
+        for path in sorted(files_templates.template_directory().glob("*.yaml"))
     }
 
 
@@ -114,7 +114,7 @@ class TestTemplates(base.BaseTestCase):
 
     def test_every_resource_has_a_comment(self):
         """One sentence before each resource says what it is for."""
-        for path in resources.template_directory().glob("*.yaml"):
+        for path in files_templates.template_directory().glob("*.yaml"):
             lines = path.read_text().splitlines()
             names = yaml.safe_load(path.read_text()).get("resources", {})
             start = lines.index("resources:") if names else 0
@@ -131,5 +131,5 @@ class TestTemplates(base.BaseTestCase):
 
     def test_no_shell_and_no_secrets_in_templates(self):
         """Templates are data."""
-        for path in resources.template_directory().rglob("*.yaml"):
+        for path in files_templates.template_directory().rglob("*.yaml"):
             self.assertIsNone(re.search(r"#!/|\$\(|curl", path.read_text()), path.name)

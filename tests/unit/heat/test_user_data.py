@@ -12,9 +12,10 @@ import fixtures
 import yaml
 from oslotest import base
 
-from magnum_swarm_mode import exceptions, user_data
+from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.conf import CONF
 from magnum_swarm_mode.node import manifest
+from magnum_swarm_mode.stack.files import user_data
 from tests.unit.heat import samples
 
 NODE = pathlib.Path(user_data.__file__).parent / "node"

@@ -12,7 +12,7 @@ from typing import Any
 
 import fixtures
 
-from magnum_swarm_mode import failures
+from magnum_swarm_mode.heat import failures
 from magnum_swarm_mode.node import engine, main
 from tests import cases
 from tests.unit.node import fakes

@@ -7,10 +7,13 @@ import sys
 
 import yaml
 
-from magnum_swarm_mode import admission, conf, exceptions, labels, resources, stack_parameters
+from magnum_swarm_mode import conf, exceptions, labels
+from magnum_swarm_mode.admission import cluster_request
 from magnum_swarm_mode.cli import commands
 from magnum_swarm_mode.node import config
 from magnum_swarm_mode.preview import main, stack
+from magnum_swarm_mode.stack import request as stack_request
+from magnum_swarm_mode.stack.files import templates
 from tests.unit.preview import base
 
 
@@ -43,7 +46,7 @@ class ShowTest(base.RenderTestCase):
         """With a directory, the same is there as files; HOT is the template byte for byte."""
         texts = self.render(*base.FIRST)
         for name in ("cluster.yaml", "node_group.yaml", "worker_volume.yaml"):
-            self.assertEqual(resources.read(name), texts[name])
+            self.assertEqual(templates.read(name), texts[name])
         self.assertIn("@CONFIGURATION@", texts["user_data/manager.yaml"])
         environment = yaml.safe_load(texts["environment.yaml"])
         self.assertEqual(
@@ -55,7 +58,7 @@ class ShowTest(base.RenderTestCase):
         """The parameters come from the function that the driver calls, secrets as placeholders."""
         given = main.build_parser().parse_args(["render", *base.FIRST])
         main.read_configuration([])
-        expected = stack_parameters.build(stack.inputs(main.ask(given), main.facts(given)))
+        expected = stack_request.build(stack.inputs(main.ask(given), main.facts(given)))
         self.assertEqual(dict(expected.parameters), self.parameters(*base.FIRST))
         self.assertEqual(
             stack.CREDENTIAL_PLACEHOLDER.secret, expected.parameters["node_credential_secret"]
@@ -91,7 +94,7 @@ class ShowTest(base.RenderTestCase):
 
     def test_every_parameter_is_used_and_every_used_one_is_there(self) -> None:
         """The driver hands Heat exactly what the first template declares without default."""
-        declared = yaml.safe_load(resources.read("cluster.yaml"))["parameters"]
+        declared = yaml.safe_load(templates.read("cluster.yaml"))["parameters"]
         given = set(self.parameters(*base.FIRST))
         with_default = {name for name, schema in declared.items() if "default" in schema}
         by_environment = {"docker_volume_size", "external_network"}
@@ -211,7 +214,7 @@ class ConfigurationTest(base.RenderTestCase):
     def test_operator_s_templates(self) -> None:
         """A changed copy of the templates is what is shown."""
         copy = self.directory / "templates"
-        subprocess.run(["cp", "-r", resources.template_directory(), copy], check=True)
+        subprocess.run(["cp", "-r", templates.template_directory(), copy], check=True)
         changed = (copy / "cluster.yaml").read_text().replace("A Docker Swarm mode", "Our own")
         (copy / "cluster.yaml").write_text(changed)
         path = self.file("magnum.conf", f"[swarm_mode]\ntemplate_path = {copy}\n")
@@ -248,7 +251,7 @@ class RefusalTest(base.RenderTestCase):
                 {"image_id": "i", "flavor_id": "f", "external_network_id": "p",
                  name: "rexray" if name == "volume_driver" else True},
             )  # fmt: skip
-            expected = admission.CLUSTER_TEMPLATE_FIELDS[name].text
+            expected = cluster_request.CLUSTER_TEMPLATE_FIELDS[name].text
             self.assertStartsWith(self.refused("--template-file", path), expected)
 
     def test_even_managers(self) -> None:

@@ -1,0 +1,519 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a cloud has what a cluster needs, decided on what the services say of themselves.
+
+Everything here is a function of plain values; :mod:`magnum_swarm_mode.api.preflight` asks the
+services.
+What passes can still fail later, because others use the same cloud at the same time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import ipaddress
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.sentences import shown
+
+_GIB = 2**30
+# Rules that Neutron puts into every new group, of which the cluster's stack makes two.
+_SECURITY_GROUPS = 2
+_RULES_OF_NEUTRON = 2 * _SECURITY_GROUPS
+# Labels that name the types of volumes.
+VOLUME_TYPES = ("docker_volume_type", "boot_volume_type")
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What a cluster asks of the cloud; texts are empty where nothing is asked for.
+
+    Volumes are in GiB. ``managers`` and ``workers`` are 0 for a template, of which no cluster is
+    made yet. ``rules`` are the rules of the cluster's security groups.
+    """
+
+    image: str
+    manager_flavor: str
+    worker_flavor: str
+    external_network: str = ""
+    fixed_network: str = ""
+    fixed_subnet: str = ""
+    keypair: str = ""
+    managers: int = 0
+    workers: int = 0
+    floating_ip_enabled: bool = True
+    worker_floating_ip_enabled: bool = False
+    docker_volume_size: int = 0
+    boot_volume_size: int = 0
+    volume_types: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    availability_zones: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    manager_server_group: bool = True
+    worker_server_group: bool = False
+    rules: int = 0
+
+    @property
+    def network_is_made(self) -> bool:
+        """Whether the cluster makes a network of its own."""
+        return not (self.fixed_network or self.fixed_subnet)
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes it has."""
+        return self.managers + self.workers
+
+    @property
+    def floating_ips(self) -> int:
+        """How many floating IPs it needs."""
+        managers = self.managers if self.floating_ip_enabled else 0
+        return managers + (self.workers if self.worker_floating_ip_enabled else 0)
+
+    def volume_type(self, label: str) -> str:
+        """Return the type that a label asks for, by name or id; empty where it asks for none."""
+        return self.volume_types.get(f"label {label}", "")
+
+    @property
+    def needs_volumes(self) -> bool:
+        """Whether Cinder has anything to do."""
+        return bool(self.docker_volume_size or self.boot_volume_size or self.volume_types)
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """An image as Glance shows it; ``min_disk`` in GiB, ``min_ram`` in MiB, ``size`` in bytes."""
+
+    id: str
+    name: str
+    status: str
+    min_disk: int
+    min_ram: int
+    size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Flavor:
+    """A flavor as Nova shows it; ``ram`` in MiB, ``disk`` in GiB, 0 for none."""
+
+    id: str
+    name: str
+    vcpus: int
+    ram: int
+    disk: int
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {shown(near[0])}?" if near else "."
+
+
+# Images and flavors
+
+
+def choose_image(name_or_id: str, found: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the only image of a name.
+
+    :param found: what Glance shows for it.
+    :raises Refused: when there is none, or several.
+    """
+    if not found:
+        # Glance, whom Heat asks as well, takes what is before a colon for an operator.
+        advice = (
+            "give its id, as its name has a colon"
+            if ":" in name_or_id
+            else ("name an image that you may use")
+        )
+        raise exceptions.Refused(f"Image {shown(name_or_id)} (image_id) was not found; {advice}.")
+    if len(found) > 1:
+        raise exceptions.Refused(
+            f"{len(found)} images are named {shown(name_or_id)} (image_id); give the id."
+        )
+    return found[0]
+
+
+def check_image_status(image: Image) -> None:
+    """Refuse an image that no server can be made of yet (or any more).
+
+    :raises Refused: naming the image and its status.
+    """
+    if image.status != "active":
+        raise exceptions.Refused(
+            f"Image {shown(image.name)} (image_id) is {shown(image.status)}, not active; wait "
+            "for it or name another."
+        )
+
+
+def choose_flavor(field: str, name_or_id: str, flavors: Collection[Flavor]) -> Flavor:
+    """Return the flavor of an id or, failing that, of a name.
+
+    :param field: who asks, for the sentence: ``flavor_id`` or ``master_flavor_id``.
+    :raises Refused: naming it, and the nearest name.
+    """
+    for attribute in ("id", "name"):
+        for flavor in flavors:
+            if getattr(flavor, attribute) == name_or_id:
+                return flavor
+    raise exceptions.Refused(
+        f"Flavor {shown(name_or_id)} ({field}) was not found"
+        + _nearest(name_or_id, [flavor.name for flavor in flavors])
+    )
+
+
+def check_flavor(field: str, flavor: Flavor, image: Image, boot_volume_size: int) -> None:
+    """Refuse a flavor that the image does not fit on, which Nova would refuse later.
+
+    :param boot_volume_size: in GiB; 0 boots from the flavor's own disk.
+    :raises Refused: naming both, with the sizes.
+    """
+    name, disk = shown(flavor.name), boot_volume_size or flavor.disk
+    if not disk:
+        raise exceptions.Refused(
+            f"Flavor {name} ({field}) has no disk, and nodes boot from no volume; use a flavor "
+            "with a disk."
+        )
+    where = f"a boot volume of {disk} GiB" if boot_volume_size else f"flavor {name} has {disk}"
+    needed = max(image.min_disk, -(-image.size // _GIB))
+    if needed > disk:
+        raise exceptions.Refused(
+            f"Image {shown(image.name)} needs a disk of {needed} GiB, {where} ({field}); use a "
+            "larger one."
+        )
+    if image.min_ram > flavor.ram:
+        raise exceptions.Refused(
+            f"Image {shown(image.name)} needs {image.min_ram} MiB of memory, flavor {name} has "
+            f"{flavor.ram} ({field}); use a larger one."
+        )
+
+
+# Names that other services know
+
+
+def refuse_keypair(name: str) -> None:
+    """Refuse a key pair that the user does not have.
+
+    :raises Refused: always.
+    """
+    raise exceptions.Refused(
+        f"Key pair {shown(name)} was not found; key pairs belong to one user: name one of yours, "
+        "or none."
+    )
+
+
+def check_named(what: str, wanted: Mapping[str, str], known: Collection[str]) -> None:
+    """Refuse names that a service does not know.
+
+    :param what: what they are, as "Availability zone".
+    :param wanted: where each was asked for, to the name.
+    :raises Refused: naming the first, where it was asked for, and the nearest.
+    """
+    for where, name in wanted.items():
+        if name and name not in known:
+            raise exceptions.Refused(
+                f"{what} {shown(name)} ({where}) was not found" + _nearest(name, known)
+            )
+
+
+# Networks
+
+
+def choose_external(name_or_id: str, found: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the only external network of a name or id.
+
+    :param found: the networks of that name or id, external or not.
+    :raises Refused: when there is none, when it is not external, or when there are several.
+    """
+    external = [network for network in found if network.get("router:external") is True]
+    if not found:
+        raise exceptions.Refused(
+            f"Network {shown(name_or_id)} (external_network_id) was not found; name the network "
+            "that floating IPs come from."
+        )
+    if not external:
+        raise exceptions.Refused(
+            f"Network {shown(name_or_id)} (external_network_id) is not external, so that neither "
+            "routers nor floating IPs lead there; name the network that floating IPs come from."
+        )
+    if len(external) > 1:
+        raise exceptions.Refused(
+            f"{len(external)} external networks are named {shown(name_or_id)} "
+            "(external_network_id); give the id."
+        )
+    return external[0]
+
+
+def check_network(network: Mapping[str, Any]) -> None:
+    """Refuse a network whose ports can have no security groups.
+
+    :raises Refused: naming the network.
+    """
+    if network.get("port_security_enabled") is False:
+        raise exceptions.Refused(
+            f"Network {_label(network)} (fixed_network) has no port security, so that Neutron "
+            "would refuse the nodes' security groups; use another network."
+        )
+
+
+def check_gateway(subnet: Mapping[str, Any]) -> None:
+    """Refuse a subnet that nodes could not leave.
+
+    :raises Refused: naming the subnet.
+    """
+    if not subnet.get("gateway_ip") and not subnet.get("host_routes"):
+        raise exceptions.Refused(
+            f"Subnet {_label(subnet)} (fixed_subnet) has no gateway, so that nodes could not reach "
+            "OpenStack; give it one or use another subnet."
+        )
+
+
+def check_router(
+    subnet: Mapping[str, Any],
+    external: Mapping[str, Any],
+    routers: Sequence[Mapping[str, Any] | None],
+) -> None:
+    """Refuse a subnet that no router connects to the network that floating IPs come from.
+
+    :param routers: those that have a port in the subnet; None for one that the user may not see.
+    :raises Refused: naming subnet and external network.
+    """
+    if not routers:
+        raise exceptions.Refused(
+            f"Subnet {_label(subnet)} (fixed_subnet) is connected to no router, so that floating "
+            f"IPs of {_label(external)} would not lead to its nodes; connect it to a router with a "
+            "gateway there."
+        )
+    gateways = [
+        (router.get("external_gateway_info") or {}).get("network_id") if router else external["id"]
+        for router in routers
+    ]
+    if external["id"] not in gateways:
+        raise exceptions.Refused(
+            f"No router of subnet {_label(subnet)} (fixed_subnet) has its gateway in "
+            f"{_label(external)} (external_network_id), so that floating IPs would not lead to its "
+            "nodes; set the router's gateway or name the network that it leads to."
+        )
+
+
+def check_free_addresses(
+    subnet: Mapping[str, Any], used: Collection[str], nodes: int, what: str = "The cluster"
+) -> None:
+    """Refuse a subnet that certainly has too few addresses left.
+
+    :param used: addresses of ports that the user may see; there may be others.
+    :param what: what needs them, for the sentence.
+    :raises Refused: with the arithmetic.
+    """
+    pools = [
+        (int(ipaddress.ip_address(pool["start"])), int(ipaddress.ip_address(pool["end"])))
+        for pool in subnet.get("allocation_pools") or ()
+    ]
+    if not pools:
+        return
+    size = sum(end - start + 1 for start, end in pools)
+    taken = {int(ipaddress.ip_address(address)) for address in used}
+    left = size - sum(any(start <= one <= end for start, end in pools) for one in taken)
+    if nodes > left:
+        raise exceptions.Refused(
+            f"{what} needs {nodes} addresses in subnet {_label(subnet)} (fixed_subnet), which "
+            f"has {max(0, left)} left of {size}; use a larger subnet or fewer nodes."
+        )
+
+
+def _label(thing: Mapping[str, Any]) -> str:
+    return shown(thing.get("name") or thing.get("id"))
+
+
+# Quota
+
+# Names of what is counted, in the order of a sentence.
+SERVERS, CORES, MEMORY = "servers", "cores", "MiB of memory"
+SERVER_GROUPS, GROUP_MEMBERS = "server groups", "servers in one server group"
+VOLUMES, VOLUME_SPACE, VOLUME_SIZE = "volumes", "GiB of volumes", "GiB in one volume"
+FLOATING_IPS, PORTS, NETWORKS = "floating IPs", "ports", "networks"
+SUBNETS, ROUTERS = "subnets", "routers"
+SECURITY_GROUPS, RULES = "security groups", "security group rules"
+# What is limited for each of something, however many of them there are.
+_EACH = (GROUP_MEMBERS, VOLUME_SIZE)
+
+
+def of_type(what: str, kind: str) -> str:
+    """Return what ``VOLUMES`` or ``VOLUME_SPACE`` of one type are called."""
+    return f"{what} of type {shown(kind)}"
+
+
+def needs(
+    wanted: Wanted,
+    manager: Flavor,
+    worker: Flavor,
+    kinds: Mapping[str, str] | None = None,
+    default_kind: str = "",
+) -> dict[str, int]:
+    """Return how much of what is limited a cluster takes, in the order of a sentence.
+
+    :param kinds: names of volume types by name and id.
+    :param default_kind: name of the type of volumes for which none is asked.
+    """
+    nodes = wanted.nodes
+    docker, boot = (wanted.volume_type(label) for label in VOLUME_TYPES)
+    # An image may name the type of volumes that are made of it, where nobody asks for one.
+    asked = ((wanted.docker_volume_size, docker or default_kind), (wanted.boot_volume_size, boot))
+    volumes = [(size, (kinds or {}).get(kind, kind)) for size, kind in asked if size]
+    typed: Counter[str] = Counter()
+    for size, kind in volumes:
+        if kind:
+            typed[of_type(VOLUMES, kind)] += nodes
+            typed[of_type(VOLUME_SPACE, kind)] += nodes * size
+    made = int(wanted.network_is_made)
+    members = [wanted.managers] * wanted.manager_server_group
+    members += [wanted.workers] * wanted.worker_server_group
+    return {
+        SERVERS: nodes,
+        CORES: wanted.managers * manager.vcpus + wanted.workers * worker.vcpus,
+        MEMORY: wanted.managers * manager.ram + wanted.workers * worker.ram,
+        SERVER_GROUPS: len(members),
+        GROUP_MEMBERS: max(members, default=0),
+        VOLUMES: nodes * len(volumes),
+        VOLUME_SPACE: nodes * sum(size for size, _ in volumes),
+        VOLUME_SIZE: max((size for size, _ in volumes), default=0),
+        **typed,
+        FLOATING_IPS: wanted.floating_ips,
+        # The router has one, too, in a network that is made.
+        PORTS: nodes + made,
+        NETWORKS: made,
+        SUBNETS: made,
+        ROUTERS: made,
+        SECURITY_GROUPS: _SECURITY_GROUPS,
+        RULES: wanted.rules + _RULES_OF_NEUTRON,
+    }
+
+
+def growth(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    """Return what a change takes, from what :func:`needs` returned for before and after it."""
+    return {
+        name: count if name in _EACH else count - before.get(name, 0)
+        for name, count in after.items()
+        if count > before.get(name, 0)
+    }
+
+
+def left_by_nova(limits: Mapping[str, Any]) -> dict[str, int]:
+    """Return what Nova's absolute limits leave; what is unlimited is left out."""
+    pairs = {
+        SERVERS: ("maxTotalInstances", "totalInstancesUsed"),
+        CORES: ("maxTotalCores", "totalCoresUsed"),
+        MEMORY: ("maxTotalRAMSize", "totalRAMUsed"),
+        SERVER_GROUPS: ("maxServerGroups", "totalServerGroupsUsed"),
+        GROUP_MEMBERS: ("maxServerGroupMembers", None),
+    }
+    return _left(limits, pairs)
+
+
+def left_by_cinder(limits: Mapping[str, Any]) -> dict[str, int]:
+    """Return what Cinder's absolute limits leave; what is unlimited is left out."""
+    pairs = {
+        VOLUMES: ("maxTotalVolumes", "totalVolumesUsed"),
+        VOLUME_SPACE: ("maxTotalVolumeGigabytes", "totalGigabytesUsed"),
+    }
+    return _left(limits, pairs)
+
+
+def left_by_type(quota: Mapping[str, Any]) -> dict[str, int]:
+    """Return what Cinder's quotas leave of each type of volumes, and how large one may be."""
+    left = {}
+    for key, item in quota.items():
+        # The id of the project is among them.
+        if not isinstance(item, Mapping) or int(item["limit"]) < 0:
+            continue
+        rest = int(item["limit"]) - int(item.get("in_use", 0)) - int(item.get("reserved", 0))
+        for prefix, name in (("volumes_", VOLUMES), ("gigabytes_", VOLUME_SPACE)):
+            if key.startswith(prefix):
+                left[of_type(name, key.removeprefix(prefix))] = rest
+    if (largest := quota.get("per_volume_gigabytes")) and int(largest["limit"]) >= 0:
+        left[VOLUME_SIZE] = int(largest["limit"])
+    return left
+
+
+def _left(limits: Mapping[str, Any], pairs: Mapping[str, tuple[str, str | None]]) -> dict[str, int]:
+    left = {}
+    for name, (limit, used) in pairs.items():
+        # A release may not show all of them; -1 means unlimited.
+        if limit in limits and int(limits[limit]) >= 0:
+            left[name] = int(limits[limit]) - (int(limits.get(used, 0)) if used else 0)
+    return left
+
+
+def left_by_neutron(quota: Mapping[str, Any]) -> dict[str, int]:
+    """Return what Neutron's quota details leave; what is unlimited is left out."""
+    names = {
+        FLOATING_IPS: "floatingip",
+        PORTS: "port",
+        NETWORKS: "network",
+        SUBNETS: "subnet",
+        ROUTERS: "router",
+        SECURITY_GROUPS: "security_group",
+        RULES: "security_group_rule",
+    }
+    left = {}
+    for name, key in names.items():
+        item = quota.get(key)
+        if item is not None and int(item["limit"]) >= 0:
+            left[name] = int(item["limit"]) - int(item["used"]) - int(item.get("reserved", 0))
+    return left
+
+
+def check_quota(
+    needed: Mapping[str, int], left: Mapping[str, int], what: str = "The cluster"
+) -> None:
+    """Refuse a cluster that the project's quotas have no room for.
+
+    :param needed: what :func:`needs` or :func:`growth` returned.
+    :param left: what is left of it; what is not named is not limited.
+    :param what: what needs it, for the sentence.
+    :raises Refused: with the arithmetic of everything that is too little.
+    """
+    lacking = [
+        f"needs {count} {name}, quota leaves {max(0, left[name])}"
+        for name, count in needed.items()
+        if count and name in left and count > left[name]
+    ]
+    if lacking:
+        raise exceptions.Refused(
+            f"{what} {'; '.join(lacking)}. Make it smaller, delete what is not needed any "
+            "more, or ask the operator for a larger quota."
+        )
+
+
+def check_stack(
+    resources: int, message: str, what: str = "the cluster", *, is_new: bool = True
+) -> None:
+    """Refuse what Heat's own limits have no room for.
+
+    :param resources: how many there would be in the stack.
+    :param message: Heat's refusal of a further stack of so many, empty where it did not refuse.
+    :param what: what needs the stack, for the sentence.
+    :param is_new: whether the stack is a further one.
+    :raises Refused: with what Heat says.
+    """
+    # Heat refuses for other reasons as well, which say nothing of the limits.
+    limits = ("resources per stack", "stacks per tenant") if is_new else ("resources per stack",)
+    if any(limit in message for limit in limits):
+        raise exceptions.Refused(
+            f"Heat takes no stack of {resources} resources for {what}: {message.rstrip('.')}. Make "
+            "it smaller, delete stacks that are not needed any more, or ask the operator for a "
+            "larger limit."
+        )
+
+
+def check_made_network(nodes: int, cidr: str) -> None:
+    """Refuse more nodes than the network can have that is made for a cluster.
+
+    :param nodes: all of the cluster.
+    :raises Refused: with the arithmetic.
+    """
+    # Without the network itself, broadcast and the router.
+    room = ipaddress.ip_network(cidr).num_addresses - 3
+    if nodes > room:
+        raise exceptions.Refused(
+            f"The cluster needs {nodes} addresses, and the network that is made for it ({cidr}) "
+            f"has {room}; use fewer nodes, or a cluster in a larger network of yours "
+            "(fixed_network)."
+        )

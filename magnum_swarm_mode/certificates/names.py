@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a cluster's certificate authority is called, and how one that follows another is made.
+
+Magnum calls it by the cluster's name, which may have 242 characters; the common name of a
+certificate has 64 at most (RFC 5280, "ub-common-name"), which the cryptography library enforces in
+octets. Without this, a cluster with a longer name fails while its certificates are made.
+
+An authority that follows another needs a name of its own: OpenSSL, and HAProxy with it, looks for
+the issuer of a certificate by its name and takes the first that it finds, so that of two
+authorities with one name only one would be believed. And it may stand above another authority,
+which Magnum's may not: while both are in use, managers present the old one signed by the new one
+(see ``rotation``).
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from magnum_swarm_mode.admission import cluster_request
+
+LONGEST_COMMON_NAME = 64  # octets
+# The name of the authority that is just being made to follow another; empty for none.
+_SUCCESSOR: contextvars.ContextVar[str] = contextvars.ContextVar("successor", default="")
+
+
+def common_name(name: str, uuid: str, suffix: str = "") -> str:
+    """Return the cluster's name where a certificate can bear it, else its uuid."""
+    fits = len((name + suffix).encode()) <= LONGEST_COMMON_NAME
+    return (name if fits else uuid) + suffix
+
+
+def generate(original: Callable[..., Any], cluster: Any, context: Any = None) -> Any:
+    """Stand around ``generate_certificates_to_cluster``: a second authority differs by its name."""
+    if not _is_ours(cluster) or not cluster.ca_cert_ref:
+        return original(cluster, context=context)
+    from magnum_swarm_mode.certificates import orphans  # needs Magnum's configuration
+
+    moment = time.strftime(" %Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time()))
+    name = common_name(cluster.name or cluster.uuid, cluster.uuid, moment)
+    token = _SUCCESSOR.set(name)
+    try:
+        with orphans.noted(cluster.uuid):
+            return original(cluster, context=context)
+    finally:
+        _SUCCESSOR.reset(token)
+
+
+def authority(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Stand around ``_generate_ca_cert``, which returns a reference, certificate and passphrase."""
+    made = original(*args, **kwargs)
+    _note(made[0])
+    return made
+
+
+def client(original: Callable[..., str], *args: Any, **kwargs: Any) -> str:
+    """Stand around ``_generate_client_cert``, which returns a reference."""
+    reference = original(*args, **kwargs)
+    _note(reference)
+    return reference
+
+
+def _note(reference: str) -> None:
+    if not _SUCCESSOR.get():
+        return
+    from magnum_swarm_mode.certificates import orphans  # needs Magnum's configuration
+
+    orphans.note(reference)
+
+
+def issuer_name(original: Callable[[Any], str], cluster: Any) -> str:
+    """Stand around Magnum's ``_get_issuer_name``; other engines' clusters are left as they were."""
+    name = original(cluster)
+    if not _is_ours(cluster):
+        return name
+    if successor := _SUCCESSOR.get():
+        return successor
+    if cluster.ca_cert_ref:
+        # A cluster may have got another name since, which its authority does not have.
+        return _subject(cluster.uuid, cluster.ca_cert_ref)
+    return common_name(name, cluster.uuid)
+
+
+def ca_extensions(original: Callable[[], list[Any]]) -> list[Any]:
+    """Stand around ``_build_ca_extentions``: a second authority may stand above the first."""
+    extensions = original()
+    if not _SUCCESSOR.get():
+        return extensions
+    constraints = x509.BasicConstraints(ca=True, path_length=None)
+    return [
+        x509.Extension(one.oid, one.critical, constraints) if one.oid == constraints.oid else one
+        for one in extensions
+    ]
+
+
+def subject_of(pem: str) -> str:
+    """Return the common name of a certificate (PEM)."""
+    (attribute,) = x509.load_pem_x509_certificate(pem.encode()).subject.get_attributes_for_oid(
+        NameOID.COMMON_NAME
+    )
+    return str(attribute.value)
+
+
+@functools.lru_cache(maxsize=4096)
+def _subject(uuid: str, reference: str) -> str:
+    from magnum_swarm_mode.certificates import (
+        store as certificate_store,  # needs Magnum's configuration
+    )
+
+    return subject_of(certificate_store.certificate(uuid, reference))
+
+
+def _is_ours(cluster: Any) -> bool:
+    return bool(getattr(cluster.cluster_template, "coe", None) == cluster_request.COE)

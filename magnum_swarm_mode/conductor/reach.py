@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the conductor reaches what belongs to a cluster: its stacks, and its managers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from keystoneauth1 import exceptions as keystone_exceptions
+from oslo_log import log as logging
+
+from magnum_swarm_mode.certificates import store as certificate_store
+from magnum_swarm_mode.cloud import sessions as cloud_sessions
+from magnum_swarm_mode.db.store import State, Store
+from magnum_swarm_mode.heat import client as heat_client
+from magnum_swarm_mode.swarm import client as swarm_client
+
+CONF = cloud_sessions.CONF
+LOG = logging.getLogger(__name__)
+
+TRUST, CALLER, SERVICE = "the creator's trust", "the caller", "Magnum's user"
+
+SWARMS = swarm_client.Pool()
+
+
+def heat_of(session: Any) -> heat_client.Heat:
+    """Return Heat as the owner of a session sees it."""
+    return heat_client.Heat(
+        session, region_name=cloud_sessions.region_name(), interface=cloud_sessions.interface()
+    )
+
+
+def heat_sessions(context: Any, cluster: Any, state: State) -> Iterator[tuple[str, Any]]:
+    """Yield sessions that may reach the cluster's stacks, the best first.
+
+    Magnum's own user sees them in another project, if at all, and there only by their ids.
+    """
+    is_owners = brings_owners_token(context, state)
+    if is_owners:
+        yield CALLER, cloud_sessions.user_session(context)
+    if state.trust_id:
+        session = cloud_sessions.trust_session(state.trust_id)
+        try:
+            with cloud_sessions.keystone_errors("Keystone"):
+                session.get_token()
+            yield TRUST, session
+        except keystone_exceptions.ClientException as error:
+            LOG.info("Trust of cluster %s is of no use any more: %s", cluster.uuid, error)
+    if (
+        not is_owners
+        and cloud_sessions.has_token(context)
+        and context.project_id == cluster.project_id
+    ):
+        yield CALLER, cloud_sessions.user_session(context)
+    yield SERVICE, cloud_sessions.service_session()
+
+
+def brings_owners_token(context: Any, state: State) -> bool:
+    """Tell whether a request of the owner's came for a cluster in which Heat needs his token.
+
+    Where a stack changed hands, the stacks in it are left without a trust, and for each further one
+    in them Heat makes another. That it cannot do with a token that came from a trust.
+    """
+    return bool(
+        state.handed_over
+        and cloud_sessions.has_token(context)
+        and context.user_id == state.owner_id
+    )
+
+
+def swarm_of(cluster: Any, addresses: list[str]) -> swarm_client.Swarm:
+    """Return kept connections to a cluster's managers at ``addresses``.
+
+    While the cluster's authority is being replaced, managers are believed that have a certificate
+    of either, and the conductor's own is the one that all of them accept by then.
+    """
+    record = Store().get(cluster.uuid)
+    rotation = record.state.replacement("ca") if record else {}
+    if rotation:
+        own = rotation["new" if rotation["trusted"] else "old"]["magnum_cert_ref"]
+        authorities = [rotation[which]["ca_cert_ref"] for which in ("old", "new")]
+    else:
+        own, authorities = cluster.magnum_cert_ref, [cluster.ca_cert_ref]
+
+    def make() -> swarm_client.Swarm:
+        pair = certificate_store.read(cluster.uuid, own)
+        found = [certificate_store.certificate(cluster.uuid, one) for one in authorities]
+        return swarm_with("\n".join(found), pair, addresses, cluster.uuid)
+
+    return SWARMS.get((cluster.uuid, *authorities, own, tuple(addresses)), make)
+
+
+def swarm_with(
+    ca: str, own: certificate_store.Pair, addresses: list[str], cluster_uuid: str
+) -> swarm_client.Swarm:
+    """Return new connections to managers that have a certificate of ``ca``, with one's own."""
+    identity = swarm_client.Identity(ca=ca, certificate=own.certificate, key=own.key)
+    seconds = CONF.swarm_mode.docker_api_timeout
+    return swarm_client.Swarm(addresses, identity, seconds, cluster=cluster_uuid)
+
+
+def output(stack: heat_client.Stack, name: str) -> list[str]:
+    """Return an output that is a list, without what Heat does not know."""
+    return [str(value) for value in stack.outputs.get(name) or () if value]

@@ -1,0 +1,599 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is to be done next about a cluster that shall change; a pure function.
+
+The wanted numbers of nodes are Magnum's own rows, so that whoever asks for another number while an
+operation is under way is served next: nothing that Heat does is ever cut off. What was begun, and
+with which nodes, is the plan, kept in the cluster's record. One look at Heat and the swarm leads to
+one step::
+
+    the stack is gone, or going          fail
+    Heat is at work                      wait
+    Heat failed at what it was asked     fail (or go back, where that was asked for)
+    a node without a server              remove it from the swarm
+    workers that are lost                have Heat make others
+    too many managers                    demote one at a time, drain, remove from Heat
+    too many workers                     drain some at a time, remove from Heat
+    too few of either                    have Heat make them, wait until they are in the swarm
+    a group that is upgraded             see ``upgrade_steps``
+    a group that shall go                drain it, delete its stack
+    node labels that differ              set them
+    nothing                              complete
+
+No step is taken that would cost the managers their quorum; the plan's owner is told why.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from magnum_swarm_mode.decisions import steps, upgrade
+from magnum_swarm_mode.decisions.model import (
+    ACTIVE,
+    DRAIN,
+    GREEN,
+    PAUSE,
+    Action,
+    DeleteStack,
+    DropGroup,
+    Forget,
+    FreePorts,
+    Group,
+    Leaving,
+    Member,
+    Node,
+    Outcome,
+    Plan,
+    Recolour,
+    Remake,
+    Resize,
+    Seen,
+    SetNode,
+    Step,
+)
+from magnum_swarm_mode.decisions.steps import PATIENCE, give_up, loses_quorum, quorum, resolve
+
+__all__ = [
+    "ACTIVE",
+    "DRAIN",
+    "GREEN",
+    "PATIENCE",
+    "PAUSE",
+    "Action",
+    "DeleteStack",
+    "DropGroup",
+    "Forget",
+    "FreePorts",
+    "Group",
+    "Leaving",
+    "Member",
+    "Node",
+    "Outcome",
+    "Plan",
+    "Recolour",
+    "Remake",
+    "Resize",
+    "Seen",
+    "SetNode",
+    "Step",
+    "decide",
+    "give_up",
+    "loses_quorum",
+    "quorum",
+    "resolve",
+]
+
+# What a new node may take beside the time in which it tries to join.
+BOOT_SECONDS = 300
+# How long a conductor may take to ask Heat for a new group.
+MAKE_SECONDS = 180
+# How long nodes that are away may take to come back before a repair replaces them.
+REPAIR_SECONDS = 60
+_LABELS_PER_STEP = 50
+
+
+def decide(seen: Seen) -> Step:
+    """Return what follows from one look."""
+    plan = copy.deepcopy(seen.plan)
+    for consider in (
+        _stack_deleted,
+        _heat_at_work,
+        _heat_failed,
+        _silence,
+        _begin,
+        _unmade,
+        _ghosts,
+        _lost_workers,
+        _managers,
+        _workers,
+        _gone_groups,
+        _labels,
+        _arrivals,
+    ):
+        step = consider(seen, plan)
+        if step is not None:
+            return _with_cause(_with_progress(seen, step))
+    return _complete(plan)
+
+
+def _with_cause(step: Step) -> Step:
+    """Let a healing say at each step why it is there."""
+    if not step.plan.cause or step.outcome is not Outcome.GOES_ON:
+        return step
+    return dataclasses.replace(step, reason=f"{step.plan.cause} {step.reason or ''}".strip())
+
+
+def _with_progress(seen: Seen, step: Step) -> Step:
+    """Say with a step where an upgrade is that goes on, or stopped."""
+    failed = step.outcome is Outcome.FAILED
+    reason = upgrade.told(seen, step.plan, step.reason, failed=failed)
+    if failed and reason is not None:
+        step.plan.failed = reason
+    return dataclasses.replace(step, reason=reason)
+
+
+def _complete(plan: Plan) -> Step:
+    reason = " ".join(plan.notes) or None
+    plan.failed, plan.notes, plan.staying = "", [], {}
+    steps.end(plan)
+    if plan.upgrade is not None:
+        plan.upgrade.over = True
+        plan.followed.update(dict.fromkeys(plan.upgrade.groups, plan.upgrade.template))
+    return Step(reason, plan, outcome=Outcome.COMPLETE)
+
+
+def _stack_deleted(seen: Seen, plan: Plan) -> Step | None:
+    for group in seen.groups:
+        if group.wanted is not None and (group.stack_status or "").startswith("DELETE"):
+            whose = "the cluster" if group.stack == "cluster" else f"node group {group.name}"
+            reason = f"The Heat stack of {whose} was deleted from outside Magnum."
+            return steps.fail(seen, plan, reason, group)
+    return None
+
+
+def _heat_at_work(seen: Seen, plan: Plan) -> Step | None:
+    for group in seen.groups:
+        if (group.stack_status or "").endswith("_IN_PROGRESS"):
+            action = (group.stack_status or "").partition("_")[0].lower()
+            numbers = ", ".join(
+                f"{other.asked} {other.kind}s"
+                for other in seen.groups
+                if other.stack == group.stack and other.wanted is not None
+            )
+            what = {"delete": f"deletes node group {group.name}"}.get(action, f"makes it {numbers}")
+            return steps.wait(seen, plan, "heat", f"Heat {what}.")
+    return None
+
+
+def _heat_failed(seen: Seen, plan: Plan) -> Step | None:
+    for group in seen.groups:
+        if not (group.stack_status or "").endswith("_FAILED"):
+            continue
+        number, updated = plan.sent.get(group.stack, [0, ""])
+        if number == plan.number and updated != group.stack_updated:
+            same = (one for one in seen.groups if one.stack == group.stack)
+            if any(upgrade.no_room(seen, plan, one) for one in same):
+                continue
+            return steps.fail(
+                seen, plan, group.failure or "Heat failed and gives no reason.", group
+            )
+    return None
+
+
+def _needs_heat(group: Group) -> bool:
+    """Tell whether Heat must be asked although nobody is to leave."""
+    return group.asked != group.wanted or (group.stack_status or "").endswith("_FAILED")
+
+
+def _silence(seen: Seen, plan: Plan) -> Step | None:
+    if seen.nodes is None:
+        return steps.wait(seen, plan, "docker", f"Waiting for the swarm: {seen.silence}", PATIENCE)
+    return None
+
+
+def _begin(seen: Seen, plan: Plan) -> Step | None:
+    """Take note of what was so when the operation began."""
+    if plan.begun == plan.number:
+        return None
+    changes = any(group.wanted != group.asked for group in seen.groups)
+    # Who asks for what is there already wants it to be well; so does who asks after a failure.
+    plan.repair = plan.resized and (bool(plan.failed) or not (changes or plan.named))
+    if not plan.previous:
+        plan.previous = {
+            # An upgrade that stopped may have left more.
+            one.uuid: one.wanted if plan.target(one) else one.asked
+            for one in seen.groups
+            if one.wanted is not None
+        }
+        plan.newest = {
+            one.uuid: max((member.number for member in one.members), default=-1)
+            for one in seen.groups
+            if not one.is_new
+        }
+    plan.begun, plan.repaired = plan.number, []
+    for group in seen.groups:
+        _take_named(seen, plan, group)
+    plan.named = {}
+    _take_broken(seen, plan)
+    upgrade.begin(seen, plan)
+    return None
+
+
+def _unmade(seen: Seen, plan: Plan) -> Step | None:
+    """Fail where the conductor died that was to ask Heat for a group."""
+    for group in seen.groups:
+        if group.wanted is None or group.stack_status is not None:
+            continue
+        reason = f"Heat is being asked for node group {group.name}."
+        step = steps.wait(seen, plan, f"group {group.uuid}", reason)
+        if seen.now - plan.waiting[1] < MAKE_SECONDS:
+            return step
+        return steps.fail(
+            seen,
+            plan,
+            f"The making of node group {group.name} was interrupted before Heat was asked for it; "
+            "delete it and create it again.",
+            group,
+        )
+    return None
+
+
+def _take_named(seen: Seen, plan: Plan, group: Group) -> None:
+    for name in plan.named.get(group.uuid, ()):
+        member = resolve(group.members, name)
+        if member is None:
+            steps.note(plan, f"Node {name} was not in node group {group.name}.")
+        else:
+            steps.leave(seen, plan, group, member, "named")
+
+
+def _take_broken(seen: Seen, plan: Plan) -> None:
+    """Have those nodes replaced that are to be healed and have not come back meanwhile."""
+    if not plan.broken:
+        return
+    back, gone = [], []
+    for group in seen.groups:
+        for member in group.members:
+            if member.hostname not in plan.broken or group.wanted is None:
+                continue
+            if seen.is_well(group, member):
+                back.append(member.hostname)
+            else:
+                steps.leave(seen, plan, group, member, "broken")
+                gone.append(member.hostname)
+    stale = [name for name in plan.broken if name not in (*back, *gone)]
+    parts = [plan.cause]
+    if gone:
+        parts.append(f"Replaced {steps.listed(gone)}.")
+    if back:
+        parts.append(f"{steps.listed(back)} came back before.")
+    if stale:
+        parts.append(f"Removed {steps.listed(stale)}, which had no server any more.")
+    plan.broken = []
+    steps.note(plan, " ".join(parts))
+
+
+def _ghosts(seen: Seen, plan: Plan) -> Step | None:
+    """Remove entries of the swarm's list whose server is gone."""
+    members = {member.hostname for group in seen.groups for member in group.members}
+    listed = {node.hostname for node in seen.nodes or ()}
+    for hostname in list(plan.leaving):
+        if hostname not in members and hostname not in listed:
+            del plan.leaving[hostname]
+    ghosts = []
+    for node in seen.nodes or ():
+        if node.hostname not in members:
+            dead = node.state == "down" or node.hostname in plan.leaving
+        else:
+            # Its server was replaced by another of the same name.
+            twins = [n for n in seen.nodes or () if n.hostname == node.hostname and n is not node]
+            dead = node.state == "down" and any(twin.state == "ready" for twin in twins)
+        if dead:
+            ghosts.append(node)
+    if not ghosts:
+        return None
+    managers = [node for node in ghosts if node.in_raft]
+    if managers:
+        return steps.demote(seen, plan, managers[0], "its server is gone")
+    names = steps.listed(node.hostname for node in ghosts)
+    return steps.act(
+        plan,
+        f"Removing {names} from the swarm, whose servers are gone.",
+        *(Forget(node.id) for node in ghosts),
+        soon=True,
+    )
+
+
+def _managers(seen: Seen, plan: Plan) -> Step | None:
+    group = next(one for one in seen.groups if one.is_manager)
+    wanted = group.wanted or 0
+    if step := _spare_ports(plan, group):
+        return step
+    if upgrade.workers_first(seen, plan, group):
+        return None
+    target = plan.target(group)
+    if target is not None and _may_be_upgraded(plan, group):
+        if step := upgrade.managers(seen, plan, group, target):
+            return step
+    elif plan.repair and (step := _replace_broken(seen, plan, group)):
+        return step
+    _choose(seen, plan, group)
+    victims = [member for member in group.members if member.hostname in plan.leaving]
+    if not victims and (not _needs_heat(group) or _left_to_upgrade(seen, plan, group)):
+        return None
+    if step := _refuse_with_lost(seen, plan, group, victims):
+        return step
+    if victims and (step := _dismiss(seen, plan, group, victims)):
+        return step
+    return _ask_heat(plan, group, wanted, victims)
+
+
+def _spare_ports(plan: Plan, group: Group) -> Step | None:
+    """Have the ports deleted of managers that are gone."""
+    if group.has_spare_ports:
+        # Indices of servers and ports must stay the same, so nothing new is begun before.
+        if (group.stack_status or "").endswith("_FAILED"):
+            return _ask_heat(plan, group, group.asked, ())
+        plan.sent[group.stack] = [plan.number, group.stack_updated]
+        plan.waiting = []
+        reason = "Heat is asked to delete the ports of the managers that are gone."
+        return steps.act(plan, reason, FreePorts(group.uuid))
+    return None
+
+
+def _dismiss(seen: Seen, plan: Plan, group: Group, victims: Sequence[Member]) -> Step | None:
+    """Demote and empty managers that leave; None once that is done."""
+    raft = [node for member in victims for node in seen.entries(member) if node.in_raft]
+    # First whoever is lost, and the leader last.
+    raft.sort(key=lambda node: (node.role == "manager", node.reachable, node.leader))
+    if raft:
+        why = f"{len(group.members) - len(victims)} of {len(group.members)} managers stay"
+        return steps.demote(seen, plan, raft[0], why, group)
+    if not any(node.in_raft and node.leader for node in seen.nodes or ()):
+        return steps.wait(seen, plan, "leader", "The managers choose a leader.", PATIENCE)
+    if step := steps.empty(seen, plan, victims):
+        return step
+    return None
+
+
+def _left_to_upgrade(seen: Seen, plan: Plan, group: Group) -> bool:
+    """Tell whether the upgrade of a group in the same stack asks Heat next."""
+    return group.asked == group.wanted and any(
+        plan.target(one) for one in seen.groups if one.stack == group.stack and one is not group
+    )
+
+
+def _may_be_upgraded(plan: Plan, group: Group) -> bool:
+    """Tell whether managers are as many as they shall be, with the second of a single one."""
+    named = any(one.group == group.uuid and one.why == "named" for one in plan.leaving.values())
+    return not named and (group.asked == group.wanted or (group.wanted == 1 and group.asked == 2))
+
+
+def _refuse_with_lost(
+    seen: Seen, plan: Plan, group: Group, victims: Sequence[Member]
+) -> Step | None:
+    """Refuse to change the number of managers while one is lost that is not among the victims."""
+    raft = [node for node in seen.nodes or () if node.in_raft]
+    names = {member.hostname for member in victims} & {node.hostname for node in raft}
+    if victims and not names:
+        # Whoever leaves has left the quorum already.
+        return None
+    lost = [node for node in raft if not node.reachable and node.hostname not in names]
+    if not lost:
+        return None
+    reachable = sum(node.reachable for node in raft)
+    name = lost[0].hostname
+    if names:
+        rest = len(raft) - len(names)
+        stays = sum(node.reachable for node in raft if node.hostname not in names)
+        consequence = (
+            f"removing {len(names)} that work would leave {stays} reachable of {rest}, of which "
+            f"{quorum(rest)} are needed for a quorum and none more could fail"
+            if stays == quorum(rest)
+            else f"removing {len(names)} that work would leave {stays} reachable of {rest}, where "
+            f"{quorum(rest)} are needed for a quorum"
+        )
+    else:
+        consequence = "none joins before all are"
+    return steps.fail(
+        seen,
+        plan,
+        f"Changing the number of managers is refused: {reachable} of {len(raft)} managers are "
+        f"reachable ({name} is not), and {consequence}. Name {name} among the nodes to remove, or "
+        "resize default-master to its present number to have it replaced.",
+        group,
+        undone=not plan.is_upgrading,
+    )
+
+
+def _replace_broken(seen: Seen, plan: Plan, group: Group) -> Step | None:
+    """Have the nodes of a group replaced that do not come back; None once that is arranged."""
+    away = [
+        member
+        for member in group.members
+        if not seen.is_well(group, member) and member.hostname not in plan.leaving
+    ]
+    # A node that was made for this very request is waited for longer, and elsewhere.
+    if not away or group.uuid in plan.repaired:
+        return None
+    names = steps.listed(member.hostname for member in away)
+    step = steps.wait(seen, plan, f"back {group.uuid}", f"Waiting whether {names} comes back.")
+    if seen.now - plan.waiting[1] < REPAIR_SECONDS:
+        return step
+    for member in away:
+        steps.leave(seen, plan, group, member, "broken")
+    steps.note(plan, f"Replaced {names}.")
+    return None
+
+
+def _choose(seen: Seen, plan: Plan, group: Group) -> None:
+    """Choose who leaves beside those that must, and let nodes stay that need not leave any more."""
+    wanted = group.wanted or 0
+    staying = [member for member in group.members if member.hostname not in plan.leaving]
+    over = len(staying) - wanted
+    if over > 0:
+        staying.sort(key=lambda member: _rank(seen, group, member))
+        for member in staying[:over]:
+            steps.leave(seen, plan, group, member, "excess")
+    elif over < 0:
+        spare = [
+            hostname
+            for hostname, entry in plan.leaving.items()
+            if entry.group == group.uuid and entry.why == "excess"
+        ]
+        for hostname in spare[:-over]:
+            plan.staying[hostname] = plan.leaving.pop(hostname).was
+
+
+def _rank(seen: Seen, group: Group, member: Member) -> tuple[Any, ...]:
+    """Order the nodes of a group: who leaves first."""
+    node = seen.node(member)
+    if group.is_manager:
+        # Whoever is lost may come back: that it shall go is for the user to say.
+        entries = [entry for entry in seen.entries(member) if entry.in_raft]
+        lost = any(not entry.reachable for entry in entries)
+        leads = any(entry.leader for entry in entries)
+        return (bool(entries), lost, leads, -member.number)
+    return (seen.is_well(group, member), node.tasks if node else 0, -member.number)
+
+
+def _lost_workers(seen: Seen, plan: Plan) -> Step | None:
+    """Replace workers that are lost before managers are changed.
+
+    Workers are told the managers' addresses, so that Heat goes to each worker when these change,
+    and fails at one whose server was deleted behind its back.
+    """
+    for group in seen.groups:
+        if group.is_manager or group.wanted != group.asked or plan.target(group):
+            continue
+        if plan.repair and not group.at_rest and (step := _replace_broken(seen, plan, group)):
+            return step
+        leaving = [one for one in group.members if one.hostname in plan.leaving]
+        lost = [one for one in leaving if plan.leaving[one.hostname].why == "broken"]
+        if lost and lost == leaving:
+            return _ask_heat(plan, group, group.asked, lost)
+    return None
+
+
+def _workers(seen: Seen, plan: Plan) -> Step | None:
+    for group in seen.groups:
+        if group.is_manager or group.wanted is None:
+            continue
+        if target := plan.target(group):
+            if step := upgrade.workers(seen, plan, group, target):
+                return step
+            continue
+        if group.at_rest and all(one.group != group.uuid for one in plan.leaving.values()):
+            continue
+        if plan.repair and (step := _replace_broken(seen, plan, group)):
+            return step
+        _choose(seen, plan, group)
+        victims = [member for member in group.members if member.hostname in plan.leaving]
+        if victims and (step := steps.empty(seen, plan, victims)):
+            return step
+        if victims or _needs_heat(group):
+            return _ask_heat(plan, group, group.wanted, victims)
+    return _returned(seen, plan)
+
+
+def _returned(seen: Seen, plan: Plan) -> Step | None:
+    """Let nodes work again that were to leave and stay after all."""
+    resting = [
+        node
+        for node in seen.nodes or ()
+        if node.availability != plan.staying.get(node.hostname, node.availability)
+    ]
+    if not resting:
+        plan.staying = {}
+        return None
+    return steps.act(
+        plan,
+        f"{steps.listed(node.hostname for node in resting)} stay after all.",
+        *(SetNode(node.id, availability=plan.staying[node.hostname]) for node in resting),
+        soon=True,
+    )
+
+
+def _ask_heat(plan: Plan, group: Group, count: int, victims: Sequence[Member]) -> Step:
+    plan.sent[group.stack] = [plan.number, group.stack_updated]
+    plan.waiting = []
+    plan.repaired.append(group.uuid)
+    removals = tuple(member.index for member in victims)
+    change = f"from {group.asked} to {count}" if group.asked != count else f"{count} again"
+    reason = f"Heat is asked to make the {group.kind}s of {group.name} {change}"
+    if victims:
+        reason += f", without {steps.listed(member.hostname for member in victims)}"
+    return steps.act(plan, f"{reason}.", Resize(group.uuid, count, removals))
+
+
+def _gone_groups(seen: Seen, plan: Plan) -> Step | None:
+    """Empty and delete the groups that shall go."""
+    for group in seen.groups:
+        if group.wanted is not None:
+            continue
+        if group.stack_status is None:
+            plan.sent.pop(group.stack, None)
+            plan.labels.pop(group.uuid, None)
+            return steps.act(
+                plan, f"Node group {group.name} is gone.", DropGroup(group.uuid), soon=True
+            )
+        for member in group.members:
+            steps.leave(seen, plan, group, member, "named")
+        if step := steps.empty(seen, plan, group.members):
+            return step
+        plan.sent[group.stack] = [plan.number, group.stack_updated]
+        return steps.act(
+            plan, f"Heat is asked to delete node group {group.name}.", DeleteStack(group.uuid)
+        )
+    return None
+
+
+def _labels(seen: Seen, plan: Plan) -> Step | None:
+    """Give nodes their group's labels; others, which their owner set, stay."""
+    actions: list[Action] = []
+    for group in seen.groups:
+        if group.labels is None or group.wanted is None:
+            continue
+        # Once nodes have a label the plan says so until it is off all of them again.
+        old = plan.labels.get(group.uuid, [])
+        known = sorted({*old, *group.labels})
+        differing = []
+        for member in group.members:
+            node = seen.node(member)
+            if node is None:
+                continue
+            gone = tuple(key for key in known if key in node.labels and key not in group.labels)
+            wrong = any(node.labels.get(key) != value for key, value in group.labels.items())
+            if gone or wrong:
+                differing.append(SetNode(node.id, labels=group.labels, without=gone))
+        plan.labels[group.uuid] = known if differing else sorted(group.labels)
+        actions += differing
+    if not actions:
+        return None
+    return steps.act(plan, "Setting the labels of nodes.", *actions[:_LABELS_PER_STEP], soon=True)
+
+
+def _arrivals(seen: Seen, plan: Plan) -> Step | None:
+    """Wait until whatever Heat made is in the swarm."""
+    missing = [
+        (group, member)
+        for group in seen.groups
+        for member in group.members
+        if not seen.is_well(group, member)
+        and (plan.repair or member.number > plan.newest.get(group.uuid, -1))
+    ]
+    if not missing:
+        return None
+    for group, member in missing:
+        if report := seen.reports.get(member.server_id):
+            return steps.fail(seen, plan, report, group)
+    names = steps.listed(member.hostname for _, member in missing)
+    group = missing[0][0]
+    step = steps.wait(
+        seen,
+        plan,
+        "arrivals",
+        f"Waiting until {names} joined the swarm and {'is' if len(missing) == 1 else 'are'} ready.",
+        seen.join_timeout + BOOT_SECONDS,
+    )
+    return dataclasses.replace(step, group=group.uuid)

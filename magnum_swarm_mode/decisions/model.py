@@ -1,0 +1,384 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of a cluster that shall change, what is under way, and what a step may be."""
+
+import copy
+import dataclasses
+import enum
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from magnum_swarm_mode.decisions.upgrade_plan import Target, Upgrade
+
+ACTIVE, PAUSE, DRAIN = "active", "pause", "drain"
+# What the indices of a group's second colour begin with.
+GREEN = "g"
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """A server that Heat has in a group.
+
+    :ivar index: as users and host names have it; it begins with ``GREEN`` for one of the second of
+        the two ResourceGroups that a group of workers is.
+    :ivar server_id: empty for one that could not be made, or is away while it is replaced.
+    """
+
+    index: str
+    hostname: str
+    server_id: str = ""
+
+    @property
+    def is_green(self) -> bool:
+        """Whether it is of the second colour."""
+        return self.index.startswith(GREEN)
+
+    @property
+    def number(self) -> int:
+        """Its index in its ResourceGroup."""
+        digits = self.index.removeprefix(GREEN)
+        return int(digits) if digits.isdigit() else 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """An entry of the swarm's list of nodes.
+
+    :ivar tasks: how many tasks are on it that have not ended.
+    :ivar role: what it shall be, ``manager`` or ``worker``; ``in_raft`` says what it is.
+    """
+
+    id: str
+    hostname: str
+    state: str = "ready"
+    availability: str = ACTIVE
+    role: str = "worker"
+    in_raft: bool = False
+    reachable: bool = False
+    leader: bool = False
+    tasks: int = 0
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it is ready, and reached by the others if it is a manager."""
+        return self.state == "ready" and (self.reachable or not self.in_raft)
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """A node group as it is wanted, and as Heat has it.
+
+    :ivar wanted: how many nodes there shall be; None for a group that shall go.
+    :ivar asked: how many nodes Heat was last asked for.
+    :ivar stack: names the stack that holds the group; others may be in the same.
+    :ivar stack_status: as ``UPDATE_COMPLETE``; None where there is no stack (any more).
+    :ivar stack_updated: when Heat last began to change the stack, in Heat's words.
+    :ivar failure: what failed first in the stack.
+    :ivar image: of managers that are made now.
+    :ivar flavor: of managers that are made now.
+    :ivar labels: labels of the swarm that its nodes shall have; None where they are nobody's.
+    :ivar is_new: whether it is being created.
+    :ivar at_rest: whether nobody asked for anything of it.
+    :ivar green: how many of those that Heat was asked for are of the second colour.
+    :ivar seals: what the nodes of either colour would be made of if they were made now, as
+        :func:`.upgrade_plan.seal` gives it; managers have the first one only.
+    :ivar machines: managers that are not as the others, by index: ``image``, ``flavor`` and
+        ``seal``, or ``absent``.
+    :ivar has_spare_ports: whether Heat keeps ports of managers that are gone: Neutron lets a port
+        go only after its server.
+    """
+
+    uuid: str
+    name: str
+    is_manager: bool
+    wanted: int | None
+    asked: int
+    members: tuple[Member, ...]
+    stack: str = "cluster"
+    stack_status: str | None = "CREATE_COMPLETE"
+    stack_updated: str = ""
+    failure: str = ""
+    labels: Mapping[str, str] | None = None
+    is_new: bool = False
+    at_rest: bool = False
+    has_spare_ports: bool = False
+    green: int = 0
+    seals: tuple[str, str] = ("", "")
+    machines: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    image: str = ""
+    flavor: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The word for its nodes."""
+        return "manager" if self.is_manager else "worker"
+
+
+@dataclasses.dataclass
+class Leaving:
+    """A node that is being removed.
+
+    :ivar why: ``named`` by the user, in ``excess``, ``broken``, or ``upgraded``.
+    :ivar was: its availability before.
+    :ivar since: seconds since 1970 at which it began to be drained; 0 before.
+    """
+
+    group: str
+    why: str
+    was: str = ACTIVE
+    since: int = 0
+
+
+@dataclasses.dataclass
+class Plan:
+    """What is under way, as the cluster's record keeps it; times are seconds since 1970.
+
+    :ivar number: how many requests there were so far.
+    :ivar begun: the last of them that was looked at.
+    :ivar named: group to what the user calls the nodes to remove.
+    :ivar rollback: whether a failure leads back to the numbers before.
+    :ivar previous: group to the number of nodes before.
+    :ivar resized: whether a number of nodes was asked for, and not only something else.
+    :ivar repair: whether nodes that are away are replaced.
+    :ivar repaired: groups for which Heat was asked since the operation began.
+    :ivar staying: host name to availability of nodes that were to leave and stay after all.
+    :ivar newest: group to the highest index before; only nodes with higher ones are waited for.
+    :ivar leaving: host name to node that is being removed.
+    :ivar sent: stack to the request for which Heat was last asked, and what ``stack_updated`` was.
+    :ivar waiting: what is waited for, and since when.
+    :ivar labels: group to the labels of the swarm that were set.
+    :ivar notes: what is to be said at the end.
+    :ivar failed: why the last operation failed; empty after one that did not.
+    :ivar troubled: since when a step could not be taken; 0 where the last one could.
+    :ivar broken: host names of nodes to replace unless they have come back.
+    :ivar cause: a sentence about why nodes are healed; empty for what a user asked for.
+    :ivar upgrade: the last upgrade, unless another operation has begun since it was done.
+    :ivar seals: group to what its nodes of either colour are made of, since its first upgrade.
+    :ivar followed: group to the template that it was upgraded to last.
+    """
+
+    number: int = 0
+    begun: int = 0
+    named: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    rollback: bool = False
+    previous: dict[str, int] = dataclasses.field(default_factory=dict)
+    resized: bool = False
+    repair: bool = False
+    repaired: list[str] = dataclasses.field(default_factory=list)
+    staying: dict[str, str] = dataclasses.field(default_factory=dict)
+    newest: dict[str, int] = dataclasses.field(default_factory=dict)
+    leaving: dict[str, Leaving] = dataclasses.field(default_factory=dict)
+    sent: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
+    waiting: list[Any] = dataclasses.field(default_factory=list)
+    labels: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    failed: str = ""
+    troubled: int = 0
+    broken: list[str] = dataclasses.field(default_factory=list)
+    cause: str = ""
+    upgrade: Upgrade | None = None
+    seals: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    followed: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Plan":
+        """Read what :meth:`to_json` gave, also that of a newer release."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        known = {name: copy.deepcopy(v) for name, v in values.items() if name in names}
+        known["leaving"] = {k: Leaving(**v) for k, v in known.get("leaving", {}).items()}
+        if known.get("upgrade"):
+            known["upgrade"] = Upgrade.from_json(known["upgrade"])
+        return cls(**known)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        return dataclasses.asdict(self)
+
+    def requested(
+        self,
+        group: str = "",
+        named: Sequence[str] = (),
+        *,
+        rollback: bool = False,
+        resized: bool = True,
+        upgrade: Upgrade | None = None,
+    ) -> "Plan":
+        """Return the plan after one more request."""
+        plan = copy.deepcopy(self)
+        plan.number += 1
+        plan.resized |= resized
+        if named:
+            plan.named[group] = list(dict.fromkeys([*plan.named.get(group, []), *named]))
+        plan.rollback = rollback
+        if upgrade is not None:
+            plan.upgrade = copy.deepcopy(upgrade)
+        return plan
+
+    def healing(self, hostnames: Sequence[str], cause: str) -> "Plan":
+        """Return the plan after the request to replace exactly these nodes.
+
+        :param cause: a sentence about why.
+        """
+        plan = self.requested(resized=False)
+        plan.broken, plan.cause = list(hostnames), cause
+        return plan
+
+    def target(self, group: Group) -> Target | None:
+        """Return what a group is being upgraded to, unless it is done."""
+        target = self.upgrade.groups.get(group.uuid) if self.upgrade else None
+        return None if target is None or target.done else target
+
+    @property
+    def is_upgrading(self) -> bool:
+        """Whether an upgrade is not done yet."""
+        return self.upgrade is not None and not self.upgrade.over
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every request was looked at and nothing is being removed."""
+        return self.begun == self.number and not self.leaving and not self.waiting
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """One look at a cluster.
+
+    :ivar now: seconds since 1970.
+    :ivar nodes: the swarm's; None where it could not be asked, for the reason in ``silence``.
+    :ivar reports: server id to what the node said why it could not join.
+    :ivar starting: how many tasks are on a node and do not run yet.
+    :ivar drain_timeout: seconds that the tasks of one node get to move away.
+    :ivar join_timeout: seconds that a new node tries to join.
+    """
+
+    groups: tuple[Group, ...]
+    nodes: tuple[Node, ...] | None
+    plan: Plan
+    now: int
+    silence: str = ""
+    reports: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    starting: int = 0
+    drain_timeout: int = 300
+    join_timeout: int = 1200
+
+    def entries(self, member: Member) -> list[Node]:
+        """Return what the swarm lists under a member's name."""
+        return [node for node in self.nodes or () if node.hostname == member.hostname]
+
+    def node(self, member: Member) -> Node | None:
+        """Return the living entry of a member, if there is one."""
+        well = (node for node in self.entries(member) if node.state == "ready")
+        return next(well, None)
+
+    def is_well(self, group: Group, member: Member) -> bool:
+        """Tell whether a member has its place in the swarm."""
+        node = self.node(member)
+        return node is not None and node.is_well and node.in_raft == group.is_manager
+
+
+@dataclasses.dataclass(frozen=True)
+class SetNode:
+    """Change what the swarm wants of a node; None leaves a thing as it is."""
+
+    node_id: str
+    role: str | None = None
+    availability: str | None = None
+    labels: Mapping[str, str] | None = None
+    without: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Forget:
+    """Remove a node from the swarm's list."""
+
+    node_id: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Resize:
+    """Ask Heat for so many nodes, without those of the given indices."""
+
+    group: str
+    count: int
+    removals: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Recolour:
+    """Ask Heat for so many workers of either colour, without those of the given indices.
+
+    :ivar looks: colour (empty or ``GREEN``) to image and flavor, where they change.
+    :ivar renew: whether Heat is given this release's templates, and the upgrade's settings.
+    :ivar machines: managers that are not as the others, where that changes.
+    """
+
+    group: str
+    blue: int
+    green: int
+    removals: tuple[str, ...] = ()
+    looks: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
+    renew: bool = False
+    machines: Mapping[str, Mapping[str, Any]] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Remake:
+    """Ask Heat for managers of an image and flavor, but for those of ``machines``."""
+
+    group: str
+    image: str
+    flavor: str
+    machines: Mapping[str, Mapping[str, Any]]
+    renew: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class FreePorts:
+    """Ask Heat to delete the ports of managers that are gone."""
+
+    group: str
+
+
+@dataclasses.dataclass(frozen=True)
+class DeleteStack:
+    """Ask Heat to delete the stack of a group of its own."""
+
+    group: str
+
+
+@dataclasses.dataclass(frozen=True)
+class DropGroup:
+    """Remove what is left of a group that is gone."""
+
+    group: str
+
+
+Action = SetNode | Forget | Resize | Recolour | Remake | FreePorts | DeleteStack | DropGroup
+
+
+class Outcome(enum.Enum):
+    """How an operation stands after a step."""
+
+    GOES_ON = "goes on"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    GOES_BACK = "goes back"
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """What is to be done now: keep the plan, then act, then tell.
+
+    :ivar reason: a sentence for the user; None for nothing to say.
+    :ivar wanted: group to the number of nodes that its row shall say from now on.
+    :ivar group: the group at fault for a failure.
+    :ivar soon: whether another look is worth while at once.
+    """
+
+    reason: str | None
+    plan: Plan
+    actions: tuple[Action, ...] = ()
+    outcome: Outcome = Outcome.GOES_ON
+    wanted: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    group: str = ""
+    soon: bool = False

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Magnum's status follows from what was seen; pure functions.
+
+::
+
+    Magnum's status       what was seen                        what follows
+    --------------------  -----------------------------------  ------------------------------
+    CREATE_IN_PROGRESS    no stack yet, creation under way     stays, says so
+                          no stack, creation was interrupted   CREATE_FAILED
+                          stack in progress                    stays, says who signalled
+                          stack complete, swarm not whole      stays until a deadline, then
+                          or its Docker API silent             CREATE_FAILED
+                          stack complete, swarm whole          CREATE_COMPLETE
+                          stack failed                         CREATE_FAILED, with the cause
+                          stack deleted behind Magnum's back   CREATE_FAILED
+    UPDATE_IN_PROGRESS    as above                             UPDATE_…
+    ROLLBACK_IN_PROGRESS  as above                             ROLLBACK_…
+    DELETE_IN_PROGRESS    no stack                             DELETE_COMPLETE
+                          stack deleting                       stays
+                          stack in any other state             asked to go again
+                          stack's delete failed                DELETE_FAILED, with the cause
+
+Whatever cannot be seen changes nothing but the reason.
+"""
+
+import dataclasses
+import enum
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from magnum_swarm_mode.db.store import Phase, State
+
+# How long the RPC handler may take from the record to the stack; Heat's API alone may take a
+# minute. Longer means that its conductor died.
+PREPARE_SECONDS = 600
+# How long Heat may take to show a stack that it was asked for.
+SUBMIT_SECONDS = 120
+# How long the Docker API may take to show a whole swarm after all nodes reported.
+DOCKER_SECONDS = 300
+_MOST_NAMES = 10
+
+
+class Action(enum.Enum):
+    """What is to be done about a decision besides writing it down."""
+
+    NOTHING = "nothing"
+    COMPLETE = "complete"  # fill in addresses and versions
+    DELETE_STACK = "delete stack"
+    CLEAN_UP = "clean up"  # revoke credentials, forget the cluster
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """One look at a cluster.
+
+    :ivar cluster_status: Magnum's status before the look.
+    :ivar state: the cluster's record.
+    :ivar now: seconds since 1970.
+    :ivar stack_status: as ``CREATE_COMPLETE``; None where there is no stack.
+    :ivar failure: what failed first in the stack, if anything.
+    :ivar progress: who signalled so far, as a part of a sentence.
+    :ivar docker_problem: what the swarm lacks, or why it cannot be asked; empty where it is whole.
+    :ivar blind: why Heat could not be asked; everything but ``now`` is meaningless then.
+    """
+
+    cluster_status: str
+    state: State
+    now: int
+    stack_status: str | None = None
+    failure: str | None = None
+    progress: str = ""
+    docker_problem: str = ""
+    blind: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """Magnum's new status, its reason for the user, and what is to be done."""
+
+    status: str
+    reason: str | None
+    action: Action = Action.NOTHING
+
+
+def decide(seen: Seen) -> Decision:
+    """Return what follows from one look at a cluster in progress."""
+    if seen.blind:
+        return Decision(seen.cluster_status, seen.blind)
+    if seen.cluster_status == "DELETE_IN_PROGRESS":
+        return _deleting(seen)
+    return _making(seen)
+
+
+def is_made(seen: Seen) -> bool:
+    """Tell whether Heat is done with making, so that the Docker API is to be asked."""
+    return (
+        seen.cluster_status != "DELETE_IN_PROGRESS"
+        and seen.state.phase not in (Phase.DELETING, Phase.CLEANING)
+        and seen.stack_status is not None
+        and seen.stack_status.endswith("_COMPLETE")
+        and not seen.stack_status.startswith("DELETE")
+    )
+
+
+def _deleting(seen: Seen) -> Decision:
+    if seen.state.phase == Phase.CLEANING:
+        return Decision("DELETE_IN_PROGRESS", None, Action.CLEAN_UP)
+    if seen.stack_status in (None, "DELETE_COMPLETE"):
+        if _may_still_appear(seen):
+            return Decision("DELETE_IN_PROGRESS", "Waiting whether Heat still makes the stack.")
+        return Decision("DELETE_IN_PROGRESS", None, Action.CLEAN_UP)
+    if seen.stack_status == "DELETE_IN_PROGRESS":
+        return Decision("DELETE_IN_PROGRESS", "Heat deletes the cluster's resources.")
+    if seen.stack_status == "DELETE_FAILED":
+        return Decision("DELETE_FAILED", _failed(seen, "could not delete the cluster's resources"))
+    return Decision("DELETE_IN_PROGRESS", "Heat is asked again to delete.", Action.DELETE_STACK)
+
+
+def _may_still_appear(seen: Seen) -> bool:
+    """Tell whether a stack may yet appear that another conductor asked Heat for."""
+    return (
+        seen.state.phase == Phase.DELETING
+        and not seen.state.stack_id
+        and seen.state.submitted_at > 0
+        and seen.now - seen.state.submitted_at < SUBMIT_SECONDS
+    )
+
+
+def _making(seen: Seen) -> Decision:
+    operation = seen.cluster_status.removesuffix("_IN_PROGRESS")
+    if seen.state.phase in (Phase.DELETING, Phase.CLEANING):
+        # A user's delete has begun and sets the status itself in a moment.
+        return Decision(seen.cluster_status, None)
+    if seen.stack_status is None:
+        return _without_stack(seen, operation)
+    action, _, outcome = seen.stack_status.partition("_")
+    if action == "DELETE":
+        return Decision(
+            f"{operation}_FAILED", "The cluster's Heat stack was deleted from outside Magnum."
+        )
+    if outcome == "FAILED":
+        return Decision(f"{operation}_FAILED", _failed(seen, "could not make the cluster"))
+    if outcome != "COMPLETE":
+        return Decision(seen.cluster_status, seen.progress or None)
+    if not seen.docker_problem:
+        return Decision(f"{operation}_COMPLETE", None, Action.COMPLETE)
+    since = seen.state.complete_since or seen.now
+    if seen.now - since < DOCKER_SECONDS:
+        return Decision(
+            seen.cluster_status, f"All nodes have reported; waiting: {seen.docker_problem}"
+        )
+    return Decision(
+        f"{operation}_FAILED",
+        f"All nodes have reported that they are ready, but the swarm was not whole within "
+        f"{DOCKER_SECONDS} seconds: {seen.docker_problem}",
+    )
+
+
+def _without_stack(seen: Seen, operation: str) -> Decision:
+    age = seen.now - seen.state.phase_since
+    if seen.state.phase == Phase.CREATED:
+        return Decision(
+            f"{operation}_FAILED", "The cluster's Heat stack was deleted from outside Magnum."
+        )
+    if seen.state.phase == Phase.ABANDONED or age >= PREPARE_SECONDS:
+        return Decision(
+            f"{operation}_FAILED",
+            "The making of the cluster was interrupted before Heat was asked for it; delete the "
+            "cluster and create it again.",
+        )
+    return Decision(seen.cluster_status, "Credentials are made and Heat is asked for the cluster.")
+
+
+def _failed(seen: Seen, what: str) -> str:
+    return seen.failure or f"Heat {what} and gives no reason; see the events of the stack."
+
+
+def lacking(prefix: str, nodes: Sequence[Mapping[str, Any]], managers: int, workers: int) -> str:
+    """Say what a swarm lacks of the nodes that a new cluster should have; empty if nothing.
+
+    A node's own word is not enough: managers that found the swarm anew, after the first was lost,
+    leave workers that had joined before in a swarm that is no more.
+
+    :param prefix: what the host names of the cluster's nodes begin with.
+    :param nodes: as ``GET /nodes`` describes them.
+    """
+    ready = [node for node in nodes if (node.get("Status") or {}).get("State") == "ready"]
+    ruling = [
+        node
+        for node in ready
+        if (node.get("ManagerStatus") or {}).get("Reachability") == "reachable"
+    ]
+    working = [node for node in ready if not node.get("ManagerStatus")]
+    parts = []
+    for kind, number, found in (("manager", managers, ruling), ("worker", workers, working)):
+        if len(found) >= number:
+            continue
+        names = {(node.get("Description") or {}).get("Hostname") for node in found}
+        expected = (f"{prefix}-{kind}-{index}" for index in range(number))
+        missing = [name for name in expected if name not in names]
+        parts.append(f"{len(found)} of {number} {kind}s are ready{_named(missing)}")
+    if not any((node.get("ManagerStatus") or {}).get("Leader") for node in ruling):
+        parts.append("there is no leader")
+    return f"In the swarm {', '.join(parts)}." if parts else ""
+
+
+def _named(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    shown = ", ".join(names[:_MOST_NAMES])
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f" (missing: {shown}{more})"
+
+
+def progress(wanted: Mapping[str, int], signalled: Mapping[str, Sequence[str]]) -> str:
+    """Say how many nodes have reported.
+
+    :param wanted: kind of node to number, as ``{"managers": 3}``.
+    :param signalled: name of a wait condition's handle to the ids of who signalled; a handle
+        belongs to the kind whose singular its name contains.
+    """
+    parts = []
+    for kind, number in wanted.items():
+        if not number:
+            continue
+        ids = [ids for name, ids in signalled.items() if kind.removesuffix("s") in name]
+        parts.append(f"{kind} {sum(len(set(i)) for i in ids)}/{number}")
+    return f"Waiting for nodes to report: {', '.join(parts)}." if parts else ""

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the steps of all changes of a cluster are made of: wait, act, empty nodes, give up."""
+
+import copy
+from collections.abc import Iterable, Sequence
+
+from magnum_swarm_mode.decisions.model import (
+    ACTIVE,
+    DRAIN,
+    PAUSE,
+    Action,
+    Group,
+    Leaving,
+    Member,
+    Node,
+    Outcome,
+    Plan,
+    Seen,
+    SetNode,
+    Step,
+)
+
+# How long a demotion, or the swarm's answer, may take before the operation is given up, in seconds.
+PATIENCE = 300
+# The part of a cluster's nodes that is emptied at a time.
+_DRAIN_SHARE = 10
+_MOST_NAMES = 5
+
+
+def end(plan: Plan) -> None:
+    """Forget what belongs to the operation that ends now."""
+    plan.rollback = plan.repair = plan.resized = False
+    plan.previous, plan.newest, plan.waiting, plan.named = {}, {}, [], {}
+    plan.repaired, plan.leaving, plan.troubled = [], {}, 0
+    plan.broken, plan.cause = [], ""
+    if plan.upgrade is not None:
+        plan.upgrade.running = False
+
+
+def note(plan: Plan, text: str) -> None:
+    """Keep a sentence to be said at the end."""
+    if text not in plan.notes:
+        plan.notes.append(text)
+
+
+def fail(
+    seen: Seen, plan: Plan, reason: str, group: Group | None = None, *, undone: bool = False
+) -> Step:
+    """Give the operation up: nodes that were to leave and are still there stay.
+
+    :param undone: whether nothing was begun, so that the rows shall say what is there.
+    """
+    if plan.cause:
+        reason = f"{plan.cause} {reason}"
+    before = {name: entry.was for name, entry in plan.leaving.items()} | plan.staying
+    actions = [
+        SetNode(node.id, availability=before[node.hostname])
+        for node in seen.nodes or ()
+        if node.availability != before.get(node.hostname, node.availability)
+    ]
+    goes_back = plan.rollback and bool(plan.previous) and not undone
+    wanted = dict(plan.previous) if goes_back else {}
+    if undone:
+        wanted = {one.uuid: len(one.members) for one in seen.groups if one.wanted is not None}
+    end(plan)
+    # Until somebody has seen that they are what they were.
+    plan.staying = before
+    # One look is one request: what fails now does not fail again at the next look.
+    plan.begun = plan.number
+    plan.failed = reason
+    outcome = Outcome.FAILED
+    if goes_back:
+        outcome = Outcome.GOES_BACK
+        plan.number += 1
+        plan.notes = [f"Went back to the number of nodes before, because this failed: {reason}"]
+    else:
+        plan.notes = []
+    return Step(reason, plan, tuple(actions), outcome, wanted, group.uuid if group else "")
+
+
+def give_up(seen: Seen, plan: Plan, reason: str) -> Step:
+    """Return what follows when a step can never be taken."""
+    return fail(seen, copy.deepcopy(plan), reason)
+
+
+def abandon(plan: Plan, reason: str) -> Plan:
+    """Return the plan of an operation that ends without a look at the cluster."""
+    plan = copy.deepcopy(plan)
+    staying = {name: entry.was for name, entry in plan.leaving.items()} | plan.staying
+    end(plan)
+    plan.staying, plan.begun, plan.failed, plan.notes = staying, plan.number, reason, []
+    return plan
+
+
+def wait(
+    seen: Seen,
+    plan: Plan,
+    what: str,
+    reason: str,
+    patience: float | None = None,
+    group: Group | None = None,
+) -> Step:
+    """Wait for something; give up when it takes longer than ``patience`` seconds.
+
+    :param group: the one at fault then.
+    """
+    if plan.waiting[:1] != [what]:
+        plan.waiting = [what, seen.now]
+    elif patience is not None and seen.now - plan.waiting[1] > patience:
+        return fail(seen, plan, f"Given up after {int(patience)} seconds: {reason}", group)
+    return Step(reason, plan)
+
+
+def act(plan: Plan, reason: str, *actions: Action, soon: bool = False) -> Step:
+    """Return a step that changes something."""
+    return Step(reason, plan, tuple(actions), soon=soon)
+
+
+def resolve(members: Iterable[Member], name: str) -> Member | None:
+    """Return the member that a user calls by server id, host name or index, or None."""
+    for member in members:
+        if name in (member.server_id, member.hostname, member.index):
+            return member
+    return None
+
+
+def leave(seen: Seen, plan: Plan, group: Group, member: Member, why: str) -> None:
+    """Let a node be among those that are removed."""
+    known = plan.leaving.get(member.hostname)
+    if known is None:
+        node = seen.node(member)
+        was = plan.staying.pop(member.hostname, node.availability if node else ACTIVE)
+        plan.leaving[member.hostname] = Leaving(group.uuid, why, was)
+    elif known.why == "excess":
+        known.why = why
+
+
+def quorum(managers: int) -> int:
+    """Return how many of so many managers must be reachable."""
+    return managers // 2 + 1
+
+
+def loses_quorum(nodes: Iterable[Node], victim: Node) -> str:
+    """Say with the arithmetic why a manager must not be removed; empty where it may."""
+    raft = [node for node in nodes if node.in_raft]
+    reachable = sum(node.reachable for node in raft)
+    present, left = len(raft), len(raft) - 1
+    stays = reachable - victim.reachable
+    if reachable < quorum(present):
+        return (
+            f"{reachable} of {present} managers are reachable and {quorum(present)} are needed for "
+            "a quorum: nothing can be changed before it is back."
+        )
+    if left < 1:
+        return f"{victim.hostname} is the only manager."
+    if stays < quorum(left):
+        return (
+            f"{reachable} of {present} managers are reachable; without {victim.hostname} "
+            f"{stays} of {left} would be, and {quorum(left)} are needed for a quorum."
+        )
+    return ""
+
+
+def demote(
+    seen: Seen,
+    plan: Plan,
+    victim: Node,
+    why: str,
+    group: Group | None = None,
+    *,
+    undone: bool = True,
+) -> Step:
+    """Take one manager out of the quorum; the swarm moves the lead off it by itself.
+
+    :param undone: whether nothing was begun if that is refused.
+    """
+    if problem := loses_quorum(seen.nodes or (), victim):
+        reason = f"Removing a manager is refused: {problem}"
+        return fail(seen, plan, reason, group, undone=undone and not plan.is_upgrading)
+    if victim.role != "manager":
+        return wait(
+            seen,
+            plan,
+            f"demotion {victim.id}",
+            f"{victim.hostname} is being demoted ({why}).",
+            PATIENCE,
+        )
+    leads = ", the leader," if victim.leader else ""
+    plan.waiting = [f"demotion {victim.id}", seen.now]
+    return act(
+        plan,
+        f"Demoting {victim.hostname}{leads} ({why}).",
+        SetNode(victim.id, role="worker"),
+    )
+
+
+def empty(seen: Seen, plan: Plan, victims: Sequence[Member]) -> Step | None:
+    """Move the tasks off nodes that leave, some nodes at a time; None once that is done.
+
+    First no further task comes to any of them; then the empty ones and a few of the others are
+    drained. The next ones follow when those are empty and no task is starting anywhere. Nobody
+    waits longer than the time-out for one lot.
+    """
+    nodes = [
+        node
+        for member in victims
+        if plan.leaving[member.hostname].why != "broken" and (node := seen.node(member))
+    ]
+    fresh = [node for node in nodes if node.availability == ACTIVE]
+    if fresh:
+        return act(
+            plan,
+            f"No further task is put on {listed(n.hostname for n in fresh)}.",
+            *(SetNode(node.id, availability=PAUSE) for node in fresh),
+            soon=True,
+        )
+    for node in nodes:
+        entry = plan.leaving[node.hostname]
+        if node.availability == DRAIN and not entry.since:
+            # Its owner had drained it, or the conductor died before it wrote this down.
+            entry.since = seen.now
+    drained = [node for node in nodes if node.availability == DRAIN]
+    paused = [node for node in nodes if node.availability != DRAIN]
+    busy = [
+        node
+        for node in drained
+        if node.tasks and seen.now - plan.leaving[node.hostname].since < seen.drain_timeout
+    ]
+    latest = max((plan.leaving[node.hostname].since for node in drained), default=0)
+    settled = not seen.starting or seen.now - latest >= seen.drain_timeout
+    if busy or (paused and not settled):
+        left = sum(node.tasks for node in busy)
+        what = (
+            f"{left} tasks are still on {listed(n.hostname for n in busy)}"
+            if busy
+            else (f"{seen.starting} tasks are starting elsewhere")
+        )
+        more = f"; {len(paused)} more nodes follow" if paused else ""
+        return wait(seen, plan, "drain", f"Draining: {what}{more}.")
+    idle = [node for node in paused if not node.tasks]
+    working = sorted((node for node in paused if node.tasks), key=lambda node: node.tasks)
+    lot = [*idle, *working[: max(1, len(seen.nodes or ()) // _DRAIN_SHARE)]]
+    if lot:
+        for node in lot:
+            plan.leaving[node.hostname].since = seen.now
+        return act(
+            plan,
+            f"Draining {listed(node.hostname for node in lot)}.",
+            *(SetNode(node.id, availability=DRAIN) for node in lot),
+            soon=not working,
+        )
+    for node in drained:
+        if node.tasks:
+            note(
+                plan,
+                f"{node.hostname} was removed although {node.tasks} tasks were still on it after "
+                f"{seen.drain_timeout} seconds (label drain_timeout).",
+            )
+    return None
+
+
+def listed(hostnames: Iterable[str]) -> str:
+    """Return the names for a sentence, the first few of them."""
+    names = list(hostnames)
+    shown = ", ".join(names[:_MOST_NAMES])
+    return shown + (f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Heat knows of the nodes of a group: which there are, and what they reported."""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from heatclient import exc
+
+from magnum_swarm_mode.decisions.change import GREEN, Member
+from magnum_swarm_mode.heat import client as heat_client
+
+# The wait condition handles, and the nested stack that each is in.
+_HANDLES = (("manager_signal", None), ("worker_signal", "workers"), ("worker_signal", None))
+
+
+def members_of(
+    heat_api: heat_client.Heat, stack: heat_client.Stack, *, is_default: bool, is_manager: bool
+) -> tuple[Member, ...]:
+    """Return the servers of a group of Magnum's, which is in ``stack``."""
+    if not is_default:
+        prefix = str(stack.parameters["group_name_prefix"])
+        return (
+            *members(heat_api, stack, "servers", ("workers",), prefix),
+            *members(heat_api, stack, "green_servers", ("green_workers",), prefix, GREEN),
+        )
+    kind = "manager" if is_manager else "worker"
+    prefix = f"{stack.parameters['node_name_prefix']}-{kind}"
+    if is_manager:
+        found = members(heat_api, stack, "manager_servers", ("managers",), prefix)
+        absent = {index for index, one in machines(stack).items() if one.get("absent")}
+        return tuple(
+            dataclasses.replace(one, server_id="") if one.index in absent else one for one in found
+        )
+    green = ("workers", "green_workers")
+    return (
+        *members(heat_api, stack, "worker_servers", ("workers", "workers"), prefix),
+        *members(heat_api, stack, "worker_green_servers", green, prefix, GREEN),
+    )
+
+
+def machines(stack: heat_client.Stack) -> dict[str, dict[str, Any]]:
+    """Return which managers are not as the others: index to what they are, or that they are gone.
+
+    Heat gives a parameter that is JSON as text.
+    """
+    value = stack.parameters.get("manager_machines") or {}
+    found = json.loads(value) if isinstance(value, str) else value
+    return {str(index): dict(one) for index, one in found.items()}
+
+
+def members(
+    heat_api: heat_client.Heat,
+    stack: heat_client.Stack,
+    output: str,
+    path: tuple[str, ...],
+    prefix: str,
+    colour: str = "",
+) -> tuple[Member, ...]:
+    """Return the servers of a group.
+
+    :param output: the stack's output that maps indices to ids of servers.
+    :param path: names of the nested resources that lead to the group's ResourceGroup.
+    :param prefix: what the host names begin with.
+    :param colour: what indices begin with in host names, where a group has two ResourceGroups.
+    """
+    servers: dict[str, str] = {
+        str(index): str(server) for index, server in (stack.outputs.get(output) or {}).items()
+    }
+    if stack.status.endswith("_FAILED"):
+        # What could not be made has no place in the output, but is a member all the same.
+        servers = {**_listed(heat_api, stack.id, path), **servers}
+    ordered = sorted(servers, key=lambda index: (len(index), index))
+    return tuple(
+        Member(f"{colour}{index}", f"{prefix}-{colour}{index}", servers[index]) for index in ordered
+    )
+
+
+def _listed(heat_api: heat_client.Heat, stack_id: str, path: tuple[str, ...]) -> dict[str, str]:
+    where = stack_id
+    client = heat_api.client
+    with heat_client.translated():
+        try:
+            for name in path:
+                where = client.resources.get(where, name).physical_resource_id
+                if not where:
+                    return {}
+            return {
+                one.resource_name: one.physical_resource_id or ""
+                for one in client.resources.list(where)
+                if one.resource_name.isdigit()
+            }
+        except exc.HTTPNotFound:
+            return {}
+
+
+def reports(heat_api: heat_client.Heat, stack_id: str) -> Mapping[str, str]:
+    """Return what servers said of why they could not join, by their ids."""
+    found: dict[str, str] = {}
+    client = heat_api.client
+    with heat_client.translated():
+        for handle, group in _HANDLES:
+            with contextlib.suppress(exc.HTTPNotFound):
+                where: Any = stack_id
+                if group:
+                    where = client.resources.get(stack_id, group).physical_resource_id
+                data = client.resources.metadata(where, handle) if where else {}
+                found.update(
+                    (server, str(signal.get("reason")))
+                    for server, signal in data.items()
+                    if isinstance(signal, dict) and signal.get("status") == "FAILURE"
+                )
+    return found
+
+
+def failure(heat_api: heat_client.Heat, stack: heat_client.Stack) -> str:
+    """Return why a stack failed, in sentences that a user can act on."""
+    return heat_api.failure_reason(stack) or stack.reason
