@@ -34,6 +34,7 @@ from magnum_swarm_mode.decisions.model import (
     GREEN,
     PAUSE,
     Action,
+    Debt,
     DeleteStack,
     DropGroup,
     Forget,
@@ -89,13 +90,19 @@ BOOT_SECONDS = 300
 MAKE_SECONDS = 180
 # How long nodes that are away may take to come back before a repair replaces them.
 REPAIR_SECONDS = 60
+# How long an operation may take beside the time for each node that changes.
+OPERATION_SECONDS = 3600
+# How many updates of Heat in a row may not bring the cluster closer to what is desired.
+MOST_UPDATES = 8
 _LABELS_PER_STEP = 50
 
 
 def decide(seen: Seen) -> Step:
     """Return what follows from one look."""
     plan = copy.deepcopy(seen.plan)
+    _note_away(seen, plan)
     for consider in (
+        _overdue,
         _stack_deleted,
         _heat_at_work,
         _heat_failed,
@@ -112,8 +119,66 @@ def decide(seen: Seen) -> Step:
     ):
         step = consider(seen, plan)
         if step is not None:
-            return _with_cause(_with_progress(seen, step))
+            return _with_cause(_with_progress(seen, _bounded(seen, step)))
     return _complete(plan)
+
+
+def _note_away(seen: Seen, plan: Plan) -> None:
+    """Keep since when each node is not well: the patience with a node is its own."""
+    if seen.nodes is None:
+        return
+    away = {
+        member.hostname
+        for group in seen.groups
+        for member in group.members
+        if not seen.is_well(group, member)
+    }
+    plan.away = {name: plan.away.get(name, seen.now) for name in sorted(away)}
+
+
+def _overdue(seen: Seen, plan: Plan) -> Step | None:
+    """End an operation whose deadline has passed."""
+    if plan.begun != plan.number or not plan.deadline or seen.now <= plan.deadline:
+        return None
+    missing = f"not ready: {steps.listed(plan.away)}"
+    if not plan.away:
+        missing = f"waiting for: {plan.waiting[0] if plan.waiting else 'the next step'}"
+    return steps.fail(seen, plan, f"The operation did not end before its deadline; {missing}.")
+
+
+def distance(seen: Seen, plan: Plan) -> int:
+    """Return how far what is observed is from what is desired; 0 for what is complete."""
+    total = 0
+    for group in seen.groups:
+        if group.wanted is None:
+            total += 1 + len(group.members)
+            continue
+        target = plan.target(group)
+        right = target.ready if target else sum(seen.is_well(group, m) for m in group.members)
+        total += abs(group.wanted - right) + abs(len(group.members) - right)
+        total += group.has_spare_ports
+    return total
+
+
+def _bounded(seen: Seen, step: Step) -> Step:
+    """End an operation whose updates of Heat lead nowhere."""
+    plan = step.plan
+    if seen.nodes is not None:
+        now = distance(seen, plan)
+        if plan.distance is None or now < plan.distance:
+            plan.distance, plan.updates = now, 0
+    asks = (Resize, Recolour, Remake, FreePorts, DeleteStack)
+    if step.outcome is not Outcome.GOES_ON or not any(isinstance(a, asks) for a in step.actions):
+        return step
+    plan.updates += 1
+    if plan.updates <= MOST_UPDATES:
+        return step
+    return steps.fail(
+        seen,
+        plan,
+        f"Heat was asked {MOST_UPDATES} times to change the cluster without getting closer to what "
+        f"is desired. The next step would have been: {step.reason}",
+    )
 
 
 def _with_cause(step: Step) -> Step:
@@ -134,11 +199,12 @@ def _with_progress(seen: Seen, step: Step) -> Step:
 
 def _complete(plan: Plan) -> Step:
     reason = " ".join(plan.notes) or None
-    plan.failed, plan.notes, plan.staying = "", [], {}
+    plan.failed, plan.notes, plan.debts = "", [], {}
     steps.end(plan)
     if plan.upgrade is not None:
         plan.upgrade.over = True
-        plan.followed.update(dict.fromkeys(plan.upgrade.groups, plan.upgrade.template))
+        for uuid, target in plan.upgrade.groups.items():
+            plan.followed[uuid] = target.template
     return Step(reason, plan, outcome=Outcome.COMPLETE)
 
 
@@ -195,9 +261,14 @@ def _begin(seen: Seen, plan: Plan) -> Step | None:
     """Take note of what was so when the operation began."""
     if plan.begun == plan.number:
         return None
-    changes = any(group.wanted != group.asked for group in seen.groups)
     # Who asks for what is there already wants it to be well; so does who asks after a failure.
-    plan.repair = plan.resized and (bool(plan.failed) or not (changes or plan.named))
+    unchanged = any(
+        group.uuid in plan.resized and group.wanted == group.asked and group.uuid not in plan.named
+        for group in seen.groups
+    )
+    if plan.resized and (plan.failed or unchanged):
+        plan.repairs = [one.uuid for one in seen.groups if one.is_manager or not one.at_rest]
+    plan.resized = []
     if not plan.previous:
         plan.previous = {
             # An upgrade that stopped may have left more.
@@ -211,12 +282,26 @@ def _begin(seen: Seen, plan: Plan) -> Step | None:
             if not one.is_new
         }
     plan.begun, plan.repaired = plan.number, []
+    plan.distance, plan.updates, plan.waiting = None, 0, []
+    plan.deadline = seen.now + _allowance(seen, plan)
     for group in seen.groups:
         _take_named(seen, plan, group)
     plan.named = {}
     _take_broken(seen, plan)
     upgrade.begin(seen, plan)
     return None
+
+
+def _allowance(seen: Seen, plan: Plan) -> int:
+    """Return how many seconds an operation may take: longer for more nodes that change."""
+    changing = sum(
+        len(group.members) + (group.wanted or 0)
+        if group.wanted is None or plan.target(group)
+        else abs(group.wanted - len(group.members)) + len(plan.named.get(group.uuid, ()))
+        for group in seen.groups
+    )
+    changing += len(plan.broken) + len(plan.away)
+    return OPERATION_SECONDS + changing * (seen.drain_timeout + seen.join_timeout + BOOT_SECONDS)
 
 
 def _unmade(seen: Seen, plan: Plan) -> Step | None:
@@ -315,7 +400,7 @@ def _managers(seen: Seen, plan: Plan) -> Step | None:
     if target is not None and _may_be_upgraded(plan, group):
         if step := upgrade.managers(seen, plan, group, target):
             return step
-    elif plan.repair and (step := _replace_broken(seen, plan, group)):
+    elif group.uuid in plan.repairs and (step := _replace_broken(seen, plan, group)):
         return step
     _choose(seen, plan, group)
     victims = [member for member in group.members if member.hostname in plan.leaving]
@@ -416,14 +501,18 @@ def _replace_broken(seen: Seen, plan: Plan, group: Group) -> Step | None:
     # A node that was made for this very request is waited for longer, and elsewhere.
     if not away or group.uuid in plan.repaired:
         return None
-    names = steps.listed(member.hostname for member in away)
-    step = steps.wait(seen, plan, f"back {group.uuid}", f"Waiting whether {names} comes back.")
-    if seen.now - plan.waiting[1] < REPAIR_SECONDS:
-        return step
-    for member in away:
+    lost = [one for one in away if _seconds_away(seen, plan, one) >= REPAIR_SECONDS]
+    if not lost:
+        names = steps.listed(member.hostname for member in away)
+        return steps.wait(seen, plan, f"back {group.uuid}", f"Waiting whether {names} comes back.")
+    for member in lost:
         steps.leave(seen, plan, group, member, "broken")
-    steps.note(plan, f"Replaced {names}.")
+    steps.note(plan, f"Replaced {steps.listed(member.hostname for member in lost)}.")
     return None
+
+
+def _seconds_away(seen: Seen, plan: Plan, member: Member) -> int:
+    return seen.now - plan.away.get(member.hostname, seen.now)
 
 
 def _choose(seen: Seen, plan: Plan, group: Group) -> None:
@@ -442,7 +531,8 @@ def _choose(seen: Seen, plan: Plan, group: Group) -> None:
             if entry.group == group.uuid and entry.why == "excess"
         ]
         for hostname in spare[:-over]:
-            plan.staying[hostname] = plan.leaving.pop(hostname).was
+            entry = plan.leaving.pop(hostname)
+            plan.debts[hostname] = Debt(entry.was, entry.demoted)
 
 
 def _rank(seen: Seen, group: Group, member: Member) -> tuple[Any, ...]:
@@ -466,13 +556,25 @@ def _lost_workers(seen: Seen, plan: Plan) -> Step | None:
     for group in seen.groups:
         if group.is_manager or group.wanted != group.asked or plan.target(group):
             continue
-        if plan.repair and not group.at_rest and (step := _replace_broken(seen, plan, group)):
+        if group.uuid in plan.repairs and (step := _replace_broken(seen, plan, group)):
+            if step.outcome is Outcome.GOES_ON and _managers_wait_long(seen, plan):
+                continue
             return step
         leaving = [one for one in group.members if one.hostname in plan.leaving]
         lost = [one for one in leaving if plan.leaving[one.hostname].why == "broken"]
         if lost and lost == leaving:
             return _ask_heat(plan, group, group.asked, lost)
     return None
+
+
+def _managers_wait_long(seen: Seen, plan: Plan) -> bool:
+    """Return whether lost managers have waited for workers that come and go for long enough."""
+    return any(
+        _seconds_away(seen, plan, member) >= 3 * REPAIR_SECONDS
+        for group in seen.groups
+        if group.is_manager and group.uuid in plan.repairs
+        for member in group.members
+    )
 
 
 def _workers(seen: Seen, plan: Plan) -> Step | None:
@@ -485,7 +587,7 @@ def _workers(seen: Seen, plan: Plan) -> Step | None:
             continue
         if group.at_rest and all(one.group != group.uuid for one in plan.leaving.values()):
             continue
-        if plan.repair and (step := _replace_broken(seen, plan, group)):
+        if group.uuid in plan.repairs and (step := _replace_broken(seen, plan, group)):
             return step
         _choose(seen, plan, group)
         victims = [member for member in group.members if member.hostname in plan.leaving]
@@ -498,20 +600,13 @@ def _workers(seen: Seen, plan: Plan) -> Step | None:
 
 def _returned(seen: Seen, plan: Plan) -> Step | None:
     """Let nodes work again that were to leave and stay after all."""
-    resting = [
-        node
-        for node in seen.nodes or ()
-        if node.availability != plan.staying.get(node.hostname, node.availability)
-    ]
-    if not resting:
-        plan.staying = {}
+    actions = steps.repayment(seen.nodes or (), plan.debts)
+    if not actions:
+        plan.debts = {}
         return None
-    return steps.act(
-        plan,
-        f"{steps.listed(node.hostname for node in resting)} stay after all.",
-        *(SetNode(node.id, availability=plan.staying[node.hostname]) for node in resting),
-        soon=True,
-    )
+    ids = {action.node_id for action in actions}
+    names = steps.listed(node.hostname for node in seen.nodes or () if node.id in ids)
+    return steps.act(plan, f"{names} stay after all.", *actions, soon=True)
 
 
 def _ask_heat(plan: Plan, group: Group, count: int, victims: Sequence[Member]) -> Step:
@@ -534,6 +629,8 @@ def _gone_groups(seen: Seen, plan: Plan) -> Step | None:
         if group.stack_status is None:
             plan.sent.pop(group.stack, None)
             plan.labels.pop(group.uuid, None)
+            plan.desired.pop(group.uuid, None)
+            plan.projected.pop(group.uuid, None)
             return steps.act(
                 plan, f"Node group {group.name} is gone.", DropGroup(group.uuid), soon=True
             )
@@ -580,7 +677,7 @@ def _arrivals(seen: Seen, plan: Plan) -> Step | None:
         for group in seen.groups
         for member in group.members
         if not seen.is_well(group, member)
-        and (plan.repair or member.number > plan.newest.get(group.uuid, -1))
+        and (group.uuid in plan.repairs or member.number > plan.newest.get(group.uuid, -1))
     ]
     if not missing:
         return None

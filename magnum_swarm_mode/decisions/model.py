@@ -121,12 +121,26 @@ class Leaving:
     :ivar why: ``named`` by the user, in ``excess``, ``broken``, or ``upgraded``.
     :ivar was: its availability before.
     :ivar since: seconds since 1970 at which it began to be drained; 0 before.
+    :ivar demoted: whether the operation took it out of the quorum.
     """
 
     group: str
     why: str
     was: str = ACTIVE
     since: int = 0
+    demoted: bool = False
+
+
+@dataclasses.dataclass
+class Debt:
+    """What a step took from a node that stays, until the node has it back.
+
+    :ivar availability: of the node before the step.
+    :ivar demoted: whether the node was a manager before the step.
+    """
+
+    availability: str = ACTIVE
+    demoted: bool = False
 
 
 @dataclasses.dataclass
@@ -135,13 +149,22 @@ class Plan:
 
     :ivar number: how many requests there were so far.
     :ivar begun: the last of them that was looked at.
+    :ivar desired: group to its desired number of nodes; None for a group that is to be deleted.
+    :ivar projected: group to the number that its row had at the end of the last pass. A row with
+        another number is a request whose conductor died before it reached the record.
+    :ivar pending: groups with a request that has not ended.
     :ivar named: group to what the user calls the nodes to remove.
     :ivar rollback: whether a failure leads back to the numbers before.
     :ivar previous: group to the number of nodes before.
-    :ivar resized: whether a number of nodes was asked for, and not only something else.
-    :ivar repair: whether nodes that are away are replaced.
+    :ivar resized: groups for which a number of nodes was requested since the last look.
+    :ivar repairs: groups of which nodes that are away are replaced.
     :ivar repaired: groups for which Heat was asked since the operation began.
-    :ivar staying: host name to availability of nodes that were to leave and stay after all.
+    :ivar debts: host name to what a node that stays after all must get back.
+    :ivar away: host name to when a node of the cluster was first seen not to be well.
+    :ivar deadline: when the operation ends, whatever is missing then; 0 before the first look.
+    :ivar distance: the smallest distance so far between what is observed and what is desired.
+    :ivar updates: how many updates of Heat did not make that distance smaller.
+    :ivar blind: since when Heat does not show the cluster; 0 while it does.
     :ivar newest: group to the highest index before; only nodes with higher ones are waited for.
     :ivar leaving: host name to node that is being removed.
     :ivar sent: stack to the request for which Heat was last asked, and what ``stack_updated`` was.
@@ -159,13 +182,21 @@ class Plan:
 
     number: int = 0
     begun: int = 0
+    desired: dict[str, int | None] = dataclasses.field(default_factory=dict)
+    projected: dict[str, int] = dataclasses.field(default_factory=dict)
+    pending: list[str] = dataclasses.field(default_factory=list)
     named: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     rollback: bool = False
     previous: dict[str, int] = dataclasses.field(default_factory=dict)
-    resized: bool = False
-    repair: bool = False
+    resized: list[str] = dataclasses.field(default_factory=list)
+    repairs: list[str] = dataclasses.field(default_factory=list)
     repaired: list[str] = dataclasses.field(default_factory=list)
-    staying: dict[str, str] = dataclasses.field(default_factory=dict)
+    debts: dict[str, Debt] = dataclasses.field(default_factory=dict)
+    away: dict[str, int] = dataclasses.field(default_factory=dict)
+    deadline: int = 0
+    distance: int | None = None
+    updates: int = 0
+    blind: int = 0
     newest: dict[str, int] = dataclasses.field(default_factory=dict)
     leaving: dict[str, Leaving] = dataclasses.field(default_factory=dict)
     sent: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
@@ -179,20 +210,24 @@ class Plan:
     upgrade: Upgrade | None = None
     seals: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     followed: dict[str, str] = dataclasses.field(default_factory=dict)
+    unknown: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Plan":
-        """Read what :meth:`to_json` gave, also that of a newer release."""
-        names = {field.name for field in dataclasses.fields(cls)}
+        """Read what :meth:`to_json` gave; what a newer release wrote beside it is kept."""
+        names = {field.name for field in dataclasses.fields(cls)} - {"unknown"}
         known = {name: copy.deepcopy(v) for name, v in values.items() if name in names}
-        known["leaving"] = {k: Leaving(**v) for k, v in known.get("leaving", {}).items()}
+        known["leaving"] = {k: _known(Leaving, v) for k, v in known.get("leaving", {}).items()}
+        known["debts"] = {k: _known(Debt, v) for k, v in known.get("debts", {}).items()}
         if known.get("upgrade"):
             known["upgrade"] = Upgrade.from_json(known["upgrade"])
-        return cls(**known)
+        unknown = {name: copy.deepcopy(v) for name, v in values.items() if name not in names}
+        return cls(**known, unknown=unknown)
 
     def to_json(self) -> dict[str, Any]:
         """Return what JSON can hold."""
-        return dataclasses.asdict(self)
+        known = dataclasses.asdict(self)
+        return {**known.pop("unknown"), **known}
 
     def requested(
         self,
@@ -206,12 +241,16 @@ class Plan:
         """Return the plan after one more request."""
         plan = copy.deepcopy(self)
         plan.number += 1
-        plan.resized |= resized
+        touched = [group] if group else []
+        if resized:
+            plan.resized = list(dict.fromkeys([*plan.resized, *touched]))
         if named:
             plan.named[group] = list(dict.fromkeys([*plan.named.get(group, []), *named]))
         plan.rollback = rollback
         if upgrade is not None:
-            plan.upgrade = copy.deepcopy(upgrade)
+            plan.upgrade = upgrade.after(self.upgrade)
+            touched += plan.upgrade.groups
+        plan.pending = list(dict.fromkeys([*plan.pending, *touched]))
         return plan
 
     def healing(self, hostnames: Sequence[str], cause: str) -> "Plan":
@@ -237,6 +276,35 @@ class Plan:
     def is_over(self) -> bool:
         """Whether every request was looked at and nothing is being removed."""
         return self.begun == self.number and not self.leaving and not self.waiting
+
+    def adopted(self, rows: Mapping[str, int], deleted: Sequence[str] = ()) -> "Plan":
+        """Return the plan after requests that reached Magnum's rows but not the record.
+
+        Magnum's handler saves a row before it calls the driver; a conductor that dies between
+        leaves a row that differs from the last projection.
+
+        :param rows: group to the number of nodes in its row.
+        :param deleted: groups whose rows say that they are to be deleted.
+        """
+        plan = self
+        for group, count in rows.items():
+            if group in deleted:
+                if plan.desired.get(group, count) is not None:
+                    plan = plan.requested(group, resized=False)
+                    plan.desired[group] = None
+            elif group in plan.projected and count not in (
+                plan.projected[group],
+                plan.desired.get(group, plan.projected[group]),
+            ):
+                plan = plan.requested(group)
+                plan.desired[group] = plan.projected[group] = count
+        return plan
+
+
+def _known(kind: type[Any], values: Mapping[str, Any]) -> Any:
+    """Return a dataclass made of those values that it has fields for."""
+    names = {field.name for field in dataclasses.fields(kind)}
+    return kind(**{name: value for name, value in values.items() if name in names})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,13 +2,14 @@
 """What the steps of all changes of a cluster are made of: wait, act, empty nodes, give up."""
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from magnum_swarm_mode.decisions.model import (
     ACTIVE,
     DRAIN,
     PAUSE,
     Action,
+    Debt,
     Group,
     Leaving,
     Member,
@@ -29,10 +30,12 @@ _MOST_NAMES = 5
 
 def end(plan: Plan) -> None:
     """Forget what belongs to the operation that ends now."""
-    plan.rollback = plan.repair = plan.resized = False
+    plan.rollback = False
     plan.previous, plan.newest, plan.waiting, plan.named = {}, {}, [], {}
-    plan.repaired, plan.leaving, plan.troubled = [], {}, 0
+    plan.resized, plan.repairs, plan.repaired, plan.pending = [], [], [], []
+    plan.leaving, plan.away, plan.troubled, plan.blind = {}, {}, 0, 0
     plan.broken, plan.cause = [], ""
+    plan.deadline, plan.distance, plan.updates = 0, None, 0
     if plan.upgrade is not None:
         plan.upgrade.running = False
 
@@ -52,19 +55,16 @@ def fail(
     """
     if plan.cause:
         reason = f"{plan.cause} {reason}"
-    before = {name: entry.was for name, entry in plan.leaving.items()} | plan.staying
-    actions = [
-        SetNode(node.id, availability=before[node.hostname])
-        for node in seen.nodes or ()
-        if node.availability != before.get(node.hostname, node.availability)
-    ]
+    debts = _debts(plan)
+    actions = repayment(seen.nodes or (), debts)
     goes_back = plan.rollback and bool(plan.previous) and not undone
     wanted = dict(plan.previous) if goes_back else {}
     if undone:
         wanted = {one.uuid: len(one.members) for one in seen.groups if one.wanted is not None}
     end(plan)
+    plan.desired.update(wanted)
     # Until somebody has seen that they are what they were.
-    plan.staying = before
+    plan.debts = debts
     # One look is one request: what fails now does not fail again at the next look.
     plan.begun = plan.number
     plan.failed = reason
@@ -72,10 +72,36 @@ def fail(
     if goes_back:
         outcome = Outcome.GOES_BACK
         plan.number += 1
+        plan.pending = list(wanted)
         plan.notes = [f"Went back to the number of nodes before, because this failed: {reason}"]
     else:
         plan.notes = []
     return Step(reason, plan, tuple(actions), outcome, wanted, group.uuid if group else "")
+
+
+def _debts(plan: Plan) -> dict[str, Debt]:
+    """Return what nodes must get back if the operation ends now."""
+    leaving = {name: Debt(entry.was, entry.demoted) for name, entry in plan.leaving.items()}
+    return {**leaving, **plan.debts}
+
+
+def repayment(nodes: Iterable[Node], debts: Mapping[str, Debt]) -> list[SetNode]:
+    """Return what gives nodes back what steps took from them."""
+    actions = []
+    for node in nodes:
+        debt = debts.get(node.hostname, Debt(node.availability))
+        # One that is down would only be a manager that cannot be reached.
+        promoted = debt.demoted and node.role != "manager" and node.state == "ready"
+        rests = node.availability != debt.availability
+        if promoted or rests:
+            actions.append(
+                SetNode(
+                    node.id,
+                    role="manager" if promoted else None,
+                    availability=debt.availability if rests else None,
+                )
+            )
+    return actions
 
 
 def give_up(seen: Seen, plan: Plan, reason: str) -> Step:
@@ -86,9 +112,9 @@ def give_up(seen: Seen, plan: Plan, reason: str) -> Step:
 def abandon(plan: Plan, reason: str) -> Plan:
     """Return the plan of an operation that ends without a look at the cluster."""
     plan = copy.deepcopy(plan)
-    staying = {name: entry.was for name, entry in plan.leaving.items()} | plan.staying
+    debts = _debts(plan)
     end(plan)
-    plan.staying, plan.begun, plan.failed, plan.notes = staying, plan.number, reason, []
+    plan.debts, plan.begun, plan.failed, plan.notes = debts, plan.number, reason, []
     return plan
 
 
@@ -129,8 +155,10 @@ def leave(seen: Seen, plan: Plan, group: Group, member: Member, why: str) -> Non
     known = plan.leaving.get(member.hostname)
     if known is None:
         node = seen.node(member)
-        was = plan.staying.pop(member.hostname, node.availability if node else ACTIVE)
-        plan.leaving[member.hostname] = Leaving(group.uuid, why, was)
+        owed = plan.debts.pop(member.hostname, Debt(node.availability if node else ACTIVE))
+        plan.leaving[member.hostname] = Leaving(
+            group.uuid, why, owed.availability, demoted=owed.demoted
+        )
     elif known.why == "excess":
         known.why = why
 
@@ -186,6 +214,8 @@ def demote(
             PATIENCE,
         )
     leads = ", the leader," if victim.leader else ""
+    if victim.hostname in plan.leaving:
+        plan.leaving[victim.hostname].demoted = True
     plan.waiting = [f"demotion {victim.id}", seen.now]
     return act(
         plan,

@@ -143,7 +143,7 @@ def workers(seen: Seen, plan: Plan, group: Group, target: Target) -> Step | None
     leavers = [one for one in group.members if one.hostname in plan.leaving]
     surplus = total - wanted
     if surplus <= 0 and old and not leavers and target.old_first and total == wanted:
-        surplus = _batch(plan)
+        surplus = target.batch
     if surplus > 0:
         # Whoever is left over if that is more than there are old ones is new.
         order = sorted(old, key=lambda one: rank(seen, group, one))
@@ -157,17 +157,13 @@ def workers(seen: Seen, plan: Plan, group: Group, target: Target) -> Step | None
         new = [one for one in new if one not in leavers]
         old = [one for one in old if one not in leavers]
         return _recolour(seen, plan, group, target, len(new), len(old), leavers)
-    add = wanted - total if target.old_first else wanted - total + _batch(plan) * bool(old)
+    add = wanted - total if target.old_first else wanted - total + target.batch * bool(old)
     add = max(0, min(add, wanted - len(new)))
     looks_right = group.seals[0] == group.seals[1] and _is_told(plan, group, target, aim)
     if not add and not old and filling == aim and looks_right and _is_whole(group):
         target.done, target.ready = True, wanted
         return None
     return _recolour(seen, plan, group, target, len(new) + add, len(old), ())
-
-
-def _batch(plan: Plan) -> int:
-    return plan.upgrade.batch if plan.upgrade else 1
 
 
 def _is_told(plan: Plan, group: Group, target: Target, aim: str) -> bool:
@@ -239,7 +235,7 @@ def _recolour(
         reason = f"Heat is asked to empty what another template filled of {group.name}"
     if leavers:
         reason += f", without {steps.listed(one.hostname for one in leavers)}"
-    pins = _pins_of_others(seen, plan) if renew and group.stack == "cluster" else None
+    pins = _pins_of_others(seen, plan, target) if renew and group.stack == "cluster" else None
     return steps.act(
         plan,
         f"{reason}.",
@@ -247,10 +243,13 @@ def _recolour(
     )
 
 
-def _pins_of_others(seen: Seen, plan: Plan) -> Machines | None:
+def _pins_of_others(seen: Seen, plan: Plan, target: Target) -> Machines | None:
     """Return what managers are that shall not change when the settings of new nodes do."""
     for group in seen.groups:
-        if group.is_manager and plan.upgrade and group.uuid not in plan.upgrade.groups:
+        if not group.is_manager or plan.upgrade is None:
+            continue
+        own = plan.upgrade.groups.get(group.uuid)
+        if own is None or own.template != target.template:
             return {
                 **{
                     index: dict(one)
@@ -383,7 +382,7 @@ def _take_away(seen: Seen, plan: Plan, group: Group, target: Target, victim: Mem
         return steps.demote(seen, plan, raft[0], why, group, undone=False)
     if not any(node.in_raft and node.leader for node in seen.nodes or ()):
         return steps.wait(seen, plan, "leader", "The managers choose a leader.", steps.PATIENCE)
-    del plan.leaving[victim.hostname]
+    # It is owed its place until Heat shows that it is away; see _make_again.
     machines = {**_pins(group, target), victim.index: {"absent": True}}
     return _remake(plan, group, target, machines, f"Heat is asked to take {victim.hostname} away.")
 
@@ -392,6 +391,8 @@ def _make_again(
     seen: Seen, plan: Plan, group: Group, target: Target, absent: Sequence[Member]
 ) -> Step:
     """Have a manager made again that was taken away."""
+    for member in absent:
+        plan.leaving.pop(member.hostname, None)
     entries: list[Node] = [node for one in absent for node in seen.entries(one)]
     for node in entries:
         if node.in_raft:

@@ -14,6 +14,10 @@ class Target:
     """What the nodes of a group shall be made of.
 
     :ivar name: the group's.
+    :ivar template: uuid of the cluster template that it comes from.
+    :ivar batch: how many workers are made, and how many removed, at a time.
+    :ivar settings: parameters of the stack that belong to the template's labels.
+    :ivar cluster: fields of the cluster's row once its first two groups follow the template.
     :ivar seal: stands for everything that they are made of; see :func:`seal`.
     :ivar old_first: whether there is no room for new nodes beside the old ones.
     :ivar told: whether Heat was to be told what they are made of.
@@ -31,6 +35,10 @@ class Target:
     redo: list[str] = dataclasses.field(default_factory=list)
     ready: int = 0
     done: bool = False
+    template: str = ""
+    batch: int = 1
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    cluster: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -56,9 +64,33 @@ class Upgrade:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Upgrade":
         """Read what ``dataclasses.asdict`` gave."""
-        known = copy.deepcopy(dict(values))
-        known["groups"] = {uuid: Target(**one) for uuid, one in known["groups"].items()}
+        known = {
+            field.name: copy.deepcopy(values[field.name])
+            for field in dataclasses.fields(cls)
+            if field.name in values
+        }
+        names = {field.name for field in dataclasses.fields(Target)}
+        known["groups"] = {
+            uuid: Target(**{name: value for name, value in one.items() if name in names})
+            for uuid, one in known["groups"].items()
+        }
         return cls(**known)
+
+    def after(self, former: "Upgrade | None") -> "Upgrade":
+        """Return this upgrade together with what a former one has left to do.
+
+        A group keeps the target that it was given until it has reached it, or is given another:
+        upgrading one group never changes what another one was told.
+        """
+        merged = copy.deepcopy(self)
+        for target in merged.groups.values():
+            target.template, target.batch = self.template, self.batch
+            target.settings = copy.deepcopy(self.settings)
+            target.cluster = copy.deepcopy(self.cluster)
+        for uuid, target in (former.groups if former and not former.over else {}).items():
+            if uuid not in merged.groups and not target.done:
+                merged.groups[uuid] = copy.deepcopy(target)
+        return merged
 
 
 def seal(image: str, flavor: str, settings: Mapping[str, Any]) -> str:

@@ -39,6 +39,8 @@ LOG = logging.getLogger(__name__)
 _ATTEMPTS = 10
 # How long a step is tried again that cannot be taken now.
 _TROUBLED_SECONDS = 600
+# How long an operation waits for Heat to show the cluster's stack.
+_BLIND_SECONDS = 1800
 # How many steps one look may lead to that need no waiting between them.
 _STEPS_AT_ONCE = 6
 # How long the conductor that was asked has the cluster to itself for a step.
@@ -101,6 +103,8 @@ class Operations:
         :param status: of the group from now on.
         :param upgrade: what groups shall be made of, the others of which go with this one.
         """
+        # The row goes first: whoever finds it different from the record takes it for a request.
+        group.save()
         for _ in range(_ATTEMPTS):
             record = self._store.get(cluster.uuid)
             if record is None or record.state.phase is not Phase.CREATED:
@@ -110,6 +114,11 @@ class Operations:
             plan = plan.requested(
                 group.uuid, named, rollback=rollback, resized=resized, upgrade=upgrade
             )
+            if status == "DELETE_IN_PROGRESS":
+                plan.desired[group.uuid] = None
+            elif resized:
+                plan.desired[group.uuid] = int(group.node_count)
+                plan.projected[group.uuid] = int(group.node_count)
             with contextlib.suppress(Conflict):
                 self._store.write(record, dataclasses.replace(record.state, update=plan.to_json()))
                 break
@@ -161,7 +170,14 @@ class Operations:
         if ca_rotation.is_under_way(record.state):
             ca_rotation.recall(self._store, cluster, record.state)
             return
-        if record.state.rotation or not Plan.from_json(record.state.update).is_over:
+        plan = Plan.from_json(record.state.update)
+        waiting = plan.adopted(_counts(cluster), _deleted(cluster))
+        if record.state.rotation or not waiting.is_over:
+            if waiting != plan:
+                try:
+                    self._keep(record, waiting)
+                except Conflict:
+                    return
             self._store.change_cluster(
                 cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"}
             )
@@ -175,6 +191,25 @@ class Operations:
                 row.status, row.status_reason = "UPDATE_FAILED", _INTERRUPTED
                 row.save()
                 self._tell(cluster, "UPDATE_FAILED", f"Node group {row.name}: {_INTERRUPTED}")
+                return
+        self._settle(cluster, record, plan)
+
+    def _settle(self, cluster: Any, record: Record, plan: Plan) -> None:
+        """Give nodes back what an ended operation owes them, and remember what rows say."""
+        changed = dataclasses.replace(plan, projected=_counts(cluster))
+        if plan.debts:
+            try:
+                swarm = reach.swarm_of(cluster, list(cluster.master_addresses or ()))
+                raw = {str(node["ID"]): node for node in swarm.nodes()}
+                nodes = [_node(node, {}) for node in raw.values()]
+                for action in steps.repayment(nodes, plan.debts):
+                    _set_node(swarm, raw, action)
+                changed = dataclasses.replace(changed, debts={})
+            except exceptions.SwarmModeError as error:
+                LOG.info("Cluster %s: %s", cluster.uuid, error.operator_message)
+        if changed != plan:
+            with contextlib.suppress(Conflict):
+                self._keep(record, changed)
 
     def heal(
         self, context: Any, cluster: Any, record: Record | None, raw: Sequence[Json] | None
@@ -272,7 +307,7 @@ class Operations:
         if cloud_sessions.has_token(context):
             heat_api = reach.heat_of(cloud_sessions.user_session(context))
         before = self._trusts(context)
-        row.stack_id = heat_api.create(request, name, int(cluster.create_timeout or 0))
+        row.stack_id = _submit(heat_api, request, name, int(cluster.create_timeout or 0))
         noted = {
             "stack_name": name,
             "prefix": prefix,
@@ -301,7 +336,8 @@ class Operations:
                 return False
             plan = Plan.from_json(record.state.update)
             if ask:
-                plan = plan.requested(resized=False)
+                plan = plan.requested(row.uuid, resized=False)
+                plan.desired[row.uuid] = int(row.node_count)
                 # Whatever Heat says of the stack, it says because of this request.
                 plan.sent[row.uuid] = [plan.number, "not made"]
             state = dataclasses.replace(
@@ -365,7 +401,7 @@ class Operations:
                 return
             except exceptions.SwarmModeError as error:
                 LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
-                self._tell(cluster, cluster.status, error.user_message)
+                self._unseen(cluster, record, error)
                 return
             step = change.decide(seen)
             # Whoever changed the record meanwhile wins here, before anything is done.
@@ -382,6 +418,20 @@ class Operations:
             if not step.soon:
                 return
 
+    def _unseen(self, cluster: Any, record: Record, error: exceptions.SwarmModeError) -> None:
+        """Wait for Heat to show the cluster, for a time that is the same for all conductors."""
+        plan = Plan.from_json(record.state.update)
+        now = int(time.time())
+        if plan.blind and now - plan.blind > _BLIND_SECONDS:
+            minutes = _BLIND_SECONDS // 60
+            self._abandon(
+                cluster, record, f"Given up after {minutes} minutes: {error.user_message}"
+            )
+            return
+        if not plan.blind:
+            self._keep(record, dataclasses.replace(plan, blind=now))
+        self._tell(cluster, cluster.status, error.user_message)
+
     def _abandon(self, cluster: Any, record: Record, reason: str) -> None:
         """End an operation that nobody has the rights for; nothing of it was seen to be done."""
         self._keep(record, steps.abandon(Plan.from_json(record.state.update), reason))
@@ -389,7 +439,7 @@ class Operations:
             if str(row.status).endswith("_IN_PROGRESS"):
                 row.status, row.status_reason = "UPDATE_FAILED", reason
                 row.save()
-        # Of ROLLBACK_FAILED there is no way back in Magnum.
+        # Only a delete leads out of ROLLBACK_FAILED in Magnum.
         self._tell(cluster, "UPDATE_FAILED", reason)
 
     def _keep(self, record: Record, plan: Plan) -> Record:
@@ -423,22 +473,23 @@ class Operations:
         stacks = {"cluster": stack}
         groups: dict[str, Group] = {}
         rows = {row.uuid: row for row in cluster.nodegroups}
+        plan = Plan.from_json(state.update).adopted(_counts(cluster), _deleted(cluster))
+        plan.blind = 0
         for row in rows.values():
             if row.is_default:
-                groups[row.uuid] = _default_group(heat_api, stack, row)
+                groups[row.uuid] = _default_group(heat_api, stack, row, plan)
                 continue
             made = state.groups.get(row.uuid, {})
             name = made.get("stack_id") or node_group.stack_name(row.uuid)
             own = heat_api.get(name)
             if own is not None and own.status != "DELETE_COMPLETE":
                 stacks[row.uuid] = own
-            elif not str(row.status).endswith("_IN_PROGRESS"):
+            elif row.uuid not in plan.pending and not str(row.status).endswith("_IN_PROGRESS"):
                 # It was never made, and waits for its deletion.
                 continue
-            groups[row.uuid] = _further_group(heat_api, stacks.get(row.uuid), row)
+            groups[row.uuid] = _further_group(heat_api, stacks.get(row.uuid), row, plan)
         for group in groups.values():
             _check_members(group)
-        plan = Plan.from_json(state.update)
         values = _labels(cluster)
         view = _View(cluster, heat_api, stacks, groups, rows, None, {})
         seen = Seen(
@@ -447,7 +498,8 @@ class Operations:
             plan=plan,
             now=int(time.time()),
             drain_timeout=values.drain_timeout,
-            join_timeout=values.join_timeout,
+            # What nodes were told, whatever labels and operators say by now.
+            join_timeout=int(stack.parameters.get("join_timeout") or values.join_timeout),
         )
         if any((one.stack_status or "").endswith("_IN_PROGRESS") for one in seen.groups):
             return seen, view
@@ -462,8 +514,8 @@ class Operations:
 
     def _act(self, view: _View, step: Step, record: Record) -> Record:
         for action in step.actions:
-            if isinstance(action, change.SetNode):
-                _set_node(view, action)
+            if isinstance(action, change.SetNode) and view.swarm is not None:
+                _set_node(view.swarm, view.raw, action)
             elif isinstance(action, change.Forget) and view.swarm is not None:
                 view.swarm.remove_node(action.node_id)
             elif isinstance(action, change.Resize):
@@ -478,17 +530,19 @@ class Operations:
                 view.heat_api.delete(view.stacks[action.group].id)
             elif isinstance(action, change.DropGroup):
                 record = self._drop_group(view, action.group, record)
-        if step.outcome is Outcome.FAILED and step.plan.staying:
-            return self._keep(record, dataclasses.replace(step.plan, staying={}))
+        if step.outcome is Outcome.FAILED and step.plan.debts and view.swarm is not None:
+            return self._keep(record, dataclasses.replace(step.plan, debts={}))
         return record
 
     def _drop_group(self, view: _View, uuid: str, record: Record) -> Record:
         """Forget a group whose stack is gone."""
         if view.swarm is not None:
             view.swarm.remove_config(node_group.config_name(uuid))
-        view.rows.pop(uuid).destroy()
         groups = {key: value for key, value in record.state.groups.items() if key != uuid}
-        return self._store.write(record, dataclasses.replace(record.state, groups=groups))
+        # Whoever finds a row without a stack and without an entry drops it again.
+        record = self._store.write(record, dataclasses.replace(record.state, groups=groups))
+        view.rows.pop(uuid).destroy()
+        return record
 
     @staticmethod
     def _resize(view: _View, action: change.Resize) -> None:
@@ -500,14 +554,9 @@ class Operations:
         parameters: dict[str, Any] = {}
         if group.is_manager:
             parameters["manager_count"] = action.count
+            parameters |= {"manager_removals": list(action.removals)} if action.removals else {}
         else:
-            # Whichever is not empty grows and shrinks.
-            green = int(stack.parameters.get(f"{prefix}green_count") or 0) > 0
-            prefix += "green_" if green else ""
-            parameters[f"{prefix}count"] = action.count
-        if action.removals:
-            removals = [index.removeprefix(change.GREEN) for index in action.removals]
-            parameters[f"{prefix}removals"] = removals
+            parameters |= _worker_counts(stack, prefix, action)
         if group.is_manager and not group.has_spare_ports:
             # The ports of those that go stay for now, and those that come need theirs at once.
             parameters["manager_port_count"] = action.count + len(action.removals)
@@ -562,9 +611,9 @@ class Operations:
 
     def _write_rows(self, view: _View, step: Step) -> None:
         cluster = view.cluster
-        for uuid, count in step.wanted.items():
-            row = view.rows[uuid]
-            if row.node_count != count:
+        for uuid, row in view.rows.items():
+            count = step.plan.desired.get(uuid, row.node_count)
+            if count is not None and row.node_count != count:
                 row.node_count = count
                 row.save()
         for uuid, target in (step.plan.upgrade.groups if step.plan.upgrade else {}).items():
@@ -582,12 +631,23 @@ class Operations:
         self._end_groups(view, step)
         if step.outcome is Outcome.COMPLETE:
             _follow(cluster, step.plan)
-        operation = cluster.status.removesuffix("_IN_PROGRESS")
         if step.outcome is Outcome.COMPLETE and view.swarm is not None:
             with contextlib.suppress(exceptions.SwarmModeError):
                 engine = view.swarm.engine()
                 found |= {"coe_version": engine.version, "container_version": engine.version}
-        self._tell(cluster, f"{operation}_{step.outcome.name}", step.reason, found)
+        # Magnum lets nobody change a cluster that is ROLLBACK_FAILED, and does not look at the
+        # health of one that is ROLLBACK_COMPLETE.
+        self._tell(cluster, f"UPDATE_{step.outcome.name}", step.reason, found)
+        self._reopen(cluster)
+
+    def _reopen(self, cluster: Any) -> None:
+        """Go on at once with a request that came while the rows of the last one were written."""
+        record = self._store.get(cluster.uuid)
+        if record is None or record.state.phase is not Phase.CREATED:
+            return
+        plan = Plan.from_json(record.state.update)
+        if plan.begun != plan.number:
+            self._tell(cluster, "UPDATE_IN_PROGRESS", cluster.status_reason)
 
     @staticmethod
     def _end_groups(view: _View, step: Step) -> None:
@@ -627,12 +687,12 @@ def _follow(cluster: Any, plan: Plan) -> None:
     if plan.upgrade is None:
         return
     first = [row for row in cluster.nodegroups if row.is_default]
-    if any(
-        plan.followed.get(row.uuid, cluster.cluster_template_id) != plan.upgrade.template
-        for row in first
-    ):
+    targets = [target for row in first if (target := plan.upgrade.groups.get(row.uuid)) is not None]
+    template = cluster.cluster_template_id
+    followed = {plan.followed.get(row.uuid, template) for row in first}
+    if not targets or followed != {targets[0].template}:
         return
-    values = {"cluster_template_id": plan.upgrade.template, **plan.upgrade.cluster}
+    values = {"cluster_template_id": targets[0].template, **targets[0].cluster}
     for name, value in values.items():
         if getattr(cluster, name) != value:
             setattr(cluster, name, value)
@@ -647,14 +707,15 @@ def _ask(view: _View, group: Group, parameters: Mapping[str, Any], upgrade: Plan
     """Ask Heat to change parameters, and templates and settings where an upgrade is given."""
     stack = view.stacks[group.stack]
     minutes = int(view.cluster.create_timeout or 0)
-    if upgrade is None or upgrade.upgrade is None:
+    target = upgrade.upgrade.groups.get(group.uuid) if upgrade and upgrade.upgrade else None
+    if target is None:
         view.heat_api.update(stack.id, parameters, minutes)
         return
     whole = group.stack == "cluster"
     template, files = stack_request.renewal("cluster.yaml" if whole else "node_group.yaml")
     values = dict(parameters)
     if whole:
-        values |= upgrade.upgrade.settings
+        values |= target.settings
     else:
         # Its managers and engine are those of the cluster, which was upgraded before.
         told = view.stacks["cluster"].outputs.get("node_configuration")
@@ -709,7 +770,61 @@ def _group_stack(heat_api: heat_client.Heat, made: Mapping[str, str]) -> heat_cl
     return None if stack is None or stack.status == "DELETE_COMPLETE" else stack
 
 
-def _default_group(heat_api: heat_client.Heat, stack: heat_client.Stack, row: Any) -> Group:
+def _counts(cluster: Any) -> dict[str, int]:
+    """Return how many nodes the row of each group says that there shall be."""
+    return {row.uuid: int(row.node_count) for row in cluster.nodegroups}
+
+
+def _deleted(cluster: Any) -> list[str]:
+    """Return the further groups whose rows say that they are to be deleted."""
+    return [
+        row.uuid
+        for row in cluster.nodegroups
+        if row.status == "DELETE_IN_PROGRESS" and not row.is_default
+    ]
+
+
+def _submit(
+    heat_api: heat_client.Heat, request: stack_request.StackRequest, name: str, minutes: int
+) -> str:
+    """Ask Heat for a stack; return its id also where the answer was lost on its way."""
+    try:
+        return heat_api.create(request, name, minutes)
+    except exceptions.Unavailable:
+        stack = heat_api.get(name)
+        if stack is None:
+            raise
+        return stack.id
+
+
+def _worker_counts(stack: heat_client.Stack, prefix: str, action: change.Resize) -> dict[str, Any]:
+    """Return the parameters for a number of workers, whatever their colours are.
+
+    Nodes that leave are taken off their own colour; the colour with more nodes takes the rest.
+    """
+    counts = {c: int(stack.parameters.get(f"{prefix}{c}count") or 0) for c in _COLOURS}
+    parameters: dict[str, Any] = {}
+    for colour, mark in zip(_COLOURS, (False, True), strict=True):
+        removals = [
+            index.removeprefix(change.GREEN)
+            for index in action.removals
+            if index.startswith(change.GREEN) == mark
+        ]
+        if removals:
+            parameters[f"{prefix}{colour}removals"] = removals
+            counts[colour] = max(0, counts[colour] - len(removals))
+    larger = max(_COLOURS, key=lambda colour: (counts[colour], colour == ""))
+    other = next(colour for colour in _COLOURS if colour != larger)
+    counts[larger] = max(0, action.count - counts[other])
+    for colour, count in counts.items():
+        if count != int(stack.parameters.get(f"{prefix}{colour}count") or 0) or colour == larger:
+            parameters[f"{prefix}{colour}count"] = count
+    return parameters
+
+
+def _default_group(
+    heat_api: heat_client.Heat, stack: heat_client.Stack, row: Any, plan: Plan
+) -> Group:
     is_manager = row.role == "master"
     kind = "manager" if is_manager else "worker"
     members = heat_members.members_of(heat_api, stack, is_default=True, is_manager=is_manager)
@@ -717,7 +832,7 @@ def _default_group(heat_api: heat_client.Heat, stack: heat_client.Stack, row: An
         uuid=row.uuid,
         name=row.name,
         is_manager=is_manager,
-        wanted=int(row.node_count),
+        wanted=plan.desired.get(row.uuid, int(row.node_count)),
         asked=_asked(stack, f"{kind}_"),
         members=members,
         stack_status=stack.status,
@@ -806,8 +921,9 @@ def _list(stack: heat_client.Stack, name: str) -> list[str]:
     return [value.strip() for value in text.split(",") if value.strip()]
 
 
-def _further_group(heat_api: heat_client.Heat, stack: heat_client.Stack | None, row: Any) -> Group:
-    gone = str(row.status).startswith("DELETE")
+def _further_group(
+    heat_api: heat_client.Heat, stack: heat_client.Stack | None, row: Any, plan: Plan
+) -> Group:
     members: tuple[change.Member, ...] = ()
     if stack is not None:
         members = heat_members.members_of(heat_api, stack, is_default=False, is_manager=False)
@@ -815,7 +931,7 @@ def _further_group(heat_api: heat_client.Heat, stack: heat_client.Stack | None, 
         uuid=row.uuid,
         name=row.name,
         is_manager=False,
-        wanted=None if gone else int(row.node_count),
+        wanted=plan.desired.get(row.uuid, int(row.node_count)),
         asked=_asked(stack, "") if stack else 0,
         members=members,
         stack=row.uuid,
@@ -825,7 +941,7 @@ def _further_group(heat_api: heat_client.Heat, stack: heat_client.Stack | None, 
         labels=node_group.swarm_labels(row),
         **(_made_of(stack, "", _engine_of_group(stack)) if stack else {}),
         is_new=row.status == "CREATE_IN_PROGRESS",
-        at_rest=not str(row.status).endswith("_IN_PROGRESS"),
+        at_rest=row.uuid not in plan.pending,
     )
 
 
@@ -904,9 +1020,8 @@ def _with_reports(seen: Seen, view: _View) -> Seen:
     return dataclasses.replace(seen, reports=reports)
 
 
-def _set_node(view: _View, action: change.SetNode) -> None:
-    assert view.swarm is not None
-    node = view.raw[action.node_id]
+def _set_node(swarm: swarm_client.Swarm, nodes: Mapping[str, Json], action: change.SetNode) -> None:
+    node = nodes[action.node_id]
     spec = dict(node.get("Spec") or {})
     if action.role is not None:
         spec["Role"] = action.role
@@ -915,7 +1030,7 @@ def _set_node(view: _View, action: change.SetNode) -> None:
     if action.labels is not None:
         kept = {k: v for k, v in (spec.get("Labels") or {}).items() if k not in action.without}
         spec["Labels"] = {**kept, **action.labels}
-    view.swarm.update_node(node, spec)
+    swarm.update_node(node, spec)
 
 
 def _api_address(view: _View) -> dict[str, Any]:

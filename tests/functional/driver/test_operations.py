@@ -165,7 +165,7 @@ class ResizeTest(OperationsCase):
         self.go_on()
 
         cluster = self.cluster(self.uuid)
-        self.assertEqual("ROLLBACK_COMPLETE", cluster.status)
+        self.assertEqual("UPDATE_COMPLETE", cluster.status)
         self.assertIn("Went back to the number of nodes before", cluster.status_reason)
         self.assertEqual(2, cluster.default_ng_worker.node_count)
         self.assertEqual(["swarm-manager-0", "swarm-worker-0", "swarm-worker-1"], self.hostnames())

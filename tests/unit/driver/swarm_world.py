@@ -180,8 +180,8 @@ class World:
             if action.labels is not None:
                 kept = {k: v for k, v in node.labels.items() if k not in action.without}
                 node = dataclasses.replace(node, labels={**kept, **action.labels})
-            if action.role == "worker":
-                node = dataclasses.replace(node, role="worker")
+            if action.role is not None:
+                node = dataclasses.replace(node, role=action.role)
             self.nodes[node.id] = node
         elif isinstance(action, Forget):
             assert not self.nodes[action.node_id].in_raft
@@ -226,6 +226,8 @@ class World:
                 )
                 if node.leader:
                     self.elect()
+            elif node.role == "manager" and not node.in_raft and node.state == "ready":
+                self.nodes[node.id] = dataclasses.replace(node, in_raft=True, reachable=True)
             elif node.availability == "drain" and node.tasks and self.moves:
                 self.nodes[node.id] = dataclasses.replace(node, tasks=node.tasks - 1)
                 targets = [n for n in self.nodes.values() if n.availability == "active"]
