@@ -1,23 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program: python3 node.py install | prepare | run | serve | renew."""
+"""The program's verbs: install, prepare, run, serve and renew.
 
-import importlib
+Modules that only one role has are imported where they are used, because the other role's nodes
+do not have them.
+"""
+
 import sys
 import time
 import traceback
-from typing import Any, Callable, Dict, List, Optional
+from typing import Callable, Dict, List, Optional
 
 from . import engine, firewall, networks, openstack, packages, system, units, volume, wait
+from .docker import Info
 from .errors import NodeError
 from .node import Node
 from .paths import Paths
 
 CLOCK_TIMEOUT = 60  # seconds for time synchronization to do its work after a boot
-
-
-def _module(name: str) -> Any:
-    """Import a module that only one role has."""
-    return importlib.import_module(f".{name}", __package__)
 
 
 def install(node: Node) -> None:
@@ -26,7 +25,9 @@ def install(node: Node) -> None:
     node.begin("installation")
     files = units.for_role(node.config.is_manager)
     if node.config.is_manager:
-        files[units.PROXY] = _module("proxy").unit(node.paths)
+        from . import proxy
+
+        files[units.PROXY] = proxy.unit(node.paths)
         # Its interval follows the certificate once there is one.
         files[units.TIMER] = system.read(node.paths.units / units.TIMER) or units.timer(3600)
     units.install(files, node.paths)
@@ -65,25 +66,40 @@ def run(node: Node) -> None:
     node.say(f"Docker Engine {version}")
     if node.docker.info().state == "inactive":
         networks.ensure_gateway(node.docker, config.engine_mtu)
-    info = _module(config.role).run(node, deadline)
+    info = _join(node, deadline)
     node.say(f"{info.state} in the swarm as node {info.node_id}")
     node.begin("signal")
     reason = f"{node.name} is in the swarm as {config.role}"
     node.signal("SUCCESS", reason, f"node {info.node_id}, engine {version}")
 
 
+def _join(node: Node, deadline: float) -> Info:
+    """Find a place in the swarm, as the node's role does it."""
+    if node.config.is_manager:
+        from . import manager
+
+        return manager.run(node, deadline)
+    from . import worker
+
+    return worker.run(node, deadline)
+
+
 def serve(node: Node) -> None:
     """Serve worker tokens (managers)."""
     node.load()
     node.begin("join server")
-    _module("join_server").serve(node)
+    from . import join_server
+
+    join_server.serve(node)
 
 
 def renew(node: Node) -> None:
     """Renew the certificate when it is time (managers; called by the timer)."""
     node.load()
     node.begin("certificate renewal")
-    if _module("manager").renew(node):
+    from . import manager
+
+    if manager.renew(node):
         system.run("systemctl", "try-restart", units.JOIN)
 
 
@@ -100,7 +116,7 @@ def main(arguments: Optional[List[str]] = None, paths: Optional[Paths] = None) -
     """Run one verb; return the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     if len(words) != 1 or words[0] not in VERBS:
-        print("usage: node.py", "|".join(VERBS), file=sys.stderr)
+        print("usage: magnum-swarm-mode", "|".join(VERBS), file=sys.stderr)
         return 2
     node = Node(paths or Paths())
     try:

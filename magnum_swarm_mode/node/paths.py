@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-PROGRAM = "/usr/local/lib/magnum-swarm-mode/node.py"
+PROGRAM = "/usr/local/lib/magnum-swarm-mode"  # a directory with __main__.py
 DOCKER_SOCKET = "/run/docker.sock"
 
 
