@@ -178,7 +178,8 @@ class Heat:
             return failures.late(self._resources(stack.id), reported, prefix)
         if cause is None:
             return stack.reason
-        return failures.explain(cause, prefix, self._cinders_words(cause))
+        code = failures.code_of(cause, self._signals_of(cause, stack))
+        return failures.explain(cause, prefix, self._cinders_words(cause), code)
 
     def _resources(self, stack_id: str, **criteria: Any) -> list[failures.Resource]:
         with translated():
@@ -187,6 +188,14 @@ class Heat:
                 return [failures.Resource.from_api(resource.to_dict()) for resource in found]
             except exc.HTTPNotFound:
                 return []
+
+    def _signals_of(self, cause: failures.Resource, stack: Stack) -> Mapping[str, Any]:
+        """Return what nodes reported, where a failure is one of theirs."""
+        if handle := failures.handle(cause):
+            with translated(), contextlib.suppress(exc.HTTPNotFound):
+                data = self.client.resources.metadata(cause.stack_id or stack.id, handle)
+                return data if isinstance(data, dict) else {}
+        return {}
 
     def _cinders_words(self, cause: failures.Resource) -> str:
         """Return why Cinder could not make a volume, which is no part of the volume itself."""

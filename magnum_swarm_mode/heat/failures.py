@@ -11,7 +11,11 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from magnum_swarm_mode.node.codes import Code
+
 _LONGEST_SENTENCE = 1000
+# Of a text that nodes may have written, and tenants control nodes; in characters.
+_LONGEST_REASON = 20000
 _MOST_NAMES = 5
 
 
@@ -58,7 +62,8 @@ _ROLES = {
 }
 # What the indices of a group's second colour begin with in host names.
 _COLOURS = {"green_workers": "g"}
-_WAITS = {"manager_ready": "managers", "worker_ready": "workers"}
+# The wait conditions, and the handles beside them, which keep the nodes' signals.
+_WAITS = {"manager_ready": "manager_signal", "worker_ready": "worker_signal"}
 # "ResourceInError: resources[3].resources.server: Went to status ERROR …"
 _PATH = re.compile(r"^(?:[A-Z]\w*: )?(?:resources[.\[][^:]*: )+")
 _SERVICE = re.compile(
@@ -77,6 +82,7 @@ _NOISE = re.compile(
 _WAITED = re.compile(r"^(\d+) of (\d+) received")
 # Several nodes that failed before Heat looked.
 _NODES_WORDS = re.compile(r";(?=[a-z0-9-]+-(?:manager|worker)-g?\d+: )")
+_LARGER_DISK = "Use a flavor with a larger disk, or a larger docker_volume_size."
 _ADVICE = tuple(
     (re.compile(sign), text)
     for sign, text in (
@@ -110,44 +116,34 @@ _ADVICE = tuple(
             "No storage backend takes the volume: choose a smaller docker_volume_size or ask the "
             "operator.",
         ),
-        (
-            "(?i)no space left on device|enough free space in /",
-            "Use a flavor with a larger disk, or a larger docker_volume_size.",
-        ),
-        (
-            ": clock: ",
-            "Use an image that synchronizes its clock, and a time server that nodes reach.",
-        ),
-        (
-            ": certificate: .*: 40[134] ",
-            "The cluster's own application credential is refused: was it deleted, or its user "
-            "removed from the project? Delete the cluster and create it again.",
-        ),
-        (
-            ": certificate: .* not within ",
-            "Nodes must reach this address: look at router, firewall and proxy between them and "
-            "OpenStack's APIs.",
-        ),
-        (
-            ": swarm: .* not within .*/v1/worker-token: ",
-            "Nodes must reach the managers' ports 2377 and 2378, and label join_timeout must leave "
-            "the managers time to come up.",
-        ),
-        (
-            ": packages: no version ",
-            "Choose a docker_version that there is.",
-        ),
-        (
-            ": packages: .* not within ",
-            "Nodes must reach the sources of packages, through a proxy if need be; or use an image "
-            "that lacks nothing.",
-        ),
-        (
-            ": engine: .* not within ",
-            "Look at the image's Docker Engine and its /etc/docker/daemon.json.",
-        ),
+        ("(?i)no space left on device", _LARGER_DISK),
     )
 )
+# What helps a node that failed. Codes without an entry say that nothing is known to help.
+_NODE_ADVICE = {
+    Code.DISK_FULL: _LARGER_DISK,
+    Code.CLOCK_SKEW: (
+        "Use an image that synchronizes its clock, and a time server that nodes reach."
+    ),
+    Code.CERTIFICATE_REFUSED: (
+        "The cluster's own application credential is refused: was it deleted, or its user "
+        "removed from the project? Delete the cluster and create it again."
+    ),
+    Code.CERTIFICATE_NOT_SIGNED: (
+        "Nodes must reach this address: look at router, firewall and proxy between them and "
+        "OpenStack's APIs."
+    ),
+    Code.MANAGERS_UNREACHABLE: (
+        "Nodes must reach the managers' ports 2377 and 2378, and label join_timeout must leave "
+        "the managers time to come up."
+    ),
+    Code.VERSION_UNAVAILABLE: "Choose a docker_version that there is.",
+    Code.PACKAGES_UNAVAILABLE: (
+        "Nodes must reach the sources of packages, through a proxy if need be; or use an image "
+        "that lacks nothing."
+    ),
+    Code.ENGINE_FAILED: "Look at the image's Docker Engine and its /etc/docker/daemon.json.",
+}
 _TYPES = {
     "OS::Nova::Server": "server",
     "Magnum::SwarmMode::Worker": "server",
@@ -175,18 +171,45 @@ def is_late(cause: Resource | None, stack_reason: str) -> bool:
     """
     if cause is None or _is_given_up(cause):
         return "timed out" in stack_reason.lower()
-    return cause.name in _WAITS and _WAITED.match(_words(cause)) is not None
+    return cause.name in _WAITS and _WAITED.match(_words(cause.reason)) is not None
 
 
-def explain(cause: Resource, prefix: str, service_words: str = "") -> str:
+def handle(cause: Resource) -> str:
+    """Return the name of the handle whose signals explain a failure; empty where none does."""
+    return _WAITS.get(cause.name, "")
+
+
+def code_of(cause: Resource, signals: Mapping[str, Any]) -> Code | None:
+    """Return the code of the node's failure that a wait condition tells of, if it has a known one.
+
+    :param cause: the wait condition.
+    :param signals: what its handle keeps, by the servers' ids; nothing of it can be trusted.
+    """
+    said, _ = _nodes(_words(cause.reason))
+    for signal in signals.values():
+        if isinstance(signal, dict) and signal.get("status") == "FAILURE":
+            data = signal.get("data")
+            if _words(str(signal.get("reason"))) == said and isinstance(data, str):
+                return next((code for code in Code if code.value == data), None)
+    return None
+
+
+def node_words(reason: object) -> str:
+    """Return what a node said as it can stand in a sentence: one line, not too long."""
+    text = _line(str(reason))
+    return text if len(text) <= _LONGEST_SENTENCE else text[:_LONGEST_SENTENCE] + "…"
+
+
+def explain(cause: Resource, prefix: str, service_words: str = "", code: Code | None = None) -> str:
     """Return a sentence about a failed resource: what it is, why it failed, and what helps.
 
     :param prefix: what the names of the cluster's nodes begin with.
     :param service_words: a reason that the service gave elsewhere, where Heat has none.
+    :param code: of the node's failure that the sentence is about.
     """
-    reason = _words(cause)
+    reason = _words(cause.reason)
     if cause.name in _WAITS:
-        return _advised(_nodes_words(reason))
+        return _sentence(_nodes_words(reason), _NODE_ADVICE.get(code) if code else None)
     if service_words and reason in ("", "Unknown"):
         reason = service_words
     return _advised(f"{_describe(cause, prefix)} failed: {reason or 'Heat gives no reason'}")
@@ -226,28 +249,42 @@ def late(resources: Sequence[Resource], reported: Collection[str], prefix: str) 
 
 
 def _is_given_up(resource: Resource) -> bool:
-    return _GIVEN_UP.search(_words(resource)) is not None
+    return _GIVEN_UP.search(_words(resource.reason)) is not None
 
 
-def _words(resource: Resource) -> str:
-    """Return a reason without what Heat, clients and libraries put around it."""
-    reason = _PATH.sub("", resource.reason).strip()
-    service = _SERVICE.match(reason)
+def _line(text: str) -> str:
+    text = " ".join(text[:_LONGEST_REASON].split())
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _words(reason: str) -> str:
+    """Return a reason without what Heat, clients and libraries put around it, on one line."""
+    text = _PATH.sub("", _line(reason)).strip()
+    service = _SERVICE.match(text)
     if service:
-        reason = service.group(1)
-    return " ".join(_NOISE.sub("", reason).split())
+        text = service.group(1)
+    return " ".join(_NOISE.sub("", text).split())
+
+
+def _nodes(reason: str) -> tuple[str, list[str]]:
+    """Return what the first node said, and the names of the others that failed."""
+    own, *others = dict.fromkeys(_NODES_WORDS.split(reason))
+    return own, [other.partition(":")[0] for other in others]
 
 
 def _nodes_words(reason: str) -> str:
     """Return what the first node said, and who else failed."""
-    own, *others = dict.fromkeys(_NODES_WORDS.split(reason))
-    names = [other.partition(":")[0] for other in others]
+    own, names = _nodes(reason)
     return f"{own.rstrip('. ')}; also failed: {_listed(names)}" if names else own
 
 
 def _advised(sentence: str) -> str:
-    sentence = sentence.rstrip(". ")
     advice = next((text for sign, text in _ADVICE if sign.search(sentence)), None)
+    return _sentence(sentence, advice)
+
+
+def _sentence(sentence: str, advice: str | None) -> str:
+    sentence = sentence.rstrip(". ")
     if len(sentence) > _LONGEST_SENTENCE:
         sentence = sentence[:_LONGEST_SENTENCE] + "…"
     return f"{sentence}. {advice}" if advice else f"{sentence}."

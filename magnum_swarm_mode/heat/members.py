@@ -11,6 +11,7 @@ from heatclient import exc
 
 from magnum_swarm_mode.decisions.change import GREEN, Member
 from magnum_swarm_mode.heat import client as heat_client
+from magnum_swarm_mode.heat import failures
 
 # The wait condition handles, and the nested stack that each is in.
 _HANDLES = (("manager_signal", None), ("worker_signal", "workers"), ("worker_signal", None))
@@ -108,7 +109,7 @@ def reports(heat_api: heat_client.Heat, stack_id: str) -> Mapping[str, str]:
                     where = client.resources.get(stack_id, group).physical_resource_id
                 data = client.resources.metadata(where, handle) if where else {}
                 found.update(
-                    (server, str(signal.get("reason")))
+                    (server, failures.node_words(signal.get("reason")))
                     for server, signal in data.items()
                     if isinstance(signal, dict) and signal.get("status") == "FAILURE"
                 )

@@ -8,6 +8,7 @@ import socket
 from typing import Any, Dict, List, Mapping, Sequence
 
 from . import system, wait
+from .codes import Code
 from .config import Config
 from .docker import Docker
 from .errors import NodeError, Temporary
@@ -149,4 +150,5 @@ def start(docker: Docker) -> str:
             raise Temporary(system.run(*log, check=False) or str(error)) from error
         return docker.engine_version()
 
-    return wait.until("start of the Docker Engine", attempt, START_TIMEOUT)
+    what = "start of the Docker Engine"
+    return wait.until(what, attempt, START_TIMEOUT, code=Code.ENGINE_FAILED)

@@ -8,8 +8,14 @@ NodeError          final: trying the same again would fail the same way
 import re
 from typing import Set
 
+from .codes import Code
+
 SECRETS: Set[str] = set()  # values that redact() replaces
 _PATTERNS = re.compile(r"SWMTKN-[\w-]+|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*")
+
+
+# In the words of the kernel, of apt, and of whatever tells what they said.
+_FULL = re.compile("(?i)no space left on device|enough free space in /")
 
 
 def redact(text: str) -> str:
@@ -23,9 +29,11 @@ def redact(text: str) -> str:
 class NodeError(Exception):
     """Something that stops the node; str() is a sentence for the user, without secrets."""
 
-    def __init__(self, cause: str, status: int = 0) -> None:
+    def __init__(self, cause: str, status: int = 0, code: Code = Code.OTHER) -> None:
         super().__init__(redact(cause))
         self.status = status  # of the HTTP answer that caused it, else 0
+        # A full disk is the reason, whatever failed of it.
+        self.code = Code.DISK_FULL if _FULL.search(cause) else code
 
 
 class Temporary(NodeError):  # noqa: N818 (a state seen, not always an error)

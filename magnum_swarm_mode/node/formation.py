@@ -8,6 +8,7 @@ no; both say why.
 import enum
 from typing import Iterable, List, Mapping, Optional, Sequence
 
+from .codes import Code
 from .docker import Info, SwarmNode
 from .errors import NodeError, Temporary
 
@@ -70,7 +71,7 @@ def decide(
             return other
     seen = ", ".join(f"manager {other} is {peers[other].value}" for other in sorted(peers))
     if lost_quorum(peers) and leaderless_for >= QUORUM_PATIENCE:
-        raise NodeError(f"the swarm has lost its quorum: {seen}")
+        raise NodeError(f"the swarm has lost its quorum: {seen}", code=Code.QUORUM_LOST)
     if not may_found(index, peers):
         raise Temporary(seen)
     if cluster_status != CREATING:

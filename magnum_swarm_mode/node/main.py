@@ -11,6 +11,7 @@ import traceback
 from typing import Callable, Dict, List, Optional
 
 from . import engine, firewall, networks, openstack, packages, system, units, volume, wait
+from .codes import Code
 from .docker import Info
 from .errors import NodeError
 from .node import Node
@@ -123,9 +124,10 @@ def main(arguments: Optional[List[str]] = None, paths: Optional[Paths] = None) -
         VERBS[words[0]](node)
         return 0
     except NodeError as error:
-        cause = str(error)
+        failure = error
     except Exception as error:
         node.say(traceback.format_exc())
-        cause = f"unexpected {type(error).__name__}: {error}"
-    node.fail(cause, words[0] not in ("serve", "renew"))
+        text = f"unexpected {type(error).__name__}: {error}"
+        failure = NodeError(text, code=Code.UNEXPECTED)
+    node.fail(str(failure), words[0] not in ("serve", "renew"), failure.code)
     return 1

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Dict, List, Tuple
 
 from . import certificates, formation, networks, openstack, proxy, system, units, wait, web
+from .codes import Code
 from .docker import Docker, Info, place
 from .errors import NodeError, Temporary
 from .formation import Peer
@@ -46,6 +47,7 @@ def ensure_certificate(node: Node, index: int, timeout: float) -> str:
             timeout,
             3,
             node.say,
+            code=Code.CERTIFICATE_NOT_SIGNED,
         )
     changed = certificates.dress(config, paths)
     if trusted not in system.read(paths.cluster_ca):
@@ -259,7 +261,8 @@ def join(node: Node, index: int, timeout: float) -> Info:
         return Docker(f"{web.host(config.address(other))}:{config.api_port}", context)
 
     process = Formation(node, index, connect)
-    return wait.until("place in the swarm", process.attempt, timeout, 1, node.say)
+    what = "place in the swarm"
+    return wait.until(what, process.attempt, timeout, 1, node.say, code=Code.NOT_JOINED)
 
 
 def run(node: Node, deadline: float) -> Info:
@@ -278,6 +281,8 @@ def run(node: Node, deadline: float) -> Info:
     except NodeError as error:
         # The swarm comes back without Magnum; the timer goes on trying.
         if not node.is_known:
+            if error.status in (401, 403, 404):
+                error.code = Code.CERTIFICATE_REFUSED
             raise
         node.say(f"not renewed: {error}")
         verb = "start"

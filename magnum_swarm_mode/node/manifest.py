@@ -5,6 +5,7 @@ from typing import Dict, Tuple
 
 _COMMON = (
     "__init__.py",
+    "codes.py",
     "config.py",
     "docker.py",
     "engine.py",

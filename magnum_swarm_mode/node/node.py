@@ -8,6 +8,7 @@ import time
 from typing import Any, Dict, Set
 
 from . import config, openstack, system, wait
+from .codes import Code
 from .docker import Docker
 from .errors import NodeError, Temporary, redact
 from .paths import Paths
@@ -128,10 +129,11 @@ class Node:
         """Whether Heat heard of success already: then this is not the first boot."""
         return system.read(self.paths.signalled) == "SUCCESS"
 
-    def fail(self, cause: str, tell: bool = True) -> None:
+    def fail(self, cause: str, tell: bool = True, code: Code = Code.OTHER) -> None:
         """Say the same everywhere, Heat included: why this node does not work.
 
         :param tell: whether it is a matter of Heat's
+        :param code: what the control side knows the reason by
         """
         cause = " ".join(redact(cause).split())
         if len(cause) > LONGEST_CAUSE:
@@ -141,7 +143,7 @@ class Node:
         self._write("FAILED: " + reason)
         if tell and hasattr(self, "config") and self.uuid:
             try:
-                self.signal("FAILURE", reason)
+                self.signal("FAILURE", reason, code.value)
             except NodeError as error:
                 self.say(f"Heat was not told: {error}")
 

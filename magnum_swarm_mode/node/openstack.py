@@ -17,6 +17,7 @@ from typing import Any, Dict, Optional
 from urllib.parse import urlsplit
 
 from . import web
+from .codes import Code
 from .config import Config
 from .errors import NodeError, Temporary
 
@@ -62,7 +63,8 @@ def check_clock(config: Config, url: str) -> None:
         return
     ahead = time.time() - told
     if abs(ahead) > LARGEST_SKEW:
-        raise Temporary(f"this server's clock is {ahead:+.0f} s off that of {url}: synchronize it")
+        text = f"this server's clock is {ahead:+.0f} s off that of {url}: synchronize it"
+        raise Temporary(text, code=Code.CLOCK_SKEW)
 
 
 def _context(config: Config) -> Optional[ssl.SSLContext]:

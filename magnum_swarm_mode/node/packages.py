@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Callable, Iterator, List
 
 from . import system, wait
+from .codes import Code
 from .config import Config
 from .errors import NodeError, Temporary
 from .paths import Paths
@@ -43,7 +44,8 @@ def choose(offered: str, package: str, prefix: str) -> str:
         if matches(version, prefix):
             return f"{package}={version}"
     known = ", ".join(dict.fromkeys(versions)) or "no version at all"
-    raise NodeError(f"no version {prefix} of {package}: the package sources offer {known}")
+    text = f"no version {prefix} of {package}: the package sources offer {known}"
+    raise NodeError(text, code=Code.VERSION_UNAVAILABLE)
 
 
 def missing(config: Config) -> List[str]:
@@ -214,4 +216,5 @@ def ensure(config: Config, paths: Paths, say: Callable[[str], None]) -> str:
             config.join_timeout,
             _INTERVAL,
             say,
+            code=Code.PACKAGES_UNAVAILABLE,
         )

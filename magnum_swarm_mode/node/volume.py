@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 from . import system, wait
+from .codes import Code
 from .errors import NodeError, Temporary
 from .paths import Paths
 
@@ -21,7 +22,7 @@ def find(disks: Path, volume: str) -> str:
     for link in sorted(disks.glob(f"*{volume[:20]}*")):
         if link.exists() and stat.S_ISBLK(link.stat().st_mode) and "-part" not in link.name:
             return str(link.resolve())
-    raise Temporary(f"no device for volume {volume} in {disks}")
+    raise Temporary(f"no device for volume {volume} in {disks}", code=Code.VOLUME_MISSING)
 
 
 def ensure(volume: str, paths: Paths, timeout: float = TIMEOUT) -> str:
@@ -47,6 +48,7 @@ def ensure(volume: str, paths: Paths, timeout: float = TIMEOUT) -> str:
         # Refuses by itself when it finds something after all.
         system.run("mkfs.ext4", "-q", "-L", "docker", device, timeout=600)
     elif kind != "ext4":
-        raise NodeError(f"volume {volume} holds {kind}, not ext4: it is left as it is")
+        text = f"volume {volume} holds {kind}, not ext4: it is left as it is"
+        raise NodeError(text, code=Code.VOLUME_NOT_EXT4)
     system.run("mount", "-t", "ext4", device, str(target))
     return f"{device} mounted" + ("" if kind else ", file system made")

@@ -7,6 +7,7 @@ import time
 from typing import Callable, List, Tuple
 
 from . import wait, web
+from .codes import Code
 from .config import Config
 from .docker import Info
 from .errors import NodeError, Temporary
@@ -47,7 +48,10 @@ def fetch(config: Config) -> Tuple[str, List[str]]:
         except NodeError as error:
             refused &= error.status == 401
             seen.append(f"manager {index}: {error}")
-    raise (NodeError if refused else Temporary)("; ".join(sorted(seen)))
+    text = "; ".join(sorted(seen))
+    if refused:
+        raise NodeError(text, code=Code.NOT_JOINED)
+    raise Temporary(text, code=Code.MANAGERS_UNREACHABLE)
 
 
 class Joining:
@@ -98,4 +102,5 @@ def run(node: Node, deadline: float) -> Info:
     address = wait.until("own address", lambda: own_address(node.config), 60)
     joining = Joining(node, address)
     left = deadline - time.monotonic()
-    return wait.until("place in the swarm", joining.attempt, left, 2, node.say)
+    what = "place in the swarm"
+    return wait.until(what, joining.attempt, left, 2, node.say, code=Code.NOT_JOINED)

@@ -2,11 +2,13 @@
 """The sentences made of what Heat calls failed."""
 
 import json
+import time
 from typing import Any
 
 from oslotest import base
 
 from magnum_swarm_mode.heat import failures
+from magnum_swarm_mode.node.codes import Code
 from tests import cases
 
 GROUP = "swarm-mode-u-workers-abcdefghijkl-workers-mnopqrstuvwx"
@@ -35,9 +37,10 @@ def worker(index: int, **changes: Any) -> failures.Resource:
 
 
 class TestExplain(base.BaseTestCase):
-    def _node(self, words: str) -> str:
+    def _node(self, words: str, code: Code | None = None) -> str:
         reason = f"WaitConditionFailure: resources.worker_ready: {words}"
-        return failures.explain(resource("worker_ready", "OS::Heat::WaitCondition", reason), "c")
+        failed = resource("worker_ready", "OS::Heat::WaitCondition", reason)
+        return failures.explain(failed, "c", code=code)
 
     def _server(self, message: str, code: str = "500") -> str:
         reason = (
@@ -62,31 +65,59 @@ class TestExplain(base.BaseTestCase):
             self._node(words),
         )
 
-    def test_advice_on_a_nodes_words(self) -> None:
-        """Each step of a node that fails has its remedy."""
-        for words, remedy in (
-            ("clock: right time: not within 60 s; last seen: +86400 s", "synchronizes its clock"),
-            ("engine configuration: x cannot be written: No space left on device", "larger disk"),
-            ("packages: no version 9 of docker.io", "Choose a docker_version"),
-            ("packages: x: not within 1200 s; last seen: y", "or use an image that lacks nothing"),
-            ("packages: apt-get: You don't have enough free space in /var/x", "larger disk"),
-            ("engine: start: not within 60 s; last seen: bad file", "daemon.json"),
-            ("certificate: POST http://k/auth/tokens: 401 denied", "Delete the cluster and create"),
-            (
-                "certificate: POST http://m/certificates: 403 denied",
-                "Delete the cluster and create",
-            ),
-            (
-                "certificate: x: not within 300 s; last seen: timed out",
-                "router, firewall and proxy",
-            ),
-            (
-                "swarm: place in the swarm: not within 60 s; last seen: manager 0: POST "
-                "https://10.0.0.5:2378/v1/worker-token: timed out",
-                "ports 2377 and 2378",
-            ),
+    def test_advice_on_a_nodes_code(self) -> None:
+        """Each code of a node's failure has its remedy, whatever the words are."""
+        for code, remedy in (
+            (Code.CLOCK_SKEW, "synchronizes its clock"),
+            (Code.DISK_FULL, "larger disk"),
+            (Code.VERSION_UNAVAILABLE, "Choose a docker_version"),
+            (Code.PACKAGES_UNAVAILABLE, "or use an image that lacks nothing"),
+            (Code.ENGINE_FAILED, "daemon.json"),
+            (Code.CERTIFICATE_REFUSED, "Delete the cluster and create"),
+            (Code.CERTIFICATE_NOT_SIGNED, "router, firewall and proxy"),
+            (Code.MANAGERS_UNREACHABLE, "ports 2377 and 2378"),
         ):
-            self.assertIn(remedy, self._node(f"c-worker-0: {words} {LOG}").partition(LOG)[2], words)
+            words = self._node(f"c-worker-0: some step: x {LOG}", code)
+            self.assertIn(remedy, words.partition(LOG)[2], code.value)
+
+    def test_a_nodes_words_have_no_advice_without_a_code(self) -> None:
+        """What a node writes is not searched for signs, not even for those of services."""
+        for words in ("packages: no version 9", "clock: x", "No valid host was found"):
+            self.assertTrue(self._node(f"c-worker-0: {words} {LOG}").endswith(f"{LOG}."), words)
+
+    def _signals(self, **said: Any) -> dict[str, Any]:
+        return {
+            "s0": {"status": "SUCCESS", "reason": "c-worker-0: x", "data": "DiskFull"},
+            "s1": {"status": "FAILURE", "reason": "c-worker-1: y", "data": "DiskFull"},
+            "s2": {"status": "FAILURE", "reason": "c-worker-0: x", "data": "ClockSkew", **said},
+        }
+
+    def test_code_of_the_node_that_speaks(self) -> None:
+        """Of all signals, the failure whose words are in the sentence tells the code."""
+        for words in ("c-worker-0: x", "c-worker-0:  x;c-worker-1: y"):
+            reason = f"WaitConditionFailure: resources.worker_ready: {words}"
+            failed = resource("worker_ready", "OS::Heat::WaitCondition", reason)
+            self.assertEqual(Code.CLOCK_SKEW, failures.code_of(failed, self._signals()))
+        self.assertIsNone(failures.code_of(failed, {}))
+
+    def test_code_that_is_not_known(self) -> None:
+        """A node can signal anything; what is none of the codes is ignored."""
+        reason = "WaitConditionFailure: resources.worker_ready: c-worker-0: x"
+        failed = resource("worker_ready", "OS::Heat::WaitCondition", reason)
+        for data in ("", "CLOCK_SKEW", "ClockSkew ", "x" * 9999, None, 7, ["ClockSkew"], {"a": 1}):
+            self.assertIsNone(failures.code_of(failed, self._signals(data=data)), str(data))
+        self.assertIsNone(failures.code_of(failed, {"s": "ClockSkew", "t": None}))
+
+    def test_words_of_a_node_that_means_harm(self) -> None:
+        """However long a node's words are, reading them takes no time, and they stay one line."""
+        for harm in (" " * 10**6, "(Request-ID: " * 10**5, ";a-" * 10**5, "\x1b[2J\n" * 10**5):
+            begin = time.process_time()
+            sentence = self._node(f"c-worker-0: {harm}x")
+            self.assertLess(time.process_time() - begin, 2, harm[:9])
+            self.assertLess(len(sentence), 1100)
+            self.assertTrue(sentence.isprintable())
+            self.assertLess(len(failures.node_words(harm)), 1100)
+            self.assertTrue(failures.node_words(harm).isprintable())
 
     def test_no_advice(self) -> None:
         """Where nothing is known to help nothing is advised."""

@@ -237,6 +237,27 @@ class TestHeat(base.BaseTestCase):
             reason,
         )
 
+    def test_failure_reason_of_a_node(self) -> None:
+        """The handle beside the wait condition has the code by which advice is looked up."""
+        words = "c-worker-0: clock: off"
+        signals = {"w0": {"status": "FAILURE", "reason": words, "data": "ClockSkew"}}
+        where = f"{URL}/stacks/w/b2/resources/worker_signal/metadata"
+        self.wire.get(
+            f"{URL}/stacks/b2", status_code=302, headers={"Location": f"{URL}/stacks/w/b2"}
+        )
+        failed = resource(
+            "worker_ready",
+            "OS::Heat::WaitCondition",
+            f"WaitConditionFailure: resources.worker_ready: {words}",
+            "swarm-mode-u-workers-abcdefghijkl",
+            "b2",
+        )
+        self.wire.get(where, headers=JSON, json={"metadata": signals})
+        advice = "Use an image that synchronizes its clock, and a time server that nodes reach."
+        self.assertEqual(f"{words}. {advice}", self._fails(failed))
+        self.wire.get(where, status_code=404, headers=JSON, json={})
+        self.assertEqual(f"{words}.", self._fails(failed))
+
     def test_failure_reason_of_a_stack_that_came_too_late(self) -> None:
         """Who reported is asked of the handles, and everybody else is named."""
         member = "swarm-mode-u-managers-abcdefghijkl-{}-mnopqrstuvwx"

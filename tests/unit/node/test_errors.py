@@ -2,6 +2,7 @@
 from oslotest import base
 
 from magnum_swarm_mode.node import errors
+from magnum_swarm_mode.node.codes import Code
 
 
 class RedactTest(base.BaseTestCase):
@@ -39,3 +40,16 @@ class RedactTest(base.BaseTestCase):
     def test_errors_are_redacted(self):
         """An error never holds a secret."""
         self.assertEqual("with ***", str(errors.Temporary("with hunter2-secret", 503)))
+
+
+class CodeTest(base.BaseTestCase):
+    def test_a_full_disk_is_the_reason(self):
+        """Whatever fails of a full disk, in whoever's words, the code says so."""
+        for cause in (
+            "/etc/x cannot be written: No space left on device",
+            "apt-get: You don't have enough free space in /var/cache/apt/archives/.",
+            "dockerd: write /x: no space left on device",
+        ):
+            error = errors.NodeError(cause, code=Code.ENGINE_FAILED)
+            self.assertEqual(Code.DISK_FULL, error.code)
+        self.assertEqual(Code.ENGINE_FAILED, errors.NodeError("x", code=Code.ENGINE_FAILED).code)

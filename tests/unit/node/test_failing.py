@@ -30,7 +30,10 @@ class FailingTest(fakes.ProgramTest):
                 "resource_status_reason": f"WaitConditionFailure: resources.manager_ready: {words}",
             }
         )
-        cases.shown(self, ident, failures.explain(resource, "c"), answer="CREATE_FAILED")
+        code = failures.code_of(resource, {fakes.SERVER: {**signal, "reason": words}})
+        self.assertIsNotNone(code)
+        sentence = failures.explain(resource, "c", code=code)
+        cases.shown(self, ident, sentence, answer="CREATE_FAILED")
 
     def _patch(self, module: Any, name: str, value: Any) -> None:
         self.addCleanup(setattr, module, name, getattr(module, name))

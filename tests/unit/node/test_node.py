@@ -7,6 +7,7 @@ import fixtures
 from oslotest import base
 
 from magnum_swarm_mode.node import node as node_module
+from magnum_swarm_mode.node.codes import Code
 from magnum_swarm_mode.node.errors import NodeError, Temporary
 from tests.unit.node import fakes
 
@@ -153,6 +154,16 @@ class SignalTest(fakes.NodeTest):
         )
         self.assertEqual("FAILURE", self.cloud.signals[0]["status"])
         self.assertIn(f"FAILED: {self.cloud.signals[0]['reason']}\n", self.log())
+
+    def test_failure_has_a_code(self):
+        """Beside the sentence goes a code for programs, whatever the sentence is."""
+        self.node.fail("x", code=Code.CLOCK_SKEW)
+        self.assertEqual(["ClockSkew"], [signal["data"] for signal in self.cloud.signals])
+
+    def test_failure_without_a_code_of_its_own(self):
+        """What nobody foresaw has the code that says no more than that the node failed."""
+        self.node.fail("x")
+        self.assertEqual(["NodeFailed"], [signal["data"] for signal in self.cloud.signals])
 
     def test_long_cause(self):
         """However long the cause, Heat's reason says where the log is, which has all of it."""

@@ -2,6 +2,7 @@
 from oslotest import base
 
 from magnum_swarm_mode.node import wait
+from magnum_swarm_mode.node.codes import Code
 from magnum_swarm_mode.node.errors import NodeError, Temporary
 
 
@@ -24,6 +25,16 @@ class UntilTest(base.BaseTestCase):
         """What the probe returns is returned, without a pause."""
         self.assertEqual(5, self._until(lambda: 5))
         self.assertEqual([], self.pauses)
+
+    def test_code_of_the_deadline(self):
+        """The error at the deadline has the code of the last state, or else that of the wait."""
+        for known, expected in ((Code.CLOCK_SKEW, Code.CLOCK_SKEW), (Code.OTHER, Code.NOT_JOINED)):
+
+            def probe(known=known):
+                raise Temporary("not yet", code=known)
+
+            error = self.assertRaises(NodeError, self._until, probe, 0, code=Code.NOT_JOINED)
+            self.assertEqual(expected, error.code)
 
     def test_temporary_is_tried_again(self):
         """A temporary state is waited for and told to whoever listens."""
