@@ -7,6 +7,7 @@ _COMMON = (
     "__init__.py",
     "codes.py",
     "config.py",
+    "distribution.py",
     "docker.py",
     "engine.py",
     "errors.py",

@@ -5,11 +5,11 @@ It forwards raw bytes, so that attach and exec, which turn the connection into a
 side may half-close, work as on the socket itself. A reload starts a new worker on the same
 listening socket; the old one lives on until its connections end.
 
-Its worker runs as haproxy in the group that may use the engine's socket; only the master reads the
-key. Idle streams ("docker events") live for a week; the keep-alive finds dead clients.
+Its worker runs as a user of its own in the group that may use the engine's socket; only the master
+reads the key. Idle streams ("docker events") live for a week; the keep-alive finds dead clients.
 """
 
-from . import system, units
+from . import distribution, system, units
 from .config import Config
 from .paths import DOCKER_SOCKET, Paths
 
@@ -20,7 +20,7 @@ def settings(config: Config, paths: Paths) -> str:
     return f"""
 global
  log stdout format raw daemon notice
- user haproxy
+ user {distribution.HAPROXY_USER}
  group docker
  maxconn 2000
  hard-stop-after 7d
@@ -40,7 +40,7 @@ listen api
 
 def unit(paths: Paths) -> str:
     """Return the systemd unit."""
-    command = f"/usr/sbin/haproxy -f {paths.proxy}"
+    command = f"{distribution.HAPROXY} -f {paths.proxy}"
     return units.unit(
         f"TLS end of the Docker API\nAfter=network-online.target\n"
         f"ConditionPathExists={paths.certificate}",

@@ -4,7 +4,7 @@ import pathlib
 import fixtures
 from oslotest import base
 
-from magnum_swarm_mode.node import packages
+from magnum_swarm_mode.node import distribution, packages
 from magnum_swarm_mode.node.errors import NodeError, Temporary
 from tests.unit.node import fakes
 
@@ -35,25 +35,25 @@ class VersionTest(base.BaseTestCase):
             ("26.10.1", "26.1", False),
             ("126.1", "26.1", False),
         ):
-            self.assertEqual(expected, packages.matches(version, prefix), version)
+            self.assertEqual(expected, distribution.matches(version, prefix), version)
 
     def test_newest_that_matches(self):
         """The newest version that begins so is chosen, under apt's full name of it."""
-        chosen = packages.choose(DOCKER, "docker-ce", "26.1")
+        chosen = distribution.choose(DOCKER, "docker-ce", "26.1")
         self.assertEqual("docker-ce=5:26.1.4-1~ubuntu.24.04~noble", chosen)
-        chosen = packages.choose(UBUNTU, "docker.io", "24")
+        chosen = distribution.choose(UBUNTU, "docker.io", "24")
         self.assertEqual("docker.io=24.0.7-0ubuntu4", chosen)
 
     def test_no_such_version(self):
         """A version that does not exist is final, and the sentence names those that do."""
-        error = self.assertRaises(NodeError, packages.choose, UBUNTU, "docker.io", "99.9")
+        error = self.assertRaises(NodeError, distribution.choose, UBUNTU, "docker.io", "99.9")
         self.assertNotIsInstance(error, Temporary)
         self.assertEqual(
             "no version 99.9 of docker.io: the package sources offer "
             "27.5.1-0ubuntu3~24.04.2, 24.0.7-0ubuntu4",
             str(error),
         )
-        error = self.assertRaises(NodeError, packages.choose, "", "docker-ce", "26")
+        error = self.assertRaises(NodeError, distribution.choose, "", "docker-ce", "26")
         self.assertIn("offer no version at all", str(error))
 
 
@@ -160,7 +160,7 @@ class PackagesTest(fakes.NodeTest):
         (self.paths.root / "etc/os-release").write_text("ID=ubuntu\nVERSION_CODENAME=noble\n")
         self.programs.add("apt-helper", 'echo "KEY of $2" >"$3"')
         self.useFixture(
-            fixtures.MonkeyPatch("magnum_swarm_mode.node.packages._HELPER", "apt-helper")
+            fixtures.MonkeyPatch("magnum_swarm_mode.node.distribution._HELPER", "apt-helper")
         )
         self.programs.add("apt-cache", f"case $2 in docker-ce*) echo '{DOCKER}';; esac")
         url = "https://d/linux/ubuntu"
@@ -207,7 +207,7 @@ class PackagesTest(fakes.NodeTest):
             self.sbin.mkdir(parents=True, exist_ok=True)
             if before:
                 self.policy.write_text(before)
-            guard = packages.nothing_starts(self.paths)
+            guard = distribution.nothing_starts(self.paths)
             guard.__enter__()
             self.assertIn("exit 101", self.policy.read_text())
             self._engine("20.10.24")
