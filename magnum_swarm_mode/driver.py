@@ -31,7 +31,7 @@ class Driver(driver.Driver):
         """The kinds of cluster that this driver makes."""
         return [
             {"server_type": "vm", "os": distribution, "coe": "swarm-mode"}
-            for distribution in ("ubuntu", "debian")
+            for distribution in cluster_request.OS_DISTROS
         ]
 
     def create_cluster(self, context: Any, cluster: Any, cluster_create_timeout: int) -> None:
