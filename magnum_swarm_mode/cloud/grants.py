@@ -5,9 +5,10 @@ There is one pair of rights that is in use. A rotation makes another one beside 
 may know several: each is written down before it is made, and forgotten when it is known to be gone.
 """
 
+import dataclasses
 import functools
 import urllib.parse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from keystoneauth1 import exceptions as keystone_exceptions
@@ -61,8 +62,28 @@ def present(state: State) -> Grant:
 
 
 def others(state: State) -> list[Grant]:
-    """Return the rights that are to be revoked."""
-    return [Grant(**values) for values in state.grants]
+    """Return the rights that are to be revoked, also those that a newer release wrote down."""
+    names = {field.name for field in dataclasses.fields(Grant)}
+    return [
+        Grant(
+            **{name: value for name, value in {"owner_id": "", **values}.items() if name in names}
+        )
+        for values in state.grants
+    ]
+
+
+def adding(state: State, grant: Grant) -> State:
+    """Return a state that knows of rights beside those in use."""
+    known = [one for one in state.grants if one.get("number", 0) == grant.number]
+    # What a newer release knows of them stays.
+    values = {**(known[0] if known else {}), **dataclasses.asdict(grant)}
+    return dataclasses.replace(state, grants=[*without(state, grant).grants, values])
+
+
+def without(state: State, grant: Grant) -> State:
+    """Return a state that knows of rights no more."""
+    kept = [one for one in state.grants if one.get("number", 0) != grant.number]
+    return dataclasses.replace(state, grants=kept)
 
 
 def next_number(state: State) -> int:
@@ -118,7 +139,7 @@ def revoke(
         raise refusal
 
 
-def make_way(state: State) -> None:
+def make_way(state: State, living: Collection[str] | None = None) -> None:
     """Remove a trust with which Heat cannot work any more, and which it could not replace.
 
     Heat replaces its trust of a stack's owner when somebody else updates the stack, and removes the
@@ -126,6 +147,7 @@ def make_way(state: State) -> None:
     role or is disabled, the update fails, and so does every other one. A trust that is gone, with
     its owner or by itself, is no hindrance.
 
+    :param living: uuids of the further groups that have stacks; None where nobody has looked.
     :raises Refused: where Magnum does not know the trust, or may not remove it.
     """
     if not state.trust_id:
@@ -139,7 +161,17 @@ def make_way(state: State) -> None:
         LOG.info("The trust of user %s is of no use any more: %s", state.owner_id, error)
     else:
         return
-    known = [state.heat_trust, *(made.get("heat_trust", "") for made in state.groups.values())]
+    # A group that was never made has no stack for which Heat could have a trust.
+    made = [
+        values
+        for uuid, values in state.groups.items()
+        if (
+            bool(values.get("stack_id") or values.get("heat_trust"))
+            if living is None
+            else uuid in living
+        )
+    ]
+    known = [state.heat_trust, *(values.get("heat_trust", "") for values in made)]
     by_hand = exceptions.Refused(
         f"Heat cannot let the cluster's stack change hands while the trust of its owner, user "
         f"{state.owner_id}, exists that is of no use any more. An administrator must delete it "

@@ -9,6 +9,7 @@ from oslo_log import log as logging
 
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
+from magnum_swarm_mode.conductor.rotation import ca_state
 from magnum_swarm_mode.db.store import State, Store
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.swarm import client as swarm_client
@@ -73,10 +74,11 @@ def swarm_of(cluster: Any, addresses: list[str]) -> swarm_client.Swarm:
     of either, and the conductor's own is the one that all of them accept by then.
     """
     record = Store().get(cluster.uuid)
-    rotation = record.state.replacement("ca") if record else {}
-    if rotation:
-        own = rotation["new" if rotation["trusted"] else "old"]["magnum_cert_ref"]
-        authorities = [rotation[which]["ca_cert_ref"] for which in ("old", "new")]
+    recorded = record.state.replacement(ca_state.KIND) if record else {}
+    rotation = ca_state.Rotation.from_json(recorded)
+    if rotation.old and rotation.new:
+        own = (rotation.new if rotation.trusted else rotation.old)["magnum_cert_ref"]
+        authorities = [which["ca_cert_ref"] for which in (rotation.old, rotation.new)]
     else:
         own, authorities = cluster.magnum_cert_ref, [cluster.ca_cert_ref]
 

@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One look at a cluster whose authority is being replaced: the steps, and how they end.
+
+Each step returns what it waits for, or nothing when it is done. What it waits for, and whatever
+goes wrong with it, ends at the step's deadline, which the record holds.
+"""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from oslo_log import log as logging
+
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.certificates import authority as certificates_authority
+from magnum_swarm_mode.certificates import store as certificate_store
+from magnum_swarm_mode.cloud import grants
+from magnum_swarm_mode.cloud import sessions as cloud_sessions
+from magnum_swarm_mode.conductor import reach
+from magnum_swarm_mode.conductor.rotation import ca_state
+from magnum_swarm_mode.conductor.rotation.ca_state import STEPS, Rotation
+from magnum_swarm_mode.db.store import Conflict, Record, Store
+from magnum_swarm_mode.heat import client as heat_client
+from magnum_swarm_mode.swarm import client as swarm_client
+from magnum_swarm_mode.swarm import manager_settings
+
+CONF = cloud_sessions.CONF
+LOG = logging.getLogger(__name__)
+
+_DONE = (
+    "The cluster's certificates, Swarm's own root CA and the join tokens were replaced; fetch the "
+    "client's files again (openstack coe cluster config)."
+)
+_TELLS_HEAT = "Heat is told what later workers are to believe in."
+_RESUME = "Resize a node group to its present count to go on."
+_GOES_ON = "After that the certificates are replaced to the end."
+
+FindStack = Callable[[], tuple[heat_client.Heat, heat_client.Stack]]
+Tell = Callable[[str, str], None]
+
+
+def put(cluster: Any, references: Mapping[str, str]) -> None:
+    """Let a cluster name certificates; it is not saved."""
+    for name, reference in references.items():
+        setattr(cluster, name, reference or None)
+
+
+class Look:
+    """One look at a cluster whose authority is being replaced.
+
+    :ivar record: as it is by now.
+    :param find_stack: returns Heat and the cluster's stack as they can be reached.
+    :param tell: writes a status and a reason into the cluster's row.
+    """
+
+    def __init__(
+        self, store: Store, cluster: Any, record: Record, find_stack: FindStack, tell: Tell
+    ) -> None:
+        self._store = store
+        self._cluster = cluster
+        self.record = record
+        self._find_stack = find_stack
+        self._tell = tell
+        self._heat_api: heat_client.Heat | None = None
+        self._stack: heat_client.Stack | None = None
+
+    @property
+    def _rotation(self) -> Rotation:
+        return ca_state.of(self.record.state)
+
+    def go_on(self, *, more_to_do: bool) -> None:
+        """Do what can be done now, and tell how far it is.
+
+        :param more_to_do: whether something else waits for the end of the rotation.
+        :raises Conflict: when somebody else changed the record meanwhile.
+        """
+        if self._rotation.failed:
+            self._write(failed=False, deadline=0)
+        self._adopt()
+        try:
+            waits = self._waits()
+            if not waits:
+                self._finish(more_to_do=more_to_do)
+                return
+        except Conflict:
+            raise
+        except exceptions.Unavailable as error:
+            waits = error.user_message
+        except grants.Lost as error:
+            LOG.error("Cluster %s: %s", self._cluster.uuid, error.operator_message)
+            goes_on = f" {_GOES_ON}" if grants.may_change() else ""
+            self._stop(f"{self._progress()}: {error.user_message}{goes_on}")
+            return
+        except exceptions.SwarmModeError as error:
+            LOG.error("Cluster %s: %s", self._cluster.uuid, error.operator_message)
+            self._fail(error.user_message)
+            return
+        except Exception as error:
+            LOG.exception("Cluster %s", self._cluster.uuid)
+            waits = f"the operator finds the reason in magnum-conductor's log: {error!r:.100}"
+        rotation = self._rotation
+        said = f"{self._progress()}: {waits}"
+        if rotation.deadline and time.time() > rotation.deadline:
+            self._fail(said)
+            return
+        if not rotation.deadline:
+            self._write(deadline=int(time.time()) + self._patience())
+        self._tell("UPDATE_IN_PROGRESS", said)
+
+    def _patience(self) -> int:
+        """Return how many seconds the present step may wait."""
+        overlap = CONF.swarm_mode.rotation_overlap if self._rotation.step == "swarm" else 0
+        return ca_state.STEP_SECONDS + int(overlap)
+
+    def advance(self, only: str) -> bool:
+        """Do one step; whether it is done, now or before."""
+        rotation = self._rotation
+        if rotation.step != only:
+            return True
+        if self._actions()[only]():
+            return False
+        self._next()
+        return True
+
+    def _waits(self) -> str:
+        """Do step after step; return what is waited for, or nothing when all is done."""
+        while True:
+            step = self._rotation.step
+            if step not in STEPS:
+                return "a conductor of a newer release goes on."
+            waits = self._actions()[step]()
+            if waits or step == STEPS[-1]:
+                return waits
+            self._next()
+
+    def _actions(self) -> Mapping[str, Callable[[], str]]:
+        return {
+            "trust": self._trust,
+            "swarm": self._renew_swarm,
+            "sign": self._sign,
+            "only": self._only,
+            "clean": self._clean,
+        }
+
+    def _next(self) -> None:
+        rotation = self._rotation
+        following = ca_state.following(rotation.step)
+        trusted = rotation.trusted or int(time.time())
+        self._write(step=following, deadline=0, trusted=trusted)
+        LOG.info("Cluster %s: certificates, step %s", self._cluster.uuid, following)
+
+    def _write(self, **changes: Any) -> None:
+        rotation = dataclasses.replace(self._rotation, **changes)
+        state = dataclasses.replace(self.record.state, rotation=rotation.to_json())
+        self.record = self._store.write(self.record, state)
+
+    def _adopt(self) -> None:
+        """Let Magnum's row have the new references, should its handler have died before."""
+        new = dict(self._rotation.new)
+        if certificate_store.references(self._cluster) == new:
+            return
+        changes = {name: reference or None for name, reference in new.items()}
+        if self._store.change_cluster(self._cluster.uuid, self._cluster.status, changes):
+            put(self._cluster, new)
+            self._cluster.obj_reset_changes(list(changes))
+
+    def _progress(self) -> str:
+        return ca_state.progress(self._rotation.step)
+
+    def _fail(self, reason: str) -> None:
+        self._stop(f"{reason.rstrip('.')}. {_RESUME}")
+
+    def _stop(self, said: str) -> None:
+        self._write(failed=True, deadline=0)
+        self._tell("UPDATE_FAILED", said)
+
+    def _finish(self, *, more_to_do: bool) -> None:
+        away = manager_settings.away(self._swarm().nodes())
+        said = _DONE
+        if away:
+            said += f" Down meanwhile, and to follow when they are back: {', '.join(away)}."
+        if self._rotation.note:
+            said += f" {self._rotation.note}"
+        state = dataclasses.replace(self.record.state, rotation={})
+        self.record = self._store.write(self.record, state)
+        reach.SWARMS.forget(self._cluster.uuid)
+        self._tell("UPDATE_IN_PROGRESS" if more_to_do else "UPDATE_COMPLETE", said)
+
+    # What the steps look at
+
+    def _heat(self) -> tuple[heat_client.Heat, heat_client.Stack]:
+        if self._heat_api is None or self._stack is None:
+            self._heat_api, self._stack = self._find_stack()
+        return self._heat_api, self._stack
+
+    def _addresses(self) -> list[str]:
+        return reach.output(self._heat()[1], "manager_addresses")
+
+    def _swarm(self) -> swarm_client.Swarm:
+        return reach.swarm_of(self._cluster, self._addresses())
+
+    def _pair(self, which: str, column: str) -> certificate_store.Pair:
+        references = getattr(self._rotation, which)
+        return certificate_store.read(self._cluster.uuid, references[column])
+
+    def _authority(self, which: str) -> str:
+        references = getattr(self._rotation, which)
+        return certificate_store.certificate(self._cluster.uuid, references["ca_cert_ref"])
+
+    def _told(self, changes: Mapping[str, Any], what: str) -> str:
+        """Tell managers something; return which of them have not taken it over."""
+        swarm = self._swarm()
+        generation = manager_settings.tell(swarm, changes)
+        missing = manager_settings.waiting(swarm.nodes(), generation)
+        return f"{what}; waiting for {', '.join(missing)}." if missing else ""
+
+    # The steps: each returns what it waits for, or nothing when it is done
+
+    def _trust(self) -> str:
+        old, new = self._authority("old"), self._pair("new", "ca_cert_ref")
+        chain = certificates_authority.under(old, new.certificate, new.key)
+        return self._told(
+            {
+                "ca_certificate": certificates_authority.bundle(old, new.certificate),
+                "api": {"chain": chain, "issuer": ""},
+            },
+            "managers let in clients of the old and of the new authority",
+        )
+
+    def _renew_swarm(self) -> str:
+        """Do all that belongs to the second step, none of which has to wait for another."""
+        waits = [self._swarm_root(), self._parameters(), self._overlap()]
+        return " ".join(filter(None, waits))
+
+    def _swarm_root(self) -> str:
+        """Have Swarm's own root and the tokens replaced, both at once so that neither is twice."""
+        swarm = self._swarm()
+        described = swarm.inspect()
+        authority = dict(described["Spec"].get("CAConfig") or {})
+        number = int(authority.get("ForceRotate") or 0)
+        if not self._rotation.root:
+            self._write(root=number + 1)
+        if number < self._rotation.root:
+            # What a user once gave would be kept instead of replaced.
+            for name in ("SigningCACert", "SigningCAKey"):
+                authority.pop(name, None)
+            authority["ForceRotate"] = self._rotation.root
+            spec = {**described["Spec"], "CAConfig": authority}
+            swarm.update_swarm(described["Version"]["Index"], spec, rotate_tokens=True)
+            described = swarm.inspect()
+        return _root_waits(described, swarm.nodes())
+
+    def _parameters(self) -> str:
+        """Have later workers believe in the new authority."""
+        heat_api, stack = self._heat()
+        stacks = [stack]
+        for made in self.record.state.groups.values():
+            name = made.get("stack_id") or made.get("stack_name")
+            group = heat_api.get(name) if name else None
+            if group is not None and not group.status.startswith("DELETE"):
+                stacks.append(group)
+        wanted = self._authority("new")
+        waits = ""
+        for one in stacks:
+            same = _same_text(str(one.parameters.get("ca_certificate")), wanted)
+            if same and one.status.endswith("_COMPLETE"):
+                continue
+            if same and one is not stack and one.status.endswith("_FAILED"):
+                # Heat has kept what it was told; what it cannot make stops nothing else.
+                reason = heat_api.failure_reason(one).rstrip(".")
+                note = f"Heat fails at the stack {one.name} of a node group: {reason}."
+                self._write(note=self._rotation.noting(note))
+                continue
+            waits = _TELLS_HEAT
+            if one.status.endswith("_IN_PROGRESS"):
+                continue
+            if same:
+                reason = heat_api.failure_reason(one).rstrip(".")
+                waits = f"{_TELLS_HEAT} Heat failed at first: {reason}."
+            minutes = int(self._cluster.create_timeout or 0)
+            heat_api.update(one.id, {"ca_certificate": wanted}, minutes)
+        return waits
+
+    def _overlap(self) -> str:
+        left = self._rotation.trusted + CONF.swarm_mode.rotation_overlap - time.time()
+        if left <= 0:
+            return ""
+        return f"files fetched now serve, and for {left:.0f} more seconds those from before."
+
+    def _only(self) -> str:
+        new = self._authority("new")
+        waits = self._told(
+            {"ca_certificate": certificates_authority.bundle(new)},
+            "managers let in clients of the new authority alone",
+        )
+        return waits or self._refused(new)
+
+    def _refused(self, ca: str) -> str:
+        """Try with the conductor's old certificate whether managers let it in; they must not."""
+        old, new = self._pair("old", "magnum_cert_ref"), self._pair("new", "magnum_cert_ref")
+        for address in self._addresses():
+            with contextlib.suppress(exceptions.Unavailable):
+                for own in (new, old):
+                    self._ask(ca, own, address)
+                return f"the manager at {address} still lets in the old certificate."
+        return ""
+
+    def _ask(self, ca: str, own: certificate_store.Pair, address: str) -> None:
+        """Ask one manager something.
+
+        :raises Unavailable: when it does not answer.
+        """
+        swarm = reach.swarm_with(ca, own, [address], self._cluster.uuid)
+        try:
+            swarm.engine()
+        finally:
+            swarm.close()
+
+    def _sign(self) -> str:
+        issuer = certificates_authority.fingerprint(self._authority("new"))
+        return self._told(
+            {"api": {"chain": "", "issuer": issuer}},
+            "managers get certificates of the new authority",
+        )
+
+    def _clean(self) -> str:
+        manager_settings.clean_up(self._swarm())
+        kept = set(self._rotation.new.values())
+        unwanted = [one for one in self._rotation.old.values() if one not in kept]
+        if left := certificate_store.delete(self._cluster.uuid, unwanted):
+            # Tried again by later looks at the cluster's health.
+            loose = {**self.record.state.loose, **dict.fromkeys(left, 0)}
+            state = dataclasses.replace(self.record.state, loose=loose)
+            self.record = self._store.write(self.record, state)
+        return ""
+
+
+def _root_waits(described: Mapping[str, Any], nodes: list[dict[str, Any]]) -> str:
+    """Return which nodes still lack a certificate of Swarm's present root."""
+    wanted = described.get("TLSInfo") or {}
+    ready = [node for node in nodes if (node.get("Status") or {}).get("State") == "ready"]
+    lacking = [node for node in ready if _issuer(node) != wanted.get("CertIssuerPublicKey")]
+    if lacking:
+        return f"{len(ready) - len(lacking)} of {len(ready)} nodes have Swarm's new root."
+    # Swarm itself goes on waiting for nodes that are down, for as long as they are listed.
+    if described.get("RootRotationInProgress") and len(ready) == len(nodes):
+        return "Swarm replaces its root."
+    return ""
+
+
+def _issuer(node: Mapping[str, Any]) -> Any:
+    told = (node.get("Description") or {}).get("TLSInfo") or {}
+    return told.get("CertIssuerPublicKey")
+
+
+def _same_text(one: str, other: str) -> bool:
+    return one.split() == other.split()
