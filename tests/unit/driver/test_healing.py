@@ -117,6 +117,18 @@ class RuleTest(base.BaseTestCase):
 
         self.assertEqual({150: ("manager-0",)}, acted)
 
+    def test_manager_beside_blinking_worker(self):
+        """Workers that blink in turns for a day keep a lost manager no longer than the bound."""
+        for interval, blink in ((10, 50), (50, 50), (60, 180)):
+            with self.subTest(interval=interval, blink=blink):
+                looks = (
+                    (s, nodes(down=["m0", f"w{s // blink % 2}"]))
+                    for s in range(0, 24 * 3600, interval)
+                )
+                acted, _ = look(looks, Rule(delay=300, most=6))
+                first = min((s for s, names in acted.items() if "manager-0" in names), default=0)
+                self.assertIn(first, range(600, 600 + interval + 1))
+
     def test_manager_beside_unknown(self):
         """A manager waits also for workers of which a new leader does not know yet."""
         unknown = [*nodes(workers=0, down=["m0"]), worker(0, state="unknown"), worker(1)]
