@@ -251,12 +251,12 @@ class Conductor:
 
     def poll(self, uuid: str, nodes: int) -> None:
         """Look at one cluster's health as the driver's monitor does."""
-        from magnum_swarm_mode.conductor import monitor
+        from magnum_swarm_mode.decisions import health as decisions_health
 
         self._cluster.uuid = uuid
         _, seen = self._access.swarm_of(self._cluster, [ADDRESS]).poll(ADDRESS)
-        health = monitor.judge(seen, 3, nodes - 3)
-        assert health.status == monitor.HEALTHY, health
+        health = decisions_health.judge(seen, 3, nodes - 3)
+        assert health.status == decisions_health.HEALTHY, health
 
     def forget(self, uuid: str) -> None:
         """Keep nothing of a cluster."""

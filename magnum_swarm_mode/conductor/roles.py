@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Changes roles of nodes back that a user changed with ``docker node promote`` or ``demote``."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from oslo_log import log as logging
+
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.db.store import Phase, Record, Store
+from magnum_swarm_mode.decisions import roles
+from magnum_swarm_mode.decisions.change import Plan
+from magnum_swarm_mode.stack import request as stack_request
+from magnum_swarm_mode.swarm import client as swarm_client
+from magnum_swarm_mode.swarm import nodes as swarm_nodes
+
+LOG = logging.getLogger(__name__)
+
+_LEASE_SECONDS = 60
+
+
+def mend(
+    store: Store,
+    cluster: Any,
+    record: Record | None,
+    swarm: swarm_client.Swarm,
+    nodes: Sequence[roles.Json],
+) -> dict[str, str]:
+    """Give nodes of a cluster in no operation their roles back, one at each look.
+
+    :param record: as it was before the managers were asked.
+    :returns: what the cluster's health shall say, by the ids of nodes.
+    """
+    if record is None or not _is_at_rest(record):
+        return {}
+    prefix = stack_request.node_name_prefix(cluster.name or "", cluster.uuid)
+    groups = [made["prefix"] for made in record.state.groups.values() if made.get("prefix")]
+    found = roles.find(nodes, prefix, groups)
+    if not found:
+        return {}
+    name, count = cluster.name or cluster.uuid, int(cluster.node_count)
+    said = {swarm_nodes.node_id(one.node): one.text(name, count) for one in found}
+    ready = next((one for one in found if one.now), None)
+    leased = store.lease(cluster.uuid, _LEASE_SECONDS) if ready else None
+    if ready is None or leased is None:
+        return said
+    try:
+        # Whatever began since then may be changing roles itself.
+        if _is_at_rest(leased) and leased.state.update == record.state.update:
+            spec = {**swarm_nodes.part(ready.node, "Spec"), "Role": ready.role}
+            swarm.update_node(ready.node, spec)
+            LOG.info("Cluster %s: %s", cluster.uuid, said[swarm_nodes.node_id(ready.node)])
+    except exceptions.SwarmModeError as error:
+        LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
+        said[swarm_nodes.node_id(ready.node)] = ready.text(name, count, refused=True)
+    finally:
+        store.release(leased)
+    return said
+
+
+def _is_at_rest(record: Record) -> bool:
+    state = record.state
+    over = Plan.from_json(state.update).is_over
+    return state.phase is Phase.CREATED and over and not state.rotation

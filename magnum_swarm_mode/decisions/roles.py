@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which nodes were promoted or demoted by a user, and what is done about it; pure functions.
+
+Which nodes are managers is said by the cluster's node groups, not by ``docker node promote`` and
+``docker node demote``: only the servers of ``default-master`` have the network rules, addresses and
+certificates of managers. A role that somebody changed by hand is changed back.
+"""
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from magnum_swarm_mode.decisions.steps import quorum
+from magnum_swarm_mode.swarm import nodes as swarm_nodes
+
+Json = Mapping[str, Any]
+
+_PROMOTED = (
+    "WorkerPromoted: this worker was promoted by a user (docker node promote). The servers of "
+    "workers cannot be managers: other managers do not reach their port 2377. "
+)
+_DEMOTED = "ManagerDemoted: this manager was demoted by a user (docker node demote). "
+_BACK = "It is made a {role} again."
+_REFUSED = (
+    "The swarm does not make it a worker again. Remove it: openstack coe cluster resize {cluster} "
+    "{count} --nodes-to-remove {name}"
+)
+_LATER = "It is made a {role} again when all other managers are reached."
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """A node whose role somebody changed.
+
+    :ivar role: what it shall be.
+    :ivar now: whether it can be given that role now, with regard to the quorum.
+    """
+
+    node: Json
+    role: str
+    now: bool
+
+    def text(self, cluster: str, count: int, *, refused: bool = False) -> str:
+        """Return the code and a sentence for the cluster's health.
+
+        :param cluster: its name, for the command that helps.
+        :param count: how many workers there shall be, likewise.
+        :param refused: whether the swarm refused to change the role back.
+        """
+        name = swarm_nodes.hostname(self.node)
+        what = _PROMOTED if self.role == swarm_nodes.WORKER else _DEMOTED
+        if refused and self.role == swarm_nodes.WORKER:
+            return what + _REFUSED.format(cluster=cluster, count=count, name=name)
+        return what + (_BACK if self.now else _LATER).format(role=self.role)
+
+
+def find(nodes: Sequence[Json], prefix: str, groups: Collection[str]) -> list[Finding]:
+    """Return the nodes of a cluster in no operation whose role somebody changed.
+
+    Nodes that are not ready are left alone, as are those with foreign names.
+
+    :param prefix: what the host names of the cluster's first nodes begin with.
+    :param groups: the same of further node groups.
+    """
+    raft = [node for node in nodes if swarm_nodes.in_raft(node)]
+    reached = sum(map(swarm_nodes.is_reachable, raft))
+    found = []
+    for node in nodes:
+        name, role = swarm_nodes.hostname(node), swarm_nodes.role(node)
+        if _numbered(name, f"{prefix}-manager"):
+            wanted = swarm_nodes.MANAGER
+        elif any(_numbered(name, one) for one in (f"{prefix}-worker", *groups)):
+            wanted = swarm_nodes.WORKER
+        else:
+            continue
+        if wanted == swarm_nodes.WORKER and (role != wanted or swarm_nodes.in_raft(node)):
+            left = len(raft) - swarm_nodes.in_raft(node)
+            stays = reached - swarm_nodes.is_reachable(node)
+            found.append(Finding(node, wanted, left > 0 and stays >= quorum(left)))
+        elif role != wanted and swarm_nodes.state(node) == swarm_nodes.READY:
+            # No manager joins before all others are reached.
+            found.append(Finding(node, wanted, reached == len(raft)))
+    return found
+
+
+def _numbered(name: str, prefix: str) -> bool:
+    index = name.removeprefix(f"{prefix}-")
+    # Indices of a second colour begin with a letter.
+    return index != name and index.removeprefix("g").isdigit()
