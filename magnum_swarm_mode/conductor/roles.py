@@ -46,7 +46,7 @@ def mend(
         return said
     try:
         # Whatever began since then may be changing roles itself.
-        if _is_at_rest(leased) and leased.state.update == record.state.update:
+        if _is_at_rest(leased) and _requests(leased) == _requests(record):
             spec = {**swarm_nodes.part(ready.node, "Spec"), "Role": ready.role}
             swarm.update_node(ready.node, spec)
             LOG.info("Cluster %s: %s", cluster.uuid, said[swarm_nodes.node_id(ready.node)])
@@ -56,6 +56,10 @@ def mend(
     finally:
         store.release(leased)
     return said
+
+
+def _requests(record: Record) -> int:
+    return Plan.from_json(record.state.update).number
 
 
 def _is_at_rest(record: Record) -> bool:
