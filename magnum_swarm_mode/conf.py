@@ -38,7 +38,7 @@ _OPTIONS: list[cfg.Opt] = [
     cfg.ListOpt(
         "address_pools",
         default=["10.200.0.0/16", "10.216.0.0/16", "172.30.0.0/16", "192.168.192.0/18"],
-        item_type=labels.IPv4Network(),
+        item_type=labels.AddressPool(),
         help="IPv4 ranges in order of preference to take a swarm's overlay networks from. The "
         "first is taken that overlaps neither the cluster's subnet nor its DNS servers, the "
         "OpenStack endpoints or the engine's own bridges. The label swarm_address_pool overrides "

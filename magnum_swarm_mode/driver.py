@@ -30,8 +30,8 @@ class Driver(driver.Driver):
     def provides(self) -> list[dict[str, str]]:
         """The kinds of cluster that this driver makes."""
         return [
-            {"server_type": "vm", "os": distribution, "coe": "swarm-mode"}
-            for distribution in cluster_request.OS_DISTROS
+            {"server_type": cluster_request.SERVER_TYPE, "os": distro, "coe": cluster_request.COE}
+            for distro in cluster_request.OS_DISTROS
         ]
 
     def create_cluster(self, context: Any, cluster: Any, cluster_create_timeout: int) -> None:

@@ -86,6 +86,17 @@ class IPv4Network(types.ConfigType):
         return value
 
 
+class AddressPool(IPv4Network):
+    """An IPv4 network without host bits in which containers can have addresses."""
+
+    def __call__(self, value: object) -> str:
+        """Return the network in its usual form; ValueError when it is none, or a special range."""
+        text = super().__call__(value)
+        if reason := address_pools.why_special(text):
+            raise ValueError(f"{text} cannot carry traffic: {reason}")
+        return text
+
+
 class Text(types.ConfigType):
     """One line of printable text that matches a pattern as a whole, or nothing.
 
@@ -544,6 +555,8 @@ def _check_together(labels: Labels) -> None:
             f"Label swarm_address_pool={pool} is too small: it must hold several networks of "
             f"/{mask} (label swarm_address_pool_mask); choose a larger pool or a larger mask."
         )
+    if pool:
+        address_pools.refuse_special(pool)
     for text in labels.published_ports:
         _check_published(text, labels.data_path_port)
     if labels.boot_volume_type and not labels.boot_volume_size:

@@ -21,17 +21,17 @@ import urllib.parse
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NoReturn
 
-from magnum_swarm_mode import exceptions, labels
+from magnum_swarm_mode import constants, exceptions, labels
 from magnum_swarm_mode.sentences import shown
 
-COE = "swarm-mode"
-ENTRY_POINT = "swarm_mode"
-SERVER_TYPE = "vm"
-OS_DISTROS = ("ubuntu", "debian")
+COE = constants.COE
+ENTRY_POINT = constants.ENTRY_POINT
+SERVER_TYPE = constants.SERVER_TYPE
+OS_DISTROS = constants.OS_DISTROS
 NETWORK_DRIVER = "overlay"
 STORAGE_DRIVER = "overlay2"
 # The port registered for the Docker API with TLS; Swarm's own ports are its neighbours.
-API_PORT = 2376
+API_PORT = constants.API_PORT
 # Heat's wait conditions wait 43200 s at most, so that a longer deadline could not be kept.
 LONGEST_CREATE_TIMEOUT = 720
 # Host names of nodes end with an index of four digits.
@@ -132,12 +132,21 @@ def _proxy(name: str) -> Check:
 
 
 def _no_proxy(value: Any) -> str | None:
-    if _is_plain(str(value)):
+    text = str(value)
+    if _is_plain(text) and all(map(_is_network, filter(lambda one: "/" in one, text.split(",")))):
         return None
     return (
         f"no_proxy={shown(value)} is not a list of hosts; give names, addresses or networks "
         "separated by commas, without spaces."
     )
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _insecure_registry(value: Any) -> str | None:

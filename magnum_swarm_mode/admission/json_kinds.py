@@ -11,7 +11,7 @@ import enum
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from magnum_swarm_mode import exceptions
@@ -29,6 +29,7 @@ class Kind(enum.Enum):
     INTEGER = "an integer"
     TRUTH = "true or false"
     MAP = "an object of names and plain values"
+    TEXTS = "a list of texts"
     OTHER = "left out"
 
 
@@ -47,7 +48,9 @@ def _kind(datatype: Any) -> Kind:
         return Kind.TRUTH
     if name == "DictType":
         return Kind.MAP
-    # A user type of some other class, as lists, links and times are.
+    if name == "ArrayType" and datatype.item_type is str:
+        return Kind.TEXTS
+    # A user type of some other class, as links and times are.
     return Kind.OTHER
 
 
@@ -63,27 +66,38 @@ def parse(body: bytes) -> Any:
 
 
 def check_object(
-    known: Mapping[str, Kind], fields: Mapping[str, cluster_request.Field], body: Any
+    known: Mapping[str, Kind],
+    fields: Mapping[str, cluster_request.Field],
+    body: Any,
+    needed: Collection[str] = (),
 ) -> None:
     """Refuse an object in which a field has JSON of a kind that it does not take.
 
     :param known: what :func:`kinds` returned; other fields are left to Magnum.
     :param fields: the table of the same type's fields.
+    :param needed: fields that may be left out, but not be null.
     :raises Refused: naming the field.
     """
     for name, value in body.items():
         kind = known.get(name)
-        if kind is None or value is None:
+        if kind is None or (value is None and name not in needed):
             continue
-        if kind is Kind.OTHER and (field := fields.get(name)) is not None:
+        field = fields.get(name)
+        if kind in (Kind.OTHER, Kind.TEXTS) and field is not None:
+            if field.handling is not cluster_request.Handling.REFUSED or value in field.harmless:
+                continue
             raise exceptions.Refused(field.text)
         if not _fits(kind, value):
             raise exceptions.Refused(f"{name} must be {kind.value}.")
 
 
-def check_patch(known: Mapping[str, Kind], body: Any) -> None:
+def check_patch(
+    known: Mapping[str, Kind], body: Any, needed: Collection[str] = (), *, converts: bool = True
+) -> None:
     """Refuse a JSON patch that would give a field a value of a kind that it does not take.
 
+    :param needed: fields that cannot be removed.
+    :param converts: whether Magnum makes numbers of texts where a field takes numbers.
     :raises Refused: naming the field.
     """
     if not isinstance(body, list) or not all(isinstance(item, dict) for item in body):
@@ -91,14 +105,21 @@ def check_patch(known: Mapping[str, Kind], body: Any) -> None:
     for item in body:
         path, value = item.get("path"), item.get("value")
         name = path[1:] if isinstance(path, str) else ""
+        if item.get("op") == "remove" and name in needed:
+            raise exceptions.Refused(
+                f"{name} cannot be removed; replace it with the value that it is to have."
+            )
         if item.get("op") == "remove" or name not in known:
             continue
-        # Patches carry text and integers only; what is more is written as text.
-        if not isinstance(value, (str, int)) or isinstance(value, bool):
-            raise exceptions.Refused(f"The value of {name} in a patch must be text or an integer.")
         kind = known[name]
-        if kind is Kind.TEXT and not isinstance(value, str):
-            raise exceptions.Refused(f"{name} must be {kind.value}.")
+        # Patches carry text, integers and booleans only; what is more is written as text.
+        if not isinstance(value, (str, int)):
+            plain = kind.value if kind in (Kind.INTEGER, Kind.TRUTH) else "text or an integer"
+            raise exceptions.Refused(f"The value of {name} in a patch must be {plain}.")
+        if kind in (Kind.TEXT, Kind.MAP) and not isinstance(value, str):
+            raise exceptions.Refused(f"{name} must be text in a patch.")
+        if kind is Kind.INTEGER and not converts and isinstance(value, str):
+            raise exceptions.Refused(f"{name} must be an integer, without quotes.")
         if kind in (Kind.INTEGER, Kind.TRUTH) and not _fits(kind, value):
             raise exceptions.Refused(f"{name} must be {kind.value}.")
 
@@ -111,6 +132,8 @@ def _fits(kind: Kind, value: Any) -> bool:
     if kind is Kind.TRUTH:
         plain = isinstance(value, (bool, str)) or value in (0, 1)
         return plain and str(value).strip().lower() in _TRUTH
+    if kind is Kind.TEXTS:
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
     if kind is Kind.MAP:
         return isinstance(value, dict) and _are_plain(value.values())
     return False

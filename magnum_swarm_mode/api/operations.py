@@ -6,7 +6,6 @@ in the API process, whether the cluster can be changed so now.
 """
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -80,7 +79,7 @@ def _upgrade(
     properties = {name: image.get(name) for name in ("os_distro", "magnum_driver")}
     cluster_request.check_image(properties, cluster_template.image_id, None)
     groups = [nodegroup.uuid]
-    if not _given() & {"nodegroup"}:
+    if not api_requests.given_fields() & {"nodegroup"}:
         # Magnum takes the first group of workers where none is named.
         groups = [cluster.default_ng_master.uuid, cluster.default_ng_worker.uuid]
     if cluster.status == "UPDATE_FAILED":
@@ -92,7 +91,7 @@ def _upgrade(
 def _create_group(cluster: Any, nodegroup: Any, **_: Any) -> None:
     operation_rules.check_group_change(cluster.status, cluster.status_reason, creates=True)
     operation_rules.check_group_owner(cluster.user_id, pecan.request.context.user_id)
-    cluster_request.check_given(cluster_request.NODE_GROUP_FIELDS, _given())
+    cluster_request.check_given(cluster_request.NODE_GROUP_FIELDS, api_requests.given_fields())
     _check_fields(nodegroup)
     values = node_group.check_labels(nodegroup.labels, cluster.labels, CONF.swarm_mode)
     client = clients.OpenStackClients(pecan.request.context)
@@ -216,15 +215,6 @@ def _has(group: Any, name: str) -> bool:
     return name in group.fields and bool(group.obj_attr_is_set(name))
 
 
-def _given() -> set[str]:
-    """Return the names of the fields that the present request gives a value."""
-    try:
-        body = json.loads(pecan.request.body or b"{}")
-    except ValueError:
-        return set()
-    return {name for name, value in body.items() if value} if isinstance(body, dict) else set()
-
-
 def _row(group: Any) -> Mapping[str, Any]:
     names = ("role", "name", "min_node_count", "max_node_count")
     return {name: getattr(group, name, None) for name in names}
@@ -283,6 +273,8 @@ def gate(operation: str) -> Callable[..., Any]:
             given = {**dict(zip(names, args, strict=False)), **kwargs}
             with api_requests.answering():
                 changed = check(cluster, **given)
+            # What the conductor refuses at once is read by the user, too.
+            api_requests.show_in_full()
             if changed:
                 return original(self, cluster, **{**given, **changed})
         return original(self, cluster, *args, **kwargs)

@@ -20,16 +20,14 @@ from typing import Any
 import pecan
 from magnum import objects
 from magnum.api import validation
-from magnum.api.controllers.v1 import cluster as cluster_controller
-from magnum.api.controllers.v1 import cluster_template as template_controller
 from magnum.common import exception
 from oslo_log import log as logging
 from stevedore import named
 from webob import exc
 
 from magnum_swarm_mode import exceptions, labels
-from magnum_swarm_mode.admission import cluster_request, json_kinds, node_token
-from magnum_swarm_mode.api import preflight
+from magnum_swarm_mode.admission import cluster_request, node_token
+from magnum_swarm_mode.api import bodies, preflight
 from magnum_swarm_mode.cloud import rest
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.cloud.rest import Service
@@ -45,19 +43,31 @@ class _TemporarilyUnavailable(exception.MagnumException):
     code = 503
 
 
+class _Unauthorized(exception.MagnumException):
+    message = "%(err)s"
+    code = 401
+
+
 @contextlib.contextmanager
 def answering() -> Iterator[None]:
     """Turn this package's errors into those that Magnum's API answers with a status of their own.
 
     :raises magnum.common.exception.InvalidParameterValue: HTTP 400 for Refused.
-    :raises magnum.common.exception.MagnumException: HTTP 503 for Unavailable.
+    :raises magnum.common.exception.MagnumException: HTTP 503 for Unavailable, 401 for a token that
+        is not valid any more.
     """
     try:
         yield
+    except rest.TokenRejected as refusal:
+        show_in_full()
+        LOG.info("Refused: %s", refusal.operator_message)
+        raise _Unauthorized(err=refusal.user_message) from refusal
     except exceptions.Refused as refusal:
+        show_in_full()
         LOG.info("Refused: %s", refusal.operator_message)
         raise exception.InvalidParameterValue(err=refusal.user_message) from refusal
     except exceptions.Unavailable as failure:
+        show_in_full()
         LOG.warning("Could not decide on a request: %s", failure.operator_message)
         raise _TemporarilyUnavailable(err=failure.user_message) from failure
 
@@ -207,7 +217,7 @@ def _decide(
         wants = preflight.wanted(cluster_template, values, cluster=False)
     else:
         means = cluster_request.check_credential(context.auth_token_info)
-        cluster_request.check_given(cluster_request.CLUSTER_FIELDS, _given_fields())
+        cluster_request.check_given(cluster_request.CLUSTER_FIELDS, given_fields())
         values = cluster_request.check_cluster(cluster_template, cluster, _settings())
         if means:
             _check_delegation(context, asking.ask, means)
@@ -240,8 +250,15 @@ def look(context: Any) -> preflight.Preflight:
 _IMAGES = "magnum_swarm_mode.images"
 # When the last answer to it must be there.
 _DEADLINE = "magnum_swarm_mode.deadline"
+# Whether the answer is a sentence of ours, which is shown in full.
+_IN_FULL = "magnum_swarm_mode.in_full"
 # Whether a request concerns swarm-mode.
 _OURS = "magnum_swarm_mode.concerns"
+
+
+def show_in_full() -> None:
+    """Let clients show the present request's error in full, if it ends as one."""
+    _environ()[_IN_FULL] = True
 
 
 def _environ() -> dict[str, Any]:
@@ -290,20 +307,10 @@ def concerns_us() -> bool:
     if not environ:
         return False
     if _OURS not in environ:
-        environ[_OURS] = _is_ours(pecan.request.context, _body().get("cluster_template_id"))
+        environ[_OURS] = bodies.is_template_of_ours(
+            pecan.request.context, _body().get("cluster_template_id")
+        )
     return bool(environ[_OURS])
-
-
-def _is_ours(context: Any, name_or_id: object) -> bool:
-    """Tell whether a template that is named so is one of swarm-mode."""
-    if not isinstance(name_or_id, str):
-        return False
-    try:
-        template = objects.ClusterTemplate.get(context, name_or_id)
-    except exception.MagnumException:
-        # Not found, or not the only one: Magnum says so itself.
-        return False
-    return bool(template.coe == cluster_request.COE)
 
 
 class ClusterNames:
@@ -359,9 +366,12 @@ def _body() -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _given_fields() -> set[str]:
-    """Return the names of the fields that the present request gives a value."""
-    return {name for name, value in _body().items() if value is not None}
+def given_fields() -> set[str]:
+    """Return the names of the fields that the present request gives a value.
+
+    Clients such as Horizon send empty text for what a user left out.
+    """
+    return {name for name, value in _body().items() if not cluster_request.is_unset(value)}
 
 
 def _check_pool(
@@ -404,9 +414,10 @@ def validate_master_count(
 
 def before_request(original: Callable[..., Any], self: Any, state: Any) -> None:
     """Hold the credentials of nodes to their own cluster, and look at bodies; see
-    :mod:`.certificate_guard` and :mod:`.request_bodies`.
+    :mod:`~magnum_swarm_mode.admission.node_token` and :mod:`.bodies`.
 
-    :raises webob.exc.HTTPForbidden: when the call is not one of those that nodes may make.
+    :raises webob.exc.HTTPForbidden: when the call is not one of those that nodes may make, or the
+        policy does not permit it.
     :raises webob.exc.HTTPBadRequest: when the body has JSON of the wrong kind.
     """
     request = state.request
@@ -424,57 +435,40 @@ def before_request(original: Callable[..., Any], self: Any, state: Any) -> None:
         )
         if sentence is not None:
             LOG.warning("Forbidden: %s %s: %s", request.method, request.path_info, sentence)
-            raise exc.HTTPForbidden(**_answer(sentence))
+            raise _answer(exc.HTTPForbidden, sentence)
     original(self, state)
     try:
-        _check_body(request)
+        bodies.check(request)
+    except bodies.NotPermitted as refusal:
+        raise _answer(exc.HTTPForbidden, str(refusal)) from refusal
     except exceptions.Refused as refusal:
         LOG.info("Refused: %s", refusal.operator_message)
-        raise exc.HTTPBadRequest(**_answer(refusal.user_message)) from refusal
+        raise _answer(exc.HTTPBadRequest, refusal.user_message) from refusal
 
 
-def _answer(sentence: str) -> dict[str, Any]:
-    # Magnum's middleware reads the detail, or where JSON was not asked for, the body.
-    return {
-        "detail": sentence,
-        "content_type": "application/json",
-        "charset": "utf-8",
-        "body": json.dumps({"faultcode": "Client", "faultstring": sentence}).encode(),
-    }
+def _answer(kind: type[exc.HTTPError], sentence: str) -> exc.HTTPError:
+    # Pecan writes title and detail where JSON was asked for; else Magnum's middleware reads the
+    # body. Clients show the title only.
+    told = {"faultcode": "Client", "title": sentence, "description": sentence}
+    error = kind(
+        detail=sentence,
+        content_type="application/json",
+        charset="utf-8",
+        body=json.dumps(told).encode(),
+    )
+    error.title = sentence
+    return error
 
 
-_CLUSTERS, _TEMPLATES = "clusters", "clustertemplates"
+def after_request(original: Callable[..., Any], self: Any, state: Any) -> None:
+    """Let clients show our sentences in full.
 
-
-def _check_body(request: Any) -> None:
-    """Refuse JSON of the wrong kind in what makes clusters and makes or changes templates.
-
-    :raises Refused: naming the field.
+    Magnum makes the title of an error, which is all that clients show, of what is before the first
+    full stop, be it that of an address, unless the error brings a title.
     """
-    if request.method not in ("POST", "PATCH"):
+    original(self, state)
+    if not state.request.environ.get(_IN_FULL) or state.response.status_int < 400:
         return
-    parts = [part for part in request.path_info.split("/") if part]
-    if request.method == "POST" and parts in (["v1", _CLUSTERS], ["v1", _TEMPLATES]):
-        body = json_kinds.parse(request.body)
-        if not isinstance(body, dict):
-            raise exceptions.Refused("The request's body must be a JSON object.")
-        if parts[1] == _TEMPLATES and body.get("coe") == cluster_request.COE:
-            json_kinds.check_object(
-                json_kinds.kinds(template_controller.ClusterTemplate),
-                cluster_request.CLUSTER_TEMPLATE_FIELDS,
-                body,
-            )
-        elif parts[1] == _CLUSTERS and _is_ours(request.context, body.get("cluster_template_id")):
-            json_kinds.check_object(
-                json_kinds.kinds(cluster_controller.Cluster), cluster_request.CLUSTER_FIELDS, body
-            )
-    elif (
-        request.method == "PATCH"
-        and parts[:2] == ["v1", _TEMPLATES]
-        and len(parts) == 3
-        and _is_ours(request.context, parts[2])
-    ):
-        json_kinds.check_patch(
-            json_kinds.kinds(template_controller.ClusterTemplate),
-            json_kinds.parse(request.body),
-        )
+    told = state.response.json if state.response.body else {}
+    if sentence := told.get("faultstring"):
+        state.response.json = {**told, "title": sentence, "description": sentence}

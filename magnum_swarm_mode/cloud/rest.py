@@ -76,6 +76,10 @@ class NotAllowed(exceptions.Refused):
     """The service does not let the user ask this."""
 
 
+class TokenRejected(NotAllowed):
+    """The user's token is not valid (any more), such as when its project is gone."""
+
+
 def does_not_answer(service: Service, reason: object) -> exceptions.Unavailable:
     """Return the error for a service that cannot be reached, or says that it cannot serve."""
     return exceptions.Unavailable(
@@ -164,7 +168,7 @@ class Services:
         except auth_exceptions.CatalogException:
             return None
         except auth_exceptions.ClientException as error:
-            raise does_not_answer(Service.KEYSTONE, error) from error
+            raise _without_token(Service.KEYSTONE, error) from error
         return str(found) if found else None
 
     def get(self, service: Service, path: str, **query: Any) -> dict[str, Any]:
@@ -172,11 +176,14 @@ class Services:
 
         :param path: begins with a slash; below the service's versioned address.
         :raises NotThere: for 400 and 404: names that users make up end as either.
-        :raises NotAllowed: for 401 and 403.
+        :raises NotAllowed: for 403, and as TokenRejected for 401.
         :raises Unavailable: when there is no sensible answer in time.
         """
         url = self._url(service, path)
         status, text = self._fetch(service, "GET", url, params=query)
+        # Keystone finds the project or user of the token gone before it looks at anything else.
+        if service is Service.KEYSTONE and status == 404 and _message(text):
+            raise _not_allowed(service, 401, "")
         if status in (400, 404):
             raise NotThere(f"{url}: {status}")
         return self._read_object(service, url, status, text, (200,))
@@ -249,7 +256,7 @@ class Services:
                 return response.status_code, self._read(service, url, response)
         except (auth_exceptions.ClientException, OSError, ValueError) as error:
             # ValueError: a redirect to something that is no address.
-            raise does_not_answer(service, f"{url}: {error}") from error
+            raise _without_token(service, error, url) from error
 
     def _read(self, service: Service, url: str, response: Any) -> str:
         """Read a body that may be endless, or come a byte at a time."""
@@ -341,9 +348,23 @@ class _Ask:
             self.error = error
 
 
+def _without_token(service: Service, error: Exception, url: str = "") -> exceptions.SwarmModeError:
+    """Return the error for a request that was not answered, or not even made.
+
+    Answers raise nothing, so that an HTTP error is Keystone's, to the user's token.
+    """
+    if isinstance(error, auth_exceptions.Unauthorized | auth_exceptions.Forbidden):
+        return _not_allowed(Service.KEYSTONE, 401, "")
+    if isinstance(error, auth_exceptions.NotFound) and _message(
+        getattr(error.response, "text", "") or ""
+    ):
+        return _not_allowed(Service.KEYSTONE, 401, "")
+    return does_not_answer(service, f"{url}: {error}" if url else error)
+
+
 def _not_allowed(service: Service, status: int, message: str) -> NotAllowed:
     if status == 401:
-        return NotAllowed(
+        return TokenRejected(
             f"{service.title} does not accept your token (any more); authenticate again."
         )
     reason = f": {message}" if message else "."

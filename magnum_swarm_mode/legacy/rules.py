@@ -15,8 +15,13 @@ COE = "swarm"
 # After the names of other drivers, as Magnum takes the first one where it does not know better.
 ENTRY_POINT = "swarm_mode_legacy"
 SERVER_TYPES = ("vm", "bm")
-# All that Magnum 17 had drivers for; its Swarm drivers had fedora-atomic.
-DISTROS = ("fedora-atomic", "fedora", "fedora-coreos", "coreos")
+# All that Magnum 17 had drivers for and that is not offered today; its Swarm drivers had
+# fedora-atomic.
+DISTROS = tuple(
+    distro
+    for distro in ("fedora-atomic", "fedora", "fedora-coreos", "coreos")
+    if distro not in cluster_request.OS_DISTROS
+)
 
 _ONLY = "only listed, shown and deleted"
 _INSTEAD = (

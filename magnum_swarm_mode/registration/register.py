@@ -239,6 +239,12 @@ def _api_patches() -> list[Patch]:
             ("self", "state"),
             hooks.before_request,
         ),
+        Patch(
+            "magnum.api.hooks",
+            "NoExceptionTracebackHook.after",
+            ("self", "state"),
+            hooks.after_request,
+        ),
         # Since Magnum 23.
         Patch(
             "magnum.drivers.common.driver",

@@ -9,7 +9,7 @@ every node. So the choice is made, and an overlap refused, before anything is cr
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from magnum_swarm_mode import exceptions
@@ -18,6 +18,17 @@ from magnum_swarm_mode.cloud import networks
 # Networks of the engine itself: docker0 and docker_gwbridge take the first free ranges of Docker's
 # built-in list, which starts with these two.
 DOCKER_BRIDGES: tuple[str, ...] = ("172.17.0.0/16", "172.18.0.0/16")
+
+
+# Ranges in which no container could have an address: the kernel forwards nothing to or from the
+# first four, and the last holds the address of the metadata service (RFC 6890).
+SPECIAL_RANGES: Mapping[str, str] = {
+    "0.0.0.0/8": "means this host",
+    "127.0.0.0/8": "is for the loopback interface",
+    "224.0.0.0/4": "is for multicast",
+    "240.0.0.0/4": "is reserved",
+    "169.254.0.0/16": "is link-local and holds the metadata service's address",
+}
 
 
 class Subnet(Protocol):
@@ -54,6 +65,7 @@ def pool_for(
         *DOCKER_BRIDGES,
     ]
     if asked:
+        refuse_special(asked)
         refuse_overlap(asked, taken)
         return asked
     return choose_address_pool(pools, taken, mask)
@@ -76,6 +88,28 @@ def overlapping(pool: str, taken_networks: Iterable[str]) -> list[str]:
         for text in taken_networks
         if (other := _network(text)).version == wanted.version and wanted.overlaps(other)
     ]
+
+
+def why_special(pool: str) -> str | None:
+    """Return why a network cannot carry the traffic of containers; None where it can.
+
+    :param pool: a CIDR, of which no part may be special.
+    """
+    for special in overlapping(pool, SPECIAL_RANGES):
+        return f"{special} {SPECIAL_RANGES[special]}"
+    return None
+
+
+def refuse_special(pool: str) -> None:
+    """Refuse a pool that was asked for and in which no container could have an address.
+
+    :raises Refused: naming the range that is special.
+    """
+    if reason := why_special(pool):
+        raise exceptions.Refused(
+            f"Label swarm_address_pool={pool} cannot carry traffic: {reason}; choose a private "
+            "range such as 10.200.0.0/16, or leave the label out."
+        )
 
 
 def refuse_overlap(pool: str, taken_networks: Iterable[str]) -> None:

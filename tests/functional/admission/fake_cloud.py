@@ -47,6 +47,8 @@ class FakeCloud(fixtures.Fixture):
         # What was asked for that changes something: method and path.
         self.changes: list[tuple[str, str]] = []
         self.moods: dict[str, wire.Mood] = {}
+        # Tokens whose project is gone, which Magnum's middleware still takes from its cache.
+        self.orphans: set[str] = set()
         self.unreachable: set[str] = set()
         self.absent: set[str] = set()
         self.denied: set[str] = set()
@@ -216,6 +218,10 @@ class FakeCloud(fixtures.Fixture):
                 {"token": self.tokens[subject]},
                 {"X-Subject-Token": subject},
             )
+        if headers.get("X-Auth-Token") in self.orphans:
+            if path.startswith("/v3"):
+                return 404, {"error": {"code": 404, "message": "Could not find project."}}, {}
+            return 401, {"error": {"code": 401, "message": "Unauthorized"}}, {}
         preview = path == f"/heat/v1/{PROJECT}/stacks/preview"
         if request.method != "GET" and not preview:
             self.changes.append((request.method, path))

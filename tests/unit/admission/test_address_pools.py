@@ -3,9 +3,11 @@ import ipaddress
 
 from hypothesis import given
 from hypothesis import strategies as st
+from oslo_config import cfg
 from oslotest import base
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import conf as swarm_conf
+from magnum_swarm_mode import exceptions, labels
 from magnum_swarm_mode.stack import address_pools
 from tests.unit.admission.properties import PROPERTY
 
@@ -40,6 +42,32 @@ class PoolForTest(base.BaseTestCase):
         self.assertEqual("10.50.0.0/16", self.pool("10.50.0.0/16"))
         for taken in ("10.20.0.0/16", "172.17.0.0/24", "8.8.0.0/16"):
             self.assertRaises(exceptions.Refused, self.pool, taken, dns="8.8.8.8 9.9.9.9")
+
+
+class SpecialTest(base.BaseTestCase):
+    SPECIAL = ("127.0.0.0/16", "224.0.0.0/8", "240.0.0.0/8", "0.0.0.0/8", "169.254.0.0/16")
+
+    def test_asked_for(self):
+        """A range in which no container could have an address is refused, and why."""
+        for pool in (*self.SPECIAL, "168.0.0.0/7", "255.0.0.0/16", "0.0.0.0/0"):
+            with self.subTest(pool=pool):
+                error = self.assertRaises(
+                    exceptions.Refused, labels.parse, {"swarm_address_pool": pool}
+                )
+                self.assertIn(f"swarm_address_pool={pool} cannot carry traffic", str(error))
+        for pool in ("10.0.0.0/8", "100.64.0.0/10", "169.0.0.0/16", "223.0.0.0/8"):
+            self.assertEqual(pool, labels.parse({"swarm_address_pool": pool}).swarm_address_pool)
+
+    def test_configured(self):
+        """An operator cannot configure such a range."""
+        for pool in self.SPECIAL:
+            with self.subTest(pool=pool):
+                conf = cfg.ConfigOpts()
+                swarm_conf.register_opts(conf)
+                conf([])
+                self.assertRaises(
+                    ValueError, conf.set_override, "address_pools", [pool], group="swarm_mode"
+                )
 
 
 class ChooseTest(base.BaseTestCase):

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which rows are of the Swarm drivers that Magnum had up to release 17."""
 
+import subprocess
+import sys
+
 from oslotest import base
 
 from magnum_swarm_mode.admission import cluster_request
@@ -36,6 +39,25 @@ class LegacyTest(base.BaseTestCase):
         for coe in (legacy_rules.COE, cluster_request.COE):
             self.assertIn((coe, "fedora-atomic", "vm"), kinds)
             self.assertIn((coe, "fedora-atomic", "bm"), kinds)
+
+    def test_what_is_offered(self):
+        """A distribution that is offered is never one of theirs, whatever they had."""
+        self.assertEqual(set(), {*legacy_rules.DISTROS} & {*cluster_request.OS_DISTROS})
+        # The module is read anew where one of theirs is offered again.
+        code = (
+            "from magnum_swarm_mode import constants\n"
+            "constants.OS_DISTROS = ('ubuntu', 'debian', 'fedora')\n"
+            "from magnum_swarm_mode.legacy import rules\n"
+            "assert not rules.concerns('swarm-mode', 'fedora', 'vm')\n"
+            "assert rules.concerns('swarm-mode', 'fedora-atomic', 'vm')\n"
+            "kinds = {(one['coe'], one['os'], one['server_type']) for one in rules.provides()}\n"
+            "assert ('swarm-mode', 'fedora', 'vm') not in kinds\n"
+            "assert ('swarm', 'fedora', 'vm') in kinds\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+        )
+        self.assertEqual((0, ""), (done.returncode, done.stderr[-1000:]))
 
     def test_sorts_last(self):
         """Magnum takes the first driver by name where it has no other reason."""

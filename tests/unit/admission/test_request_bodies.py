@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from typing import Any
 
-from magnum.api.controllers.v1 import cluster, cluster_template
+from magnum.api.controllers.v1 import cluster, cluster_actions, cluster_template, nodegroup
 from oslotest import base
 
 from magnum_swarm_mode import exceptions
@@ -69,6 +69,8 @@ class RequestBodiesTest(base.BaseTestCase):
         json_kinds.check_patch(TEMPLATE, good)
         json_kinds.check_patch(TEMPLATE, [{"op": "remove", "path": "/labels"}])
         json_kinds.check_patch(TEMPLATE, [{"op": "add", "path": "/labels", "value": "{}"}])
+        json_kinds.check_patch(TEMPLATE, [{"op": "add", "path": "/public", "value": True}])
+        json_kinds.check_patch(TEMPLATE, [{"op": "add", "path": "/hidden", "value": "false"}])
         bad: tuple[Any, ...] = (
             {},
             [1],
@@ -76,11 +78,72 @@ class RequestBodiesTest(base.BaseTestCase):
             [{"op": "add", "path": "/name", "value": 1}],
             [{"op": "add", "path": "/public", "value": "maybe"}],
             [{"op": "add", "path": "/labels", "value": {}}],
+            [{"op": "add", "path": "/labels", "value": 1}],
+            [{"op": "add", "path": "/labels", "value": True}],
+            [{"op": "add", "path": "/apiserver_port", "value": True}],
+            [{"op": "add", "path": "/public", "value": None}],
+            [{"op": "add", "path": "/public", "value": 2}],
             [{"op": "add", "path": "/name"}],
         )
         for body in bad:
             with self.subTest(body=body):
                 self.assertRaises(exceptions.Refused, json_kinds.check_patch, TEMPLATE, body)
+
+    def test_counts(self):
+        """A number of nodes is a number: no text, not null, and not removed."""
+        for value in (True, "5", None, 1.5, [], {}):
+            with self.subTest(value=value):
+                error = self.assertRaises(
+                    exceptions.Refused,
+                    json_kinds.check_patch,
+                    CLUSTER,
+                    [{"op": "replace", "path": "/node_count", "value": value}],
+                    converts=False,
+                )
+                self.assertIn(
+                    "node_count must be an integer",
+                    str(error).replace("The value of node_count in a patch", "node_count"),
+                )
+        removal = [{"op": "remove", "path": "/node_count"}]
+        error = self.assertRaises(
+            exceptions.Refused, json_kinds.check_patch, CLUSTER, removal, ["node_count"]
+        )
+        self.assertEqual(
+            "node_count cannot be removed; replace it with the value that it is to have.",
+            str(error),
+        )
+        self.assertRaises(
+            exceptions.Refused,
+            json_kinds.check_object,
+            CLUSTER,
+            {},
+            {"node_count": None},
+            ["node_count"],
+        )
+
+    def test_actions(self):
+        """The nodes to remove are a list of texts, and nothing else."""
+        known = json_kinds.kinds(cluster_actions.ClusterResizeRequest)
+        for good in ([], ["3", "a-worker-0001"]):
+            json_kinds.check_object(known, {}, {"node_count": 1, "nodes_to_remove": good})
+        for bad in ("3", [3], [None], {}, True):
+            with self.subTest(bad=bad):
+                error = self.assertRaises(
+                    exceptions.Refused, json_kinds.check_object, known, {}, {"nodes_to_remove": bad}
+                )
+                self.assertEqual("nodes_to_remove must be a list of texts.", str(error))
+
+    def test_taints(self):
+        """A list that is refused says why, and an empty one asks for nothing."""
+        known = json_kinds.kinds(nodegroup.NodeGroup)
+        fields = cluster_request.NODE_GROUP_FIELDS
+        json_kinds.check_object(known, fields, {"node_taints": []})
+        if "node_taints" in known:
+            taints = {"node_taints": [{"key": "a"}]}
+            error = self.assertRaises(
+                exceptions.Refused, json_kinds.check_object, known, fields, taints
+            )
+            self.assertIn("Swarm has no taints", str(error))
 
     def test_no_json(self):
         """What is no JSON is refused."""
