@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
-from magnum_swarm_mode import labels
+from magnum_swarm_mode.labels import parsing as label_parsing
+from magnum_swarm_mode.labels import table as label_table
+from magnum_swarm_mode.labels import types as label_types
 
 GROUP = cfg.OptGroup(
     "swarm_mode",
@@ -38,7 +40,7 @@ _OPTIONS: list[cfg.Opt] = [
     cfg.ListOpt(
         "address_pools",
         default=["10.200.0.0/16", "10.216.0.0/16", "172.30.0.0/16", "192.168.192.0/18"],
-        item_type=labels.AddressPool(),
+        item_type=label_types.AddressPool(),
         help="IPv4 ranges in order of preference to take a swarm's overlay networks from. The "
         "first is taken that overlaps neither the cluster's subnet nor its DNS servers, the "
         "OpenStack endpoints or the engine's own bridges. The label swarm_address_pool overrides "
@@ -47,7 +49,7 @@ _OPTIONS: list[cfg.Opt] = [
     cfg.ListOpt(
         "conductor_cidrs",
         default=[],
-        item_type=labels.IPv4Network(),
+        item_type=label_types.IPv4Network(),
         help="IPv4 networks from which magnum-conductor connects to the managers. They are added "
         "to what the label api_allowed_cidrs allows; without them a label that does not allow "
         "everybody is refused, for a cluster that Magnum does not reach is never complete.",
@@ -106,11 +108,11 @@ _LABEL_OPTIONS: list[cfg.Opt] = [
     cfg.Opt(
         name,
         type=declaration.type,
-        default=labels.BUILT_IN_DEFAULTS[name],
+        default=label_table.BUILT_IN_DEFAULTS[name],
         help=f"Default of the label {name}. {declaration.help}"
         + (f" Unit: {declaration.unit}." if declaration.unit else ""),
     )
-    for name, declaration in labels.DECLARATIONS.items()
+    for name, declaration in label_table.DECLARATIONS.items()
 ]
 
 CONF: cfg.ConfigOpts = cfg.CONF
@@ -140,7 +142,7 @@ def check(conf: cfg.ConfigOpts) -> None:
             # oslo.config puts an object that describes the place before the reason.
             reason = str(error).rpartition("is not valid: ")[2]
             raise ValueError(f"{option.name}: {reason}") from error
-    labels.parse({}, conf.swarm_mode)
+    label_parsing.parse({}, conf.swarm_mode)
 
 
 register_opts(CONF)

@@ -21,7 +21,9 @@ import urllib.parse
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NoReturn
 
-from magnum_swarm_mode import constants, exceptions, labels
+from magnum_swarm_mode import constants, exceptions
+from magnum_swarm_mode.labels import parsing as label_parsing
+from magnum_swarm_mode.labels import table as label_table
 from magnum_swarm_mode.sentences import shown
 
 COE = constants.COE
@@ -488,7 +490,7 @@ def check_cluster_template(template: Mapping[str, Any], cloud: Cloud) -> None:
     check_texts(given)
     check_fields(CLUSTER_TEMPLATE_FIELDS, given)
     if not is_unset(template.get("labels")):
-        _check_conductor(labels.parse(template["labels"], cloud.label_defaults), cloud)
+        _check_conductor(label_parsing.parse(template["labels"], cloud.label_defaults), cloud)
     if is_unset(template.get("flavor_id")):
         raise exceptions.Refused("flavor_id is missing: name the flavor of the nodes.")
     _check_reachability(template, cloud)
@@ -503,7 +505,7 @@ def effective(template: Mapping[str, Any], cluster: Mapping[str, Any]) -> dict[s
 
 def check_cluster(
     template: Mapping[str, Any], cluster: Mapping[str, Any], cloud: Cloud
-) -> labels.Labels:
+) -> label_table.Labels:
     """Decide on a cluster that is about to be created.
 
     :param template: fields of its template.
@@ -515,7 +517,7 @@ def check_cluster(
     check_fields(CLUSTER_FIELDS, cluster)
     wanted = effective(template, cluster)
     check_cluster_template(wanted | {"labels": None}, cloud)
-    values = labels.parse(cluster.get("labels"), cloud.label_defaults)
+    values = label_parsing.parse(cluster.get("labels"), cloud.label_defaults)
     _check_conductor(values, cloud)
     if values.worker_floating_ip_enabled and is_unset(wanted.get("external_network_id")):
         raise exceptions.Refused(
@@ -525,7 +527,7 @@ def check_cluster(
     return values
 
 
-def _check_conductor(values: labels.Labels, cloud: Cloud) -> None:
+def _check_conductor(values: label_table.Labels, cloud: Cloud) -> None:
     """Refuse a Docker API that Magnum itself might be shut out of.
 
     Without it no cluster is ever complete. Where the operator says where the conductor connects

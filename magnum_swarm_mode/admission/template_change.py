@@ -7,30 +7,13 @@ A cluster follows its template in what its user did not choose otherwise when it
 from collections.abc import Mapping
 from typing import Any
 
-from magnum_swarm_mode import exceptions, labels
+from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.admission import cluster_request
+from magnum_swarm_mode.labels import parsing as label_parsing
+from magnum_swarm_mode.labels import table as label_table
+from magnum_swarm_mode.labels.table import FIXED
 from magnum_swarm_mode.sentences import shown
 
-# Labels that are about what stays: network, addresses, and how servers are placed and booted.
-FIXED_LABELS = frozenset(
-    {
-        "api_allowed_cidrs",
-        "availability_zone",
-        "boot_volume_size",
-        "boot_volume_type",
-        "data_path_port",
-        "docker_volume_type",
-        "network_mtu",
-        "published_ports",
-        "published_ports_allowed_cidrs",
-        "server_group_policy",
-        "ssh_allowed_cidrs",
-        "swarm_address_pool",
-        "swarm_address_pool_mask",
-        "worker_floating_ip_enabled",
-        "worker_server_group_policy",
-    }
-)
 # Fields of a template that cannot change, and what a cluster may have in their place.
 _FIXED_FIELDS: Mapping[str, str] = {
     "server_type": "",
@@ -77,7 +60,7 @@ def check(
     before: Mapping[str, Any],
     after: Mapping[str, Any],
     defaults: Any,
-) -> labels.Labels:
+) -> label_table.Labels:
     """Refuse a template that a cluster cannot follow; return the values of its labels then.
 
     :param before: the cluster's template; ``after`` the one that it is to have.
@@ -99,14 +82,14 @@ def check(
                 f"{_said(new)}. Upgrade to a template that differs in image, flavor and "
                 "labels only."
             )
-    now = labels.parse(cluster.get("labels") or {}, defaults)
-    then = labels.parse(
+    now = label_parsing.parse(cluster.get("labels") or {}, defaults)
+    then = label_parsing.parse(
         labels_after(
             cluster.get("labels") or {}, before.get("labels") or {}, after.get("labels") or {}
         ),
         defaults,
     )
-    for name in sorted(FIXED_LABELS):
+    for name in sorted(FIXED):
         if getattr(now, name) != getattr(then, name):
             raise exceptions.Refused(
                 f"Label {name} is fixed when a cluster is created: the cluster has "

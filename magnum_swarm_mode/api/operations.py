@@ -13,7 +13,7 @@ import pecan
 from magnum.api import attr_validator
 from magnum.common import clients
 
-from magnum_swarm_mode import exceptions, labels
+from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.admission import cluster_request, room
 from magnum_swarm_mode.admission import operations as operation_rules
 from magnum_swarm_mode.api import preflight
@@ -23,6 +23,8 @@ from magnum_swarm_mode.conductor import reach
 from magnum_swarm_mode.conf import CONF
 from magnum_swarm_mode.decisions import change
 from magnum_swarm_mode.heat import members as heat_members
+from magnum_swarm_mode.labels import parsing as label_parsing
+from magnum_swarm_mode.labels import table as label_table
 from magnum_swarm_mode.sentences import shown
 from magnum_swarm_mode.stack import node_group
 from magnum_swarm_mode.stack import size as stack_size
@@ -150,7 +152,7 @@ def _nodes(cluster: Any) -> int:
     return sum(int(one.node_count) for one in cluster.nodegroups)
 
 
-def _labels(cluster: Any, group: Any) -> labels.Labels:
+def _labels(cluster: Any, group: Any) -> label_table.Labels:
     """Return the labels by which the nodes of a group were made, as far as that is certain.
 
     The operator's defaults may have been others then, so that what only they ask for is left out.
@@ -159,13 +161,13 @@ def _labels(cluster: Any, group: Any) -> labels.Labels:
     :raises Refused: for labels that are not valid any more.
     """
     own = {**(cluster.labels or {}), **(group.labels or {})}
-    values = labels.parse(own)
+    values = label_parsing.parse(own)
     # The only default that asks for something where no operator has one of his own.
     policy = values.server_group_policy if "server_group_policy" in own else "none"
     return dataclasses.replace(values, server_group_policy=policy, availability_zone="")
 
 
-def _wanted(cluster: Any, group: Any, values: labels.Labels, count: int) -> room.Wanted:
+def _wanted(cluster: Any, group: Any, values: label_table.Labels, count: int) -> room.Wanted:
     """Return what the nodes ask of the cloud that are in the stack of a group, if it has ``count``.
 
     All are taken to be of the group's flavor, as no others change.

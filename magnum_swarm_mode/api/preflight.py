@@ -16,11 +16,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from magnum_swarm_mode import exceptions
-from magnum_swarm_mode import labels as labels_module
 from magnum_swarm_mode.admission import room as rules
 from magnum_swarm_mode.cloud import networks, rest
 from magnum_swarm_mode.cloud.rest import NotAllowed, NotThere, Service, Services
+from magnum_swarm_mode.labels.table import Labels
 from magnum_swarm_mode.stack import size as stack_size
+from magnum_swarm_mode.stack.model import MADE_SUBNET_CIDR
 
 _PAGE = 1000
 _PAGES = 10
@@ -43,9 +44,7 @@ class Network:
     cidr: str
 
 
-def wanted(
-    effective: Mapping[str, Any], values: labels_module.Labels | None, cluster: bool
-) -> rules.Wanted:
+def wanted(effective: Mapping[str, Any], values: Labels | None, cluster: bool) -> rules.Wanted:
     """Return what a template or cluster asks of the cloud.
 
     :param effective: fields of the cluster over those of its template.
@@ -88,7 +87,7 @@ def wanted(
     )
 
 
-def rules_of(values: labels_module.Labels | None) -> int:
+def rules_of(values: Labels | None) -> int:
     """Return how many rules the security groups of a cluster with these labels have."""
     if values is None:
         return _FIXED_RULES
@@ -206,7 +205,7 @@ class Preflight:
             rules.refuse_keypair(wants.keypair)
         _check_names(wants, found)
         if cluster and wants.network_is_made:
-            rules.check_made_network(wants.nodes, networks.MADE_SUBNET_CIDR)
+            rules.check_made_network(wants.nodes, MADE_SUBNET_CIDR)
         network = self._check_network(
             wants, found["network"], found.get("external"), cluster=cluster
         )
@@ -490,7 +489,7 @@ def _check_names(wants: rules.Wanted, found: Mapping[str, Any]) -> None:
 def _check_addresses(change: Change, found: Mapping[str, Any]) -> None:
     """Refuse more nodes than there are addresses for."""
     if change.after.network_is_made:
-        rules.check_made_network(change.nodes, networks.MADE_SUBNET_CIDR)
+        rules.check_made_network(change.nodes, MADE_SUBNET_CIDR)
     elif "network" in found:
         _, subnet, ports = found["network"]
         more = change.after.nodes - change.before.nodes

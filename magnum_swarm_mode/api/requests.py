@@ -25,13 +25,15 @@ from oslo_log import log as logging
 from stevedore import named
 from webob import exc
 
-from magnum_swarm_mode import exceptions, labels
+from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.admission import cluster_request, node_token
 from magnum_swarm_mode.api import bodies, preflight
 from magnum_swarm_mode.cloud import rest
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.cloud.rest import Service
 from magnum_swarm_mode.conf import CONF
+from magnum_swarm_mode.labels import parsing as label_parsing
+from magnum_swarm_mode.labels import table as label_table
 from magnum_swarm_mode.legacy import rules as legacy_rules
 from magnum_swarm_mode.stack import address_pools
 
@@ -213,7 +215,7 @@ def _decide(
     image_id = str(cluster_template["image_id"])
     if cluster is None:
         cluster_request.check_cluster_template(cluster_template, _settings())
-        values = labels.parse(cluster_template.get("labels"), CONF.swarm_mode)
+        values = label_parsing.parse(cluster_template.get("labels"), CONF.swarm_mode)
         wants = preflight.wanted(cluster_template, values, cluster=False)
     else:
         means = cluster_request.check_credential(context.auth_token_info)
@@ -378,7 +380,7 @@ def _check_pool(
     context: Any,
     deadline: rest.Deadline,
     wanted: Mapping[str, Any],
-    values: labels.Labels,
+    values: label_table.Labels,
     network: preflight.Network | None,
 ) -> None:
     """Refuse an address pool that would hide a network which nodes need.

@@ -1,33 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which existing network a cluster uses, seen through Neutron's API (version 2.0)."""
 
-import dataclasses
 import uuid
 from typing import Any
 
 from keystoneauth1 import exceptions as auth_exceptions
 
 from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.stack.model import FixedNetwork
 
 # Seconds that one answer of Neutron's may take.
 _TIMEOUT = 30
-# Range of the subnet of a cluster that makes a network of its own.
-MADE_SUBNET_CIDR = "10.0.0.0/24"
 # What Ethernet carries, and what Neutron assumes where it states no MTU.
 _DEFAULT_MTU = 1500
-
-
-@dataclasses.dataclass(frozen=True)
-class FixedNetwork:
-    """An existing network and its subnet that a cluster's nodes are put on.
-
-    ``mtu`` is in bytes; ``cidr`` is the subnet's, IPv4.
-    """
-
-    network_id: str
-    subnet_id: str
-    cidr: str
-    mtu: int
 
 
 def resolve(

@@ -17,7 +17,7 @@ from magnum import objects
 from magnum.common import exception as magnum_exception
 from oslo_log import log as logging
 
-from magnum_swarm_mode import exceptions, labels
+from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import credentials, grants, leftover_ports, networks
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
@@ -30,8 +30,11 @@ from magnum_swarm_mode.db.store import Conflict, Phase, Record, State, Store
 from magnum_swarm_mode.decisions import status
 from magnum_swarm_mode.decisions.status import Action, Decision, Seen
 from magnum_swarm_mode.heat import client as heat_client
+from magnum_swarm_mode.labels import parsing as label_parsing
+from magnum_swarm_mode.labels import table as label_table
 from magnum_swarm_mode.stack import address_pools
 from magnum_swarm_mode.stack import request as stack_request
+from magnum_swarm_mode.stack.model import FixedNetwork
 from magnum_swarm_mode.swarm import client as swarm_client
 
 CONF = cloud_sessions.CONF
@@ -50,8 +53,8 @@ class _Plan:
     """What is known before anything is made."""
 
     endpoints: cloud_sessions.Endpoints
-    fixed_network: networks.FixedNetwork | None
-    labels: labels.Labels
+    fixed_network: FixedNetwork | None
+    labels: label_table.Labels
     address_pool: str
     ca_certificate: str
     openstack_ca: str | None
@@ -594,7 +597,7 @@ def _may_still_appear(state: State) -> bool:
 def _plan(session: Any, cluster: Any) -> _Plan:
     """Find out everything that can be without making anything."""
     template = cluster.cluster_template
-    parsed = labels.parse(cluster.labels or {}, CONF.swarm_mode)
+    parsed = label_parsing.parse(cluster.labels or {}, CONF.swarm_mode)
     endpoints = cloud_sessions.node_endpoints(session)
     fixed = networks.resolve(
         session,

@@ -11,13 +11,14 @@ import urllib.parse
 from collections.abc import Iterable
 from typing import Any
 
-from magnum_swarm_mode import exceptions, labels
+from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.admission import cluster_request
-from magnum_swarm_mode.cloud import networks
 from magnum_swarm_mode.conf import CONF
+from magnum_swarm_mode.labels import table as label_table
 from magnum_swarm_mode.preview.request import Request
 from magnum_swarm_mode.stack import address_pools
 from magnum_swarm_mode.stack import request as stack_request
+from magnum_swarm_mode.stack.model import FixedNetwork
 
 # Stands for what only a cloud gives.
 PLACEHOLDER_UUID = "00000000-0000-4000-8000-000000000000"
@@ -56,7 +57,7 @@ class _Record(types.SimpleNamespace):
         return None
 
 
-def decide(request: Request, facts: Facts) -> labels.Labels:
+def decide(request: Request, facts: Facts) -> label_table.Labels:
     """Refuse what Magnum's API would refuse, with the same sentence.
 
     :returns: the cluster's labels.
@@ -120,12 +121,12 @@ def inputs(request: Request, facts: Facts) -> stack_request.StackInputs:
     )
 
 
-def _fixed_network(request: Request, facts: Facts) -> networks.FixedNetwork | None:
+def _fixed_network(request: Request, facts: Facts) -> FixedNetwork | None:
     wanted = cluster_request.effective(request.template, request.cluster)
     network, subnet = wanted.get("fixed_network"), wanted.get("fixed_subnet")
     if not network and not subnet:
         return None
-    return networks.FixedNetwork(
+    return FixedNetwork(
         network_id=network or f"(network of {subnet})",
         subnet_id=subnet or f"(subnet of {network})",
         cidr=facts.fixed_subnet_cidr,

@@ -12,8 +12,11 @@ import secrets
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from magnum_swarm_mode import exceptions, labels
+from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.heat import client as heat_client
+from magnum_swarm_mode.labels import parsing as label_parsing
+from magnum_swarm_mode.labels import table as label_table
+from magnum_swarm_mode.labels.table import PER_GROUP
 from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.stack.files import templates, user_data
 
@@ -21,17 +24,6 @@ from magnum_swarm_mode.stack.files import templates, user_data
 DIGEST_LABEL = "magnum-swarm-mode.join-secret"
 # The label that the group's nodes get in the swarm.
 GROUP_LABEL = "magnum.node_group"
-# Labels of Magnum that a group may have of its own; all others are the cluster's.
-OWN_LABELS = frozenset(
-    {
-        "availability_zone",
-        "boot_volume_size",
-        "boot_volume_type",
-        "docker_volume_type",
-        "worker_floating_ip_enabled",
-        "worker_server_group_policy",
-    }
-)
 _LONGEST_PREFIX = 57
 _DEFAULT_MINUTES = 60
 
@@ -81,16 +73,16 @@ def swarm_labels(row: Any) -> dict[str, str]:
 
 def check_labels(
     group: Mapping[str, Any] | None, cluster: Mapping[str, Any] | None, defaults: Any
-) -> labels.Labels:
+) -> label_table.Labels:
     """Return the labels of a group, those that it has not being the cluster's.
 
     :raises Refused: for a label that is unknown, bad, or the whole cluster's.
     """
-    values = labels.parse({**(cluster or {}), **(group or {})}, defaults)
-    whole = labels.parse(cluster or {}, defaults)
+    values = label_parsing.parse({**(cluster or {}), **(group or {})}, defaults)
+    whole = label_parsing.parse(cluster or {}, defaults)
     for name in group or {}:
-        if name not in OWN_LABELS and getattr(values, name) != getattr(whole, name):
-            own = ", ".join(sorted(OWN_LABELS))
+        if name not in PER_GROUP and getattr(values, name) != getattr(whole, name):
+            own = ", ".join(sorted(PER_GROUP))
             raise exceptions.Refused(
                 f"Label {name} is the whole cluster's and cannot differ in a node group; leave it "
                 f"out. Labels that a node group may have of its own are {own}."
@@ -101,7 +93,7 @@ def check_labels(
 def build(
     cluster: Any,
     row: Any,
-    values: labels.Labels,
+    values: label_table.Labels,
     stack: heat_client.Stack,
     prefix: str,
     secret: str,

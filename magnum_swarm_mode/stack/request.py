@@ -10,24 +10,20 @@ from typing import Any
 
 import yaml
 
-from magnum_swarm_mode import exceptions
-from magnum_swarm_mode.cloud.networks import MADE_SUBNET_CIDR, FixedNetwork
-from magnum_swarm_mode.labels import Labels, port_range
+from magnum_swarm_mode import constants, exceptions
+from magnum_swarm_mode.labels.parsing import port_range
+from magnum_swarm_mode.labels.table import Labels
 from magnum_swarm_mode.stack.files import templates, user_data
-
-# The range of the subnet that a cluster makes for itself.
+from magnum_swarm_mode.stack.model import MADE_SUBNET_CIDR, FixedNetwork
 
 # A host name has at most 63 characters (RFC 1123); "-manager-" and four digits follow the prefix.
 _PREFIX_LENGTH = 50
-# Heat's longest wait condition, and what a stack takes when nobody limits it, in seconds.
-_LONGEST_WAIT = 43200
+# What a stack takes when nobody limits it, in seconds.
 _DEFAULT_WAIT = 3600
 # Wait conditions end this many seconds before their stack, because they know who did not report.
 _WAIT_ENDS_EARLIER = 30
 # Nodes give up so many seconds earlier, for they boot first and know what they waited for.
 _NODES_END_EARLIER = 600
-# Heat's ResourceGroup replaces this in every property of its members.
-_INDEX = "%index%"
 _TAG = "magnum-swarm-mode"
 _ENVIRONMENTS = (
     "cluster",
@@ -318,7 +314,7 @@ def _parameters(inputs: StackInputs) -> dict[str, Any]:
         "worker_server_group_policy": labels.worker_server_group_policy,
         "boot_volume_size": labels.boot_volume_size,
         "boot_volume_type": labels.boot_volume_type,
-        "create_timeout": max(30, min(wait, _LONGEST_WAIT) - _WAIT_ENDS_EARLIER),
+        "create_timeout": max(30, min(wait, constants.LONGEST_WAIT) - _WAIT_ENDS_EARLIER),
         "ca_certificate": inputs.ca_certificate,
         "join_timeout": min(labels.join_timeout, max(wait // 2, wait - _NODES_END_EARLIER)),
         "engine": _engine(inputs),
@@ -457,8 +453,10 @@ def _check(inputs: StackInputs) -> None:
         # YAML reader takes; other control characters mean nothing good in any of these values.
         if any(unicodedata.category(c) in ("Cc", "Cs") for c in value):
             raise exceptions.Refused(f"The value of {name} holds a control character.")
-        if _INDEX in value and name != "cluster_name":
-            raise exceptions.Refused(f"The value of {name} holds {_INDEX}, which Heat replaces.")
+        if constants.INDEX in value and name != "cluster_name":
+            raise exceptions.Refused(
+                f"The value of {name} holds {constants.INDEX}, which Heat replaces."
+            )
 
 
 def _texts(inputs: StackInputs) -> Iterator[tuple[str, str]]:

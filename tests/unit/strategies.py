@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 from oslo_config import types
 
-from magnum_swarm_mode import labels
+from magnum_swarm_mode.labels import table as label_table
+from magnum_swarm_mode.labels import types as label_types
 
 # Each means something to a shell, YAML, JSON, HOT, Jinja, systemd or this package itself.
 HOSTILE = (
@@ -87,14 +88,14 @@ def _named(name: str) -> st.SearchStrategy[str] | None:
 
 def label_values(name: str) -> st.SearchStrategy[str]:
     """Return good values of a label, by its declaration; alone or with others they may clash."""
-    kind = labels.DECLARATIONS[name].type
+    kind = label_table.DECLARATIONS[name].type
     if (named := _named(name)) is not None:
         return named
-    if isinstance(kind, labels.NetworkList):
+    if isinstance(kind, label_types.NetworkList):
         return st.lists(_networks(), min_size=1, max_size=3).map(",".join)
-    if isinstance(kind, labels.IPv4Network):
+    if isinstance(kind, label_types.IPv4Network):
         return _networks()
-    if isinstance(kind, labels.OptionalInteger):
+    if isinstance(kind, label_types.OptionalInteger):
         return st.one_of(st.just(0), st.integers(kind.least, kind.least + 1000)).map(str)
     if isinstance(kind, types.Integer):
         low = 0 if kind.min is None else int(kind.min)
@@ -110,7 +111,7 @@ def label_values(name: str) -> st.SearchStrategy[str]:
 def label_maps() -> st.SearchStrategy[dict[str, Any]]:
     """Return any selection of labels with good values, of which most go together."""
     return st.fixed_dictionaries(
-        {}, optional={name: label_values(name) for name in labels.DECLARATIONS}
+        {}, optional={name: label_values(name) for name in label_table.DECLARATIONS}
     ).map(_agreeing)
 
 

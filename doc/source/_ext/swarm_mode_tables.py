@@ -17,8 +17,9 @@ from oslo_config import cfg
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from magnum_swarm_mode import conf, labels
+from magnum_swarm_mode import conf
 from magnum_swarm_mode.admission import cluster_request
+from magnum_swarm_mode.labels import table as label_table
 
 _FIELDS: Mapping[str, Mapping[str, cluster_request.Field]] = {
     "cluster-template": cluster_request.CLUSTER_TEMPLATE_FIELDS,
@@ -65,12 +66,12 @@ class LabelTable(Directive):
         rows = [
             (
                 name,
-                _shown(labels.BUILT_IN_DEFAULTS[name]),
+                _shown(label_table.BUILT_IN_DEFAULTS[name]),
                 declaration.kind,
                 declaration.unit,
                 declaration.help,
             )
-            for name, declaration in labels.DECLARATIONS.items()
+            for name, declaration in label_table.DECLARATIONS.items()
         ]
         return [_table(("Label", "Default", "Value", "Unit", "What it does"), rows, {0, 1})]
 

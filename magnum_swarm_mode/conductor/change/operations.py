@@ -17,7 +17,7 @@ from typing import Any
 from magnum import objects
 from oslo_log import log as logging
 
-from magnum_swarm_mode import exceptions, labels
+from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.cloud import credentials, grants
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
@@ -29,6 +29,8 @@ from magnum_swarm_mode.decisions import upgrade as decisions_upgrade
 from magnum_swarm_mode.decisions.change import Group, Node, Outcome, Plan, Seen, Step
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.heat import members as heat_members
+from magnum_swarm_mode.labels import parsing as label_parsing
+from magnum_swarm_mode.labels import table as label_table
 from magnum_swarm_mode.stack import node_group
 from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.swarm import client as swarm_client
@@ -729,13 +731,13 @@ def _ask(view: _View, group: Group, parameters: Mapping[str, Any], upgrade: Plan
     view.heat_api.renew(stack.id, template, files, values, minutes)
 
 
-def _labels(cluster: Any) -> labels.Labels:
+def _labels(cluster: Any) -> label_table.Labels:
     try:
-        return labels.parse(cluster.labels or {}, CONF.swarm_mode)
+        return label_parsing.parse(cluster.labels or {}, CONF.swarm_mode)
     except exceptions.Refused as error:
         # An operator's default may have become wrong since; the cluster lives on.
         LOG.warning("Labels of cluster %s: %s", cluster.uuid, error.operator_message)
-        return labels.Labels()
+        return label_table.Labels()
 
 
 def _stack(context: Any, cluster: Any, state: Any) -> tuple[heat_client.Heat, heat_client.Stack]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from magnum.api.controllers.v1 import cluster, cluster_template
 
-from magnum_swarm_mode import labels
+from magnum_swarm_mode.labels import table as label_table
 from tests.functional.admission import test_clusters
 from tests.unit import strategies
 from tests.unit.admission import properties
@@ -103,7 +103,9 @@ class PropertyTest(test_clusters.ClusterCase):
     @PROPERTY
     @given(
         strategies.label_maps(),
-        st.dictionaries(st.sampled_from([*labels.DECLARATIONS, "unknown"]), values, max_size=2),
+        st.dictionaries(
+            st.sampled_from([*label_table.DECLARATIONS, "unknown"]), values, max_size=2
+        ),
     )
     def test_labels_of_a_cluster(self, good, other):
         """So is one with any labels, whether their values make sense or not."""

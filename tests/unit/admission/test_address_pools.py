@@ -7,7 +7,8 @@ from oslo_config import cfg
 from oslotest import base
 
 from magnum_swarm_mode import conf as swarm_conf
-from magnum_swarm_mode import exceptions, labels
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.labels import parsing as label_parsing
 from magnum_swarm_mode.stack import address_pools
 from tests.unit.admission.properties import PROPERTY
 
@@ -52,11 +53,13 @@ class SpecialTest(base.BaseTestCase):
         for pool in (*self.SPECIAL, "168.0.0.0/7", "255.0.0.0/16", "0.0.0.0/0"):
             with self.subTest(pool=pool):
                 error = self.assertRaises(
-                    exceptions.Refused, labels.parse, {"swarm_address_pool": pool}
+                    exceptions.Refused, label_parsing.parse, {"swarm_address_pool": pool}
                 )
                 self.assertIn(f"swarm_address_pool={pool} cannot carry traffic", str(error))
         for pool in ("10.0.0.0/8", "100.64.0.0/10", "169.0.0.0/16", "223.0.0.0/8"):
-            self.assertEqual(pool, labels.parse({"swarm_address_pool": pool}).swarm_address_pool)
+            self.assertEqual(
+                pool, label_parsing.parse({"swarm_address_pool": pool}).swarm_address_pool
+            )
 
     def test_configured(self):
         """An operator cannot configure such a range."""

@@ -6,7 +6,7 @@ import pathlib
 
 from oslotest import base
 
-from magnum_swarm_mode import labels
+from magnum_swarm_mode.labels import table as label_table
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
 _LIVING = "tests.endtoend.test_09_labels.TestLabels."
@@ -93,7 +93,7 @@ def exists(test: str) -> bool:
 class EffectsTest(base.BaseTestCase):
     def test_every_label_has_a_test_of_its_effect(self):
         """Whoever declares a label names the test that shows what it does, and removes none."""
-        self.assertEqual(set(labels.DECLARATIONS), set(EFFECTS))
+        self.assertEqual(set(label_table.DECLARATIONS), set(EFFECTS))
 
     def test_every_named_test_exists(self):
         """A test that was renamed or removed shows nothing any more."""

@@ -8,27 +8,29 @@ from oslo_config import cfg
 from oslo_config import fixture as config_fixture
 from oslotest import base
 
-from magnum_swarm_mode import conf, exceptions, labels
+from magnum_swarm_mode import conf, exceptions
+from magnum_swarm_mode.labels import parsing as label_parsing
+from magnum_swarm_mode.labels import table as label_table
 from magnum_swarm_mode.stack import address_pools
 from tests.unit.admission.properties import PROPERTY
 
-NAMES = st.sampled_from(list(labels.DECLARATIONS))
+NAMES = st.sampled_from(list(label_table.DECLARATIONS))
 ANYTHING = st.one_of(st.text(), st.integers(), st.booleans(), st.floats())
 
 
 class ParseTest(base.BaseTestCase):
     def refused(self, **values):
-        return str(self.assertRaises(exceptions.Refused, labels.parse, values))
+        return str(self.assertRaises(exceptions.Refused, label_parsing.parse, values))
 
     def test_nothing_given(self):
         """Without labels every value is the built-in default."""
-        self.assertEqual(labels.Labels(), labels.parse(None))
-        self.assertEqual(labels.Labels(), labels.parse({}))
+        self.assertEqual(label_table.Labels(), label_parsing.parse(None))
+        self.assertEqual(label_table.Labels(), label_parsing.parse({}))
 
     def test_values_are_typed(self):
         """Text becomes values of the declared types."""
         self.assertEqual(
-            labels.Labels(
+            label_table.Labels(
                 swarm_address_pool="10.1.0.0/16",
                 swarm_address_pool_mask=26,
                 data_path_port=5000,
@@ -39,7 +41,7 @@ class ParseTest(base.BaseTestCase):
                 join_timeout=60,
                 availability_zone="nova",
             ),
-            labels.parse(
+            label_parsing.parse(
                 {
                     "swarm_address_pool": " 10.1.0.0/16",
                     "swarm_address_pool_mask": "26",
@@ -56,14 +58,14 @@ class ParseTest(base.BaseTestCase):
 
     def test_json_values(self):
         """Magnum's API also takes numbers and booleans."""
-        parsed = labels.parse({"data_path_port": 5000, "worker_floating_ip_enabled": True})
+        parsed = label_parsing.parse({"data_path_port": 5000, "worker_floating_ip_enabled": True})
         self.assertEqual((5000, True), (parsed.data_path_port, parsed.worker_floating_ip_enabled))
 
     def test_list_separators(self):
         """Networks are separated by commas or spaces, and named once."""
         self.assertEqual(
             ("10.0.0.0/8", "192.0.2.0/24"),
-            labels.parse(
+            label_parsing.parse(
                 {"ssh_allowed_cidrs": " 10.0.0.0/8, 192.0.2.0/24 10.0.0.0/8 "}
             ).ssh_allowed_cidrs,
         )
@@ -79,7 +81,7 @@ class ParseTest(base.BaseTestCase):
     def test_unknown_label_lists_all(self):
         """A label that resembles none is refused with all that are known."""
         message = self.refused(kube_tag="v1.30")
-        for name in labels.DECLARATIONS:
+        for name in label_table.DECLARATIONS:
             self.assertIn(name, message)
 
     def test_bad_values_name_label_value_and_expectation(self):
@@ -118,7 +120,7 @@ class ParseTest(base.BaseTestCase):
         """Ports come with their protocol; those that the nodes need themselves are refused."""
         self.assertEqual(
             ("80/tcp", "8000-8010/tcp", "53/udp"),
-            labels.parse({"published_ports": "80, 8000-8010/tcp 53/udp 80"}).published_ports,
+            label_parsing.parse({"published_ports": "80, 8000-8010/tcp 53/udp 80"}).published_ports,
         )
         for text, held in (
             ("22", "22/tcp"),
@@ -127,7 +129,7 @@ class ParseTest(base.BaseTestCase):
             ("4789/udp", "4789/udp"),
         ):
             self.assertIn(f"holds {held}, which", self.refused(published_ports=text))
-        labels.parse({"published_ports": "4789/udp", "data_path_port": "4790"})
+        label_parsing.parse({"published_ports": "4789/udp", "data_path_port": "4790"})
         for text in ("0", "65536", "9-8", "80/icmp", "http", "-1", "1--2"):
             self.assertIn("published_ports", self.refused(published_ports=text))
 
@@ -138,8 +140,8 @@ class ParseTest(base.BaseTestCase):
         self.assertIn(
             "speaks tcp only", self.refused(log_driver="fluentd", log_address="udp://a:1")
         )
-        labels.parse({"log_driver": "syslog"})
-        labels.parse({"log_driver": "gelf", "log_address": "udp://192.0.2.1:12201"})
+        label_parsing.parse({"log_driver": "syslog"})
+        label_parsing.parse({"log_driver": "gelf", "log_address": "udp://192.0.2.1:12201"})
         self.assertIn("json-file, local", self.refused(log_driver="awslogs"))
 
     def test_repositories(self):
@@ -149,7 +151,7 @@ class ParseTest(base.BaseTestCase):
         self.assertIn(
             "needs docker_repository_key", self.refused(docker_repository="http://m.example.com")
         )
-        parsed = labels.parse(
+        parsed = label_parsing.parse(
             {"docker_repository": "http://m.example.com/d/", "docker_repository_key": key}
         )
         self.assertEqual("http://m.example.com/d", parsed.docker_repository)
@@ -160,7 +162,7 @@ class ParseTest(base.BaseTestCase):
 
     def test_numbers_that_may_be_nothing(self):
         """Zero stands for none; what lies between it and the least is refused."""
-        self.assertEqual(0, labels.parse({"network_mtu": "0"}).network_mtu)
+        self.assertEqual(0, label_parsing.parse({"network_mtu": "0"}).network_mtu)
         self.assertIn("0 or an integer from 1280", self.refused(network_mtu="1279"))
 
     @PROPERTY
@@ -168,11 +170,11 @@ class ParseTest(base.BaseTestCase):
     def test_any_input_is_parsed_or_refused(self, values):
         """Whatever is given, the result is typed values or one printable line."""
         try:
-            parsed = labels.parse(values)
+            parsed = label_parsing.parse(values)
         except exceptions.Refused as refusal:
             self.assertTrue(str(refusal).isprintable(), str(refusal))
             return
-        self.assertLessEqual(set(values), set(labels.DECLARATIONS))
+        self.assertLessEqual(set(values), set(label_table.DECLARATIONS))
         for field in dataclasses.fields(parsed):
             self.assertIsInstance(getattr(parsed, field.name), type(field.default))
 
@@ -182,19 +184,19 @@ class ParseTest(base.BaseTestCase):
         """Every IPv4 network that is large enough is taken as it is, but for special ranges."""
         pool = str(ipaddress.IPv4Network((address, prefix), strict=False))
         assume(not address_pools.overlapping(pool, address_pools.SPECIAL_RANGES))
-        self.assertEqual(pool, labels.parse({"swarm_address_pool": pool}).swarm_address_pool)
+        self.assertEqual(pool, label_parsing.parse({"swarm_address_pool": pool}).swarm_address_pool)
 
     @PROPERTY
     @given(NAMES, ANYTHING)
     def test_parsing_again_changes_nothing(self, name, value):
         """A value that was parsed means the same when it is parsed from its text."""
         try:
-            first = labels.parse({name: value})
+            first = label_parsing.parse({name: value})
         except exceptions.Refused:
             return
         parsed = getattr(first, name)
         text = ",".join(parsed) if isinstance(parsed, tuple) else str(parsed)
-        self.assertEqual(first, labels.parse({name: text}))
+        self.assertEqual(first, label_parsing.parse({name: text}))
 
 
 class OperatorDefaultsTest(base.BaseTestCase):
@@ -206,11 +208,11 @@ class OperatorDefaultsTest(base.BaseTestCase):
         self.config([], default_config_files=[])
 
     def parse(self, **values):
-        return labels.parse(values, self.config.swarm_mode)
+        return label_parsing.parse(values, self.config.swarm_mode)
 
     def test_same_as_built_in(self):
         """An untouched configuration gives the built-in defaults."""
-        self.assertEqual(labels.Labels(), self.parse())
+        self.assertEqual(label_table.Labels(), self.parse())
 
     def test_default_is_used(self):
         """An operator's default holds where the cluster says nothing."""
@@ -229,7 +231,7 @@ class OperatorDefaultsTest(base.BaseTestCase):
     def test_every_label_has_an_option(self):
         """Each label can be given a default, and its help says what it does."""
         options = {option.name: option for _, group in conf.list_opts() for option in group}
-        for name, declaration in labels.DECLARATIONS.items():
+        for name, declaration in label_table.DECLARATIONS.items():
             self.assertIn(declaration.help, str(options[name].help))
 
     def test_bad_default_in_file(self):

@@ -4,8 +4,9 @@ from typing import Any
 
 from oslotest import base
 
-from magnum_swarm_mode import exceptions, labels
+from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.admission import template_change
+from magnum_swarm_mode.labels import table as label_table
 from tests import cases
 
 TEMPLATE: dict[str, Any] = {
@@ -55,7 +56,7 @@ class CheckTest(base.BaseTestCase):
     def test_fixed_labels(self):
         """So are labels of the network, of addresses, and of where servers are."""
         for name, value in (("swarm_address_pool", "10.99.0.0/16"), ("data_path_port", "4790"),
-                            ("published_ports", "80/tcp")):  # fmt: skip
+                            ("published_ports", "80/tcp"), ("join_timeout", "300")):  # fmt: skip
             self.refused("upgrade-fixed-label", labels={**TEMPLATE["labels"], name: value})
 
     def test_labels_for_nodes(self):
@@ -71,8 +72,8 @@ class CheckTest(base.BaseTestCase):
 
     def test_every_label_is_one_or_the_other(self):
         """Each label that is fixed exists."""
-        names = {field.name for field in dataclasses.fields(labels.Labels)}
-        self.assertEqual(set(), template_change.FIXED_LABELS - names)
+        names = {field.name for field in dataclasses.fields(label_table.Labels)}
+        self.assertEqual(set(), label_table.FIXED - names)
 
     def test_labels_after(self):
         """Labels follow the template where the cluster had the template's."""

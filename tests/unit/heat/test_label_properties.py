@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oslotest import base
 
-from magnum_swarm_mode import exceptions, labels
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.labels import parsing as label_parsing
+from magnum_swarm_mode.labels import table as label_table
 from magnum_swarm_mode.node import config
 from magnum_swarm_mode.preview import main
 from magnum_swarm_mode.stack import request as stack_request
@@ -24,7 +26,7 @@ from tests.unit import strategies
 from tests.unit.admission.properties import PROPERTY
 from tests.unit.heat import samples
 
-NAMES = st.sampled_from(sorted(labels.DECLARATIONS))
+NAMES = st.sampled_from(sorted(label_table.DECLARATIONS))
 ROLES = ("manager", "worker")
 # Templates take time to read.
 FEWER = settings(PROPERTY, max_examples=40)
@@ -36,7 +38,7 @@ def loaded(text: str) -> Any:
     return yaml.safe_load(text)
 
 
-def inputs(parsed: labels.Labels, **changes: Any) -> stack_request.StackInputs:
+def inputs(parsed: label_table.Labels, **changes: Any) -> stack_request.StackInputs:
     return dataclasses.replace(samples.inputs(**changes), labels=parsed)
 
 
@@ -85,13 +87,13 @@ class TestLabels(base.BaseTestCase):
     def test_any_text_is_a_value_or_a_sentence_that_names_the_label(self, name, text):
         """Nothing else comes of whatever is given to a label."""
         try:
-            parsed = labels.parse({name: text})
+            parsed = label_parsing.parse({name: text})
         except exceptions.Refused as refusal:
             self.assertIn(name, str(refusal))
             self.assertTrue(str(refusal).isprintable(), ascii(str(refusal)))
             return
         value = getattr(parsed, name)
-        self.assertIsInstance(value, type(labels.BUILT_IN_DEFAULTS[name]))
+        self.assertIsInstance(value, type(label_table.BUILT_IN_DEFAULTS[name]))
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, str):
                 self.assertFalse(any(unicodedata.category(c) in ("Cc", "Cs") for c in item))
@@ -117,7 +119,7 @@ class TestLabels(base.BaseTestCase):
                 more = {"docker_repository_key": "https://a.example/key"}
             if value == "7946":  # the one port that two bounds do not say
                 return
-            labels.parse({name: value, **more})
+            label_parsing.parse({name: value, **more})
 
         check()
 
@@ -128,7 +130,7 @@ class TestParameters(base.BaseTestCase):
     def test_heat_gets_parameters_of_the_declared_types(self, values):
         """Of any labels: a refusal, or parameters within what the template allows."""
         try:
-            parsed = labels.parse(values)
+            parsed = label_parsing.parse(values)
         except exceptions.Refused:
             return
         request = stack_request.build(inputs(parsed))
@@ -148,7 +150,7 @@ class TestParameters(base.BaseTestCase):
     def test_a_node_reads_what_the_labels_say(self, values):
         """The configuration goes through HOT, YAML and JSON, and the node parses it."""
         try:
-            parsed = labels.parse(values)
+            parsed = label_parsing.parse(values)
         except exceptions.Refused:
             return
         try:
@@ -199,7 +201,7 @@ class TestParameters(base.BaseTestCase):
     def test_hostile_names_reach_heat_as_they_are(self, text, name):
         """A zone or a volume type is data for Nova and Cinder, whatever it looks like."""
         try:
-            parsed = labels.parse({name: text, "boot_volume_size": 1})
+            parsed = label_parsing.parse({name: text, "boot_volume_size": 1})
         except exceptions.Refused:
             return
         parameters = stack_request.build(inputs(parsed)).parameters

@@ -9,6 +9,7 @@ from requests_mock.contrib import fixture
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.cloud import networks
+from magnum_swarm_mode.stack.model import FixedNetwork
 
 URL = "http://neutron.test:9696"
 NETWORK: dict[str, Any] = {
@@ -58,13 +59,13 @@ class TestResolve(base.BaseTestCase):
     def test_by_name(self):
         """A network with one IPv4 subnet is enough."""
         self.subnets.append(SIX)
-        expected = networks.FixedNetwork(NETWORK["id"], SUBNET["id"], "10.0.0.0/24", 1442)
+        expected = FixedNetwork(NETWORK["id"], SUBNET["id"], "10.0.0.0/24", 1442)
         self.assertEqual(expected, self._resolve("private", None))
         self.assertEqual(expected, self._resolve("private", "private-subnet"))
 
     def test_by_id(self):
         """Ids work where names do."""
-        expected = networks.FixedNetwork(NETWORK["id"], SUBNET["id"], "10.0.0.0/24", 1442)
+        expected = FixedNetwork(NETWORK["id"], SUBNET["id"], "10.0.0.0/24", 1442)
         self.assertEqual(expected, self._resolve(NETWORK["id"], SUBNET["id"]))
 
     def test_by_subnet_alone(self):

@@ -7,7 +7,8 @@ from typing import Any
 import yaml
 from oslotest import base
 
-from magnum_swarm_mode import exceptions, labels
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.labels import table as label_table
 from magnum_swarm_mode.stack import request as stack_request
 from tests.unit.heat import samples
 
@@ -238,7 +239,7 @@ class TestFromMagnum(base.BaseTestCase):
             default_ng_master=types.SimpleNamespace(node_count=3, **group),
             default_ng_worker=types.SimpleNamespace(node_count=8, **group),
         )
-        self.labels = labels.Labels()
+        self.labels = label_table.Labels()
 
     def _inputs(self) -> stack_request.StackInputs:
         return stack_request.from_magnum(
@@ -300,7 +301,7 @@ class TestFromMagnum(base.BaseTestCase):
 
     def test_labels_become_values(self):
         """The labels are among the inputs as they are."""
-        self.labels = labels.Labels(
+        self.labels = label_table.Labels(
             swarm_address_pool_mask=25,
             data_path_port=4800,
             api_allowed_cidrs=("192.0.2.0/24",),

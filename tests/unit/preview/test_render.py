@@ -7,9 +7,10 @@ import sys
 
 import yaml
 
-from magnum_swarm_mode import conf, exceptions, labels
+from magnum_swarm_mode import conf, exceptions
 from magnum_swarm_mode.admission import cluster_request
 from magnum_swarm_mode.cli import commands
+from magnum_swarm_mode.labels import parsing as label_parsing
 from magnum_swarm_mode.node import config
 from magnum_swarm_mode.preview import main, stack
 from magnum_swarm_mode.stack import request as stack_request
@@ -240,7 +241,7 @@ class RefusalTest(base.RenderTestCase):
         """An unknown label and a bad value are refused in the words of the API."""
         for text in ("join_timout=300", "join_timeout=1", "data_path_port=7946"):
             name, _, value = text.partition("=")
-            refusal = self.assertRaises(exceptions.Refused, labels.parse, {name: value})
+            refusal = self.assertRaises(exceptions.Refused, label_parsing.parse, {name: value})
             self.assertEqual(str(refusal), self.refused(*base.LEAST, "--label", text))
 
     def test_every_refused_field_of_a_template(self) -> None:
