@@ -34,18 +34,14 @@ NETWORK_DRIVER = "overlay"
 STORAGE_DRIVER = "overlay2"
 # The port registered for the Docker API with TLS; Swarm's own ports are its neighbours.
 API_PORT = constants.API_PORT
-# Heat's wait conditions wait 43200 s at most, so that a longer deadline could not be kept.
-LONGEST_CREATE_TIMEOUT = 720
+# Minutes; a longer deadline than Heat's could not be kept.
+LONGEST_CREATE_TIMEOUT = constants.LONGEST_WAIT // 60
 # Host names of nodes end with an index of four digits.
 MOST_WORKERS = 10000
 # Every manager takes part in every write to Raft's log; the user-data of each names all.
 MOST_MANAGERS = 99
-# Larger than any volume, and small enough for Magnum's database.
-LARGEST_VOLUME = 65536
 # What Magnum's database may not be able to keep begins here, where its character set is utf8mb3.
 _BEYOND_PLANE = 0x10000
-# Heat's ResourceGroup replaces this in every property of its members.
-_INDEX = "%index%"
 
 Check = Callable[[Any], "str | None"]
 
@@ -209,11 +205,11 @@ def _node_count(value: Any) -> str | None:
 
 
 def _docker_volume_size(value: Any) -> str | None:
-    if _is_between(value, 1, LARGEST_VOLUME):
+    if _is_between(value, 1, constants.LARGEST_VOLUME):
         return None
     return (
         f"docker_volume_size={shown(value)} is not possible; give the size of each node's volume "
-        f"in GiB, 1 to {LARGEST_VOLUME}, or leave it out."
+        f"in GiB, 1 to {constants.LARGEST_VOLUME}, or leave it out."
     )
 
 
@@ -459,8 +455,8 @@ def check_texts(values: Mapping[str, Any]) -> None:
                 f"{name} holds a character that Magnum's database may not be able to keep, such as "
                 "an emoji; leave it out."
             )
-        if _INDEX in value and name not in _FREE_TEXTS:
-            raise exceptions.Refused(f"{name} holds {_INDEX}, which Heat would replace.")
+        if constants.INDEX in value and name not in _FREE_TEXTS:
+            raise exceptions.Refused(f"{name} holds {constants.INDEX}, which Heat would replace.")
 
 
 def check_given(fields: Mapping[str, Field], given: Collection[str]) -> None:

@@ -22,7 +22,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-NAME_PREFIX = "magnum-swarm-mode-node-"
+from magnum_swarm_mode import constants
+
+NAME_PREFIX = constants.NODE_CREDENTIAL_PREFIX
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 # The number is that of the rotation which made the credential.
 _NAME = re.compile(rf"{re.escape(NAME_PREFIX)}(?P<uuid>{_UUID})(?:-[1-9][0-9]*)?")

@@ -32,7 +32,7 @@ from keystoneauth1 import exceptions as keystone_exceptions
 from keystoneclient.v3 import client as keystone_client
 from oslo_log import log as logging
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import constants, exceptions
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.stack.request import NodeCredential
 
@@ -77,7 +77,7 @@ class Grant:
 def node_credential_name(cluster_uuid: str, number: int = 0) -> str:
     """Return the name of the managers' application credential, unique per user."""
     suffix = f"-{number}" if number else ""
-    return f"magnum-swarm-mode-node-{cluster_uuid}{suffix}"
+    return f"{constants.NODE_CREDENTIAL_PREFIX}{cluster_uuid}{suffix}"
 
 
 def trust_expiry(cluster_uuid: str, number: int = 0) -> datetime.datetime:

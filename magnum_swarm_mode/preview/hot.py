@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-_INDEX = "%index%"
+from magnum_swarm_mode import constants
+
 _GROUP = "OS::Heat::ResourceGroup"
 _VALUE = "OS::Heat::Value"
 _HANDLE = "OS::Heat::WaitConditionHandle"
@@ -127,7 +128,9 @@ class Template:
         """Return an attribute of each member of a group, by index."""
         found = {}
         for index in range(int(self.value(properties["count"]))):
-            member = json.loads(json.dumps(properties["resource_def"]).replace(_INDEX, str(index)))
+            member = json.loads(
+                json.dumps(properties["resource_def"]).replace(constants.INDEX, str(index))
+            )
             name = f"{group} {index}"
             nested = self._made(name, member["type"], member.get("properties") or {})
             if nested is not None and path[0] in nested._outputs:

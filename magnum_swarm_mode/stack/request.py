@@ -13,6 +13,7 @@ import yaml
 from magnum_swarm_mode import constants, exceptions
 from magnum_swarm_mode.labels.parsing import port_range
 from magnum_swarm_mode.labels.table import Labels
+from magnum_swarm_mode.stack.engine import EngineSettings, split
 from magnum_swarm_mode.stack.files import templates, user_data
 from magnum_swarm_mode.stack.model import MADE_SUBNET_CIDR, FixedNetwork
 
@@ -83,12 +84,8 @@ class StackInputs:
     keypair: str = ""
     dns_nameservers: tuple[str, ...] = ()
     docker_volume_size: int = 0
-    docker_storage_driver: str = "overlay2"
     floating_ip_enabled: bool = True
-    insecure_registries: tuple[str, ...] = ()
-    http_proxy: str = ""
-    https_proxy: str = ""
-    no_proxy: str = ""
+    engine: EngineSettings = dataclasses.field(default_factory=EngineSettings)
     labels: Labels = dataclasses.field(default_factory=Labels)
     timeout_minutes: int = 60
 
@@ -148,26 +145,17 @@ def from_magnum(
         node_credential=node_credential,
         openstack_ca=openstack_ca or "",
         keypair=choose(cluster.keypair, cluster_template.keypair_id),
-        dns_nameservers=_split(cluster_template.dns_nameserver),
+        dns_nameservers=split(cluster_template.dns_nameserver),
         docker_volume_size=int(
             choose(cluster.docker_volume_size, cluster_template.docker_volume_size) or 0
         ),
-        docker_storage_driver=cluster_template.docker_storage_driver or "overlay2",
         floating_ip_enabled=bool(
             choose(cluster.floating_ip_enabled, cluster_template.floating_ip_enabled)
         ),
-        insecure_registries=_split(cluster_template.insecure_registry),
-        http_proxy=cluster_template.http_proxy or "",
-        https_proxy=cluster_template.https_proxy or "",
-        no_proxy=cluster_template.no_proxy or "",
+        engine=EngineSettings.of(cluster_template),
         labels=labels,
         timeout_minutes=timeout_minutes,
     )
-
-
-def _split(text: str | None) -> tuple[str, ...]:
-    """Return the parts of a list that is written with commas or spaces."""
-    return tuple(part for part in re.split(r"[\s,]+", text or "") if part)
 
 
 def node_name_prefix(cluster_name: str, cluster_uuid: str) -> str:
@@ -331,71 +319,9 @@ def _parameters(inputs: StackInputs) -> dict[str, Any]:
 
 
 def _engine(inputs: StackInputs) -> dict[str, Any]:
-    return engine_settings(
-        inputs.labels,
-        docker_storage_driver=inputs.docker_storage_driver,
-        insecure_registries=inputs.insecure_registries,
-        # Nobody but its owner may change an existing subnet: there, containers are told.
-        dns_nameservers=inputs.dns_nameservers if inputs.fixed_network else (),
-        http_proxy=inputs.http_proxy,
-        https_proxy=inputs.https_proxy,
-        no_proxy=inputs.no_proxy,
-    )
-
-
-def engine_of(cluster_template: Any, labels: Labels, *, has_fixed_network: bool) -> dict[str, Any]:
-    """Return what nodes of an existing cluster are told of their engine after an upgrade."""
-    return engine_settings(
-        labels,
-        docker_storage_driver=cluster_template.docker_storage_driver or "overlay2",
-        insecure_registries=_split(cluster_template.insecure_registry),
-        dns_nameservers=_split(cluster_template.dns_nameserver) if has_fixed_network else (),
-        http_proxy=cluster_template.http_proxy or "",
-        https_proxy=cluster_template.https_proxy or "",
-        no_proxy=cluster_template.no_proxy or "",
-    )
-
-
-def engine_settings(
-    labels: Labels,
-    *,
-    docker_storage_driver: str,
-    insecure_registries: Sequence[str],
-    dns_nameservers: Sequence[str],
-    http_proxy: str,
-    https_proxy: str,
-    no_proxy: str,
-) -> dict[str, Any]:
-    """Return what nodes are told of their engine; what is empty is not said.
-
-    ``daemon`` is what they put into the engine's ``daemon.json``.
-    """
-    daemon = {
-        "storage-driver": docker_storage_driver,
-        "log-driver": labels.log_driver,
-        "log-opts": _log_options(labels),
-        "insecure-registries": list(insecure_registries),
-        "registry-mirrors": list(labels.registry_mirrors),
-        "dns": list(dns_nameservers),
-    }
-    told = {
-        "daemon": {name: value for name, value in daemon.items() if value},
-        "http_proxy": http_proxy,
-        "https_proxy": https_proxy,
-        "no_proxy": no_proxy,
-        "version": labels.docker_version,
-        "repository": labels.docker_repository,
-        "repository_key": labels.docker_repository_key,
-    }
-    return {name: value for name, value in told.items() if value}
-
-
-def _log_options(labels: Labels) -> dict[str, str]:
-    if labels.log_driver in ("json-file", "local"):
-        return {"max-size": labels.log_max_size, "max-file": str(labels.log_max_file)}
-    if labels.log_address:
-        return {f"{labels.log_driver}-address": labels.log_address}
-    return {}
+    # Nobody but its owner may change an existing subnet: there, containers are told of the servers.
+    dns = inputs.dns_nameservers if inputs.fixed_network else ()
+    return dataclasses.replace(inputs.engine, dns_nameservers=dns).told(inputs.labels)
 
 
 def _published_rules(labels: Labels) -> list[dict[str, Any]]:
@@ -461,10 +387,11 @@ def _check(inputs: StackInputs) -> None:
 
 def _texts(inputs: StackInputs) -> Iterator[tuple[str, str]]:
     """Yield name and value of every text in the inputs that has one line."""
-    for field in dataclasses.fields(inputs):
-        value = getattr(inputs, field.name)
-        if field.name in ("ca_certificate", "openstack_ca"):
-            continue
-        for item in value if isinstance(value, tuple) else (value,):
-            if isinstance(item, str):
-                yield field.name, item
+    for holder in (inputs, inputs.engine):
+        for field in dataclasses.fields(holder):
+            value = getattr(holder, field.name)
+            if field.name in ("ca_certificate", "openstack_ca"):
+                continue
+            for item in value if isinstance(value, tuple) else (value,):
+                if isinstance(item, str):
+                    yield field.name, item

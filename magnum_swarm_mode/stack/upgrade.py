@@ -7,7 +7,7 @@ from typing import Any
 from magnum_swarm_mode.admission import template_change
 from magnum_swarm_mode.conf import CONF
 from magnum_swarm_mode.decisions.upgrade_plan import Target, Upgrade, seal
-from magnum_swarm_mode.stack import request as stack_request
+from magnum_swarm_mode.stack.engine import EngineSettings
 
 _FIELDS = (
     "name",
@@ -66,9 +66,9 @@ def build(cluster: Any, template: Any, row: Any, size: int | Mapping[str, Any]) 
     asked: Mapping[str, Any] = {"size": size, "groups": [row.uuid]}
     if isinstance(size, Mapping):
         asked = size
-    engine = stack_request.engine_of(
-        template, values, has_fixed_network=bool(cluster.fixed_network or template.fixed_network)
-    )
+    engine = EngineSettings.of(
+        template, has_fixed_network=bool(cluster.fixed_network or template.fixed_network)
+    ).told(values)
     flavor = template_change.followed(cluster.flavor_id, before.flavor_id, template.flavor_id)
     masters = template_change.followed(
         cluster.master_flavor_id,

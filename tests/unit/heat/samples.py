@@ -7,6 +7,7 @@ from typing import Any
 
 from magnum_swarm_mode.labels.table import DECLARATIONS, Labels
 from magnum_swarm_mode.stack import request as stack_request
+from magnum_swarm_mode.stack.engine import EngineSettings
 from magnum_swarm_mode.stack.model import FixedNetwork
 
 UUID = "1d774e36-be41-43ee-8b88-64e6006bd788"
@@ -22,6 +23,11 @@ def inputs(**changes: Any) -> stack_request.StackInputs:
 
     :param changes: fields, or labels, that are otherwise.
     """
+    engine = {
+        field.name: changes.pop(field.name)
+        for field in dataclasses.fields(EngineSettings)
+        if field.name in changes and field.name != "dns_nameservers"
+    }
     labelled = {name: changes.pop(name) for name in DECLARATIONS if name in changes}
     usual = stack_request.StackInputs(
         cluster_uuid=UUID,
@@ -42,6 +48,7 @@ def inputs(**changes: Any) -> stack_request.StackInputs:
         node_credential=stack_request.NodeCredential("c" * 32, "s" * 86),
         keypair="fuel",
         dns_nameservers=("8.8.8.8",),
+        engine=EngineSettings(**engine),
         labels=Labels(**labelled),
     )
     return dataclasses.replace(usual, **changes)

@@ -268,9 +268,9 @@ class TestFromMagnum(base.BaseTestCase):
         self.assertEqual("template-key", inputs.keypair)
         self.assertEqual(("8.8.8.8", "8.8.4.4"), inputs.dns_nameservers)
         self.assertEqual(5, inputs.docker_volume_size)
-        self.assertEqual("http://proxy:3128", inputs.http_proxy)
-        self.assertEqual("", inputs.https_proxy)
-        self.assertEqual(("registry:5000",), inputs.insecure_registries)
+        self.assertEqual("http://proxy:3128", inputs.engine.http_proxy)
+        self.assertEqual("", inputs.engine.https_proxy)
+        self.assertEqual(("registry:5000",), inputs.engine.insecure_registries)
         self.assertIs(True, inputs.floating_ip_enabled)
 
     def test_the_cluster_overrides_the_template(self):
