@@ -10,7 +10,7 @@ from magnum.common import exception as magnum_exception
 from magnum.drivers.common import driver
 from oslo_log import log as logging
 
-from magnum_swarm_mode import conf, exceptions
+from magnum_swarm_mode import conf, constants, exceptions
 from magnum_swarm_mode.admission import cluster_request
 from magnum_swarm_mode.conductor.lifecycle import Lifecycle
 from magnum_swarm_mode.conductor.monitor import SwarmModeMonitor
@@ -30,8 +30,8 @@ class Driver(driver.Driver):
     def provides(self) -> list[dict[str, str]]:
         """The kinds of cluster that this driver makes."""
         return [
-            {"server_type": cluster_request.SERVER_TYPE, "os": distro, "coe": cluster_request.COE}
-            for distro in cluster_request.OS_DISTROS
+            {"server_type": constants.SERVER_TYPE, "os": distro, "coe": constants.COE}
+            for distro in constants.OS_DISTROS
         ]
 
     def create_cluster(self, context: Any, cluster: Any, cluster_create_timeout: int) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from magnum_swarm_mode import exceptions
-from magnum_swarm_mode.admission import cluster_request
+from magnum_swarm_mode.admission import fields as request_fields
 
 _TRUTH = frozenset({"1", "t", "true", "on", "y", "yes", "0", "f", "false", "off", "n", "no"})
 # Magnum's database has columns of 32 bits; no field needs more.
@@ -67,7 +67,7 @@ def parse(body: bytes) -> Any:
 
 def check_object(
     known: Mapping[str, Kind],
-    fields: Mapping[str, cluster_request.Field],
+    fields: Mapping[str, request_fields.Field],
     body: Any,
     needed: Collection[str] = (),
 ) -> None:
@@ -84,7 +84,7 @@ def check_object(
             continue
         field = fields.get(name)
         if kind in (Kind.OTHER, Kind.TEXTS) and field is not None:
-            if field.handling is not cluster_request.Handling.REFUSED or value in field.harmless:
+            if field.handling is not request_fields.Handling.REFUSED or value in field.harmless:
                 continue
             raise exceptions.Refused(field.text)
         if not _fits(kind, value):

@@ -10,6 +10,7 @@ from typing import Any
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.admission import cluster_request
+from magnum_swarm_mode.admission import fields as request_fields
 from magnum_swarm_mode.decisions import change
 from magnum_swarm_mode.sentences import shown
 
@@ -164,7 +165,7 @@ def check_count(group: Mapping[str, Any], count: int) -> None:
     if group["role"] == "master":
         cluster_request.check_manager_count(count)
         return
-    cluster_request.check_fields(cluster_request.CLUSTER_FIELDS, {"node_count": count})
+    request_fields.check_fields(request_fields.CLUSTER_FIELDS, {"node_count": count})
     least, most = group["min_node_count"] or 0, group["max_node_count"]
     if count < least or (most and count > most):
         bounds = f"at least {least}" + (f" and at most {most}" if most else "")

@@ -7,8 +7,7 @@ A cluster follows its template in what its user did not choose otherwise when it
 from collections.abc import Mapping
 from typing import Any
 
-from magnum_swarm_mode import exceptions
-from magnum_swarm_mode.admission import cluster_request
+from magnum_swarm_mode import constants, exceptions
 from magnum_swarm_mode.labels import parsing as label_parsing
 from magnum_swarm_mode.labels import table as label_table
 from magnum_swarm_mode.labels.table import FIXED
@@ -67,7 +66,7 @@ def check(
     :param defaults: the operator's defaults of labels.
     :raises Refused: naming what differs.
     """
-    if after.get("coe") != cluster_request.COE:
+    if after.get("coe") != constants.COE:
         raise exceptions.Refused(
             f"Cluster template {shown(after.get('name'))} is for {after.get('coe')}; a "
             "swarm-mode cluster can be upgraded to templates for swarm-mode only."

@@ -21,8 +21,9 @@ from magnum.api.controllers.v1 import nodegroup as group_controller
 from magnum.common import context as magnum_context
 from magnum.common import exception, policy
 
-from magnum_swarm_mode import exceptions
-from magnum_swarm_mode.admission import cluster_request, json_kinds
+from magnum_swarm_mode import constants, exceptions
+from magnum_swarm_mode.admission import fields as request_fields
+from magnum_swarm_mode.admission import json_kinds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Request:
     path: str
     rule: str
     type: Any
-    fields: Mapping[str, cluster_request.Field] = dataclasses.field(default_factory=dict)
+    fields: Mapping[str, request_fields.Field] = dataclasses.field(default_factory=dict)
     needed: tuple[str, ...] = ()
     converts: bool = False
 
@@ -54,7 +55,7 @@ _REQUESTS = (
         "/v1/clustertemplates",
         "clustertemplate:create",
         template_controller.ClusterTemplate,
-        cluster_request.CLUSTER_TEMPLATE_FIELDS,
+        request_fields.CLUSTER_TEMPLATE_FIELDS,
     ),
     Request(
         "PATCH",
@@ -69,7 +70,7 @@ _REQUESTS = (
         "/v1/clusters",
         "cluster:create",
         cluster_controller.Cluster,
-        cluster_request.CLUSTER_FIELDS,
+        request_fields.CLUSTER_FIELDS,
         _COUNTS,
     ),
     Request("PATCH", _CLUSTER, "cluster:update", cluster_controller.Cluster, needed=_COUNTS),
@@ -91,7 +92,7 @@ _REQUESTS = (
         f"{_CLUSTER}/nodegroups",
         "nodegroup:create",
         group_controller.NodeGroup,
-        cluster_request.NODE_GROUP_FIELDS,
+        request_fields.NODE_GROUP_FIELDS,
         _COUNTS,
     ),
     Request(
@@ -151,7 +152,7 @@ def _check_new(known: Request, request: Any) -> None:
     if not isinstance(body, dict):
         raise exceptions.Refused("The request's body must be a JSON object.")
     if known.type is template_controller.ClusterTemplate:
-        ours = body.get("coe") == cluster_request.COE
+        ours = body.get("coe") == constants.COE
     else:
         ours = is_template_of_ours(request.context, body.get("cluster_template_id"))
     if ours:
@@ -177,7 +178,7 @@ def is_template_of_ours(context: Any, name_or_id: object) -> bool:
     except exception.MagnumException:
         # Not found, or not the only one: Magnum says so itself.
         return False
-    return bool(template.coe == cluster_request.COE)
+    return bool(template.coe == constants.COE)
 
 
 def _changed(known: Request, context: Any, name_or_id: str) -> Any:
@@ -191,7 +192,7 @@ def _changed(known: Request, context: Any, name_or_id: str) -> Any:
     except exception.MagnumException:
         return None
     template = found.cluster_template if kind is objects.Cluster else found
-    return found if template.coe == cluster_request.COE else None
+    return found if template.coe == constants.COE else None
 
 
 def _is_uuid(text: str) -> bool:

@@ -13,8 +13,9 @@ import pecan
 from magnum.api import attr_validator
 from magnum.common import clients
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import constants, exceptions
 from magnum_swarm_mode.admission import cluster_request, room
+from magnum_swarm_mode.admission import fields as request_fields
 from magnum_swarm_mode.admission import operations as operation_rules
 from magnum_swarm_mode.api import preflight
 from magnum_swarm_mode.api import requests as api_requests
@@ -68,7 +69,7 @@ def _upgrade(
 ) -> dict[str, Any]:
     """Refuse what cannot be upgraded; else return what the conductor is sent instead."""
     operation_rules.check_upgrade(cluster.status, cluster.status_reason)
-    size = 1 if cluster_request.is_unset(max_batch_size) else int(max_batch_size)
+    size = 1 if request_fields.is_unset(max_batch_size) else int(max_batch_size)
     if size < 1:
         raise exceptions.Refused(
             f"max_batch_size={size} is refused: at least 1 node at a time is upgraded."
@@ -93,7 +94,7 @@ def _upgrade(
 def _create_group(cluster: Any, nodegroup: Any, **_: Any) -> None:
     operation_rules.check_group_change(cluster.status, cluster.status_reason, creates=True)
     operation_rules.check_group_owner(cluster.user_id, pecan.request.context.user_id)
-    cluster_request.check_given(cluster_request.NODE_GROUP_FIELDS, api_requests.given_fields())
+    request_fields.check_given(request_fields.NODE_GROUP_FIELDS, api_requests.given_fields())
     _check_fields(nodegroup)
     values = node_group.check_labels(nodegroup.labels, cluster.labels, CONF.swarm_mode)
     client = clients.OpenStackClients(pecan.request.context)
@@ -209,7 +210,7 @@ def _rotate_ca(cluster: Any) -> None:
 def _check_fields(group: Any) -> None:
     names = ("node_count", "node_taints", "docker_volume_size")
     given = {name: getattr(group, name) for name in names if _has(group, name)}
-    cluster_request.check_fields(cluster_request.NODE_GROUP_FIELDS, given)
+    request_fields.check_fields(request_fields.NODE_GROUP_FIELDS, given)
 
 
 def _has(group: Any, name: str) -> bool:
@@ -271,7 +272,7 @@ def gate(operation: str) -> Callable[..., Any]:
     def gated(
         original: Callable[..., Any], self: Any, cluster: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        if cluster.cluster_template.coe == cluster_request.COE:
+        if cluster.cluster_template.coe == constants.COE:
             given = {**dict(zip(names, args, strict=False)), **kwargs}
             with api_requests.answering():
                 changed = check(cluster, **given)

@@ -25,8 +25,9 @@ from oslo_log import log as logging
 from stevedore import named
 from webob import exc
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import constants, exceptions
 from magnum_swarm_mode.admission import cluster_request, node_token
+from magnum_swarm_mode.admission import fields as request_fields
 from magnum_swarm_mode.api import bodies, preflight
 from magnum_swarm_mode.cloud import rest
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
@@ -77,10 +78,10 @@ def answering() -> Iterator[None]:
 class SwarmModeValidator(validation.Validator):
     """Magnum's validator of drivers and server types, for swarm-mode."""
 
-    supported_network_drivers = [cluster_request.NETWORK_DRIVER]
-    supported_server_types = [cluster_request.SERVER_TYPE]
+    supported_network_drivers = [request_fields.NETWORK_DRIVER]
+    supported_server_types = [constants.SERVER_TYPE]
     allowed_network_drivers = ["all"]
-    default_network_driver = cluster_request.NETWORK_DRIVER
+    default_network_driver = request_fields.NETWORK_DRIVER
     supported_volume_driver: list[str] = []
 
     @classmethod
@@ -101,12 +102,12 @@ class SwarmModeValidator(validation.Validator):
     @staticmethod
     def _validate(name: str, value: Any) -> None:
         with answering():
-            cluster_request.check_fields(cluster_request.CLUSTER_TEMPLATE_FIELDS, {name: value})
+            request_fields.check_fields(request_fields.CLUSTER_TEMPLATE_FIELDS, {name: value})
 
 
 def get_coe_validator(original: Callable[..., Any], cls: type, coe: str) -> Any:
     """Return the validator of an orchestration engine, which for swarm-mode is ours."""
-    return SwarmModeValidator() if coe == cluster_request.COE else original(cls, coe)
+    return SwarmModeValidator() if coe == constants.COE else original(cls, coe)
 
 
 def enforce_network_driver_types(original: Callable[..., Any], cluster_template: Any) -> None:
@@ -118,21 +119,21 @@ def enforce_network_driver_types(original: Callable[..., Any], cluster_template:
     original(cluster_template)
     with answering():
         cluster_request.check_driver(cluster_template.coe, _field(cluster_template, "driver"))
-    if cluster_template.coe != cluster_request.COE:
+    if cluster_template.coe != constants.COE:
         return
     with answering():
         # Before Magnum asks for a volume that would suit a storage driver which is not offered.
-        cluster_request.check_fields(
-            cluster_request.CLUSTER_TEMPLATE_FIELDS,
+        request_fields.check_fields(
+            request_fields.CLUSTER_TEMPLATE_FIELDS,
             {"docker_storage_driver": _field(cluster_template, "docker_storage_driver")},
         )
     # Magnum would take the alphabetically first driver, whatever it offers.
-    cluster_template.driver = cluster_request.ENTRY_POINT
+    cluster_template.driver = constants.ENTRY_POINT
     # Magnum looks for a flavor named None when managers have none of their own.
     flavor = _field(cluster_template, "flavor_id")
-    if cluster_request.is_unset(
+    if request_fields.is_unset(
         _field(cluster_template, "master_flavor_id")
-    ) and not cluster_request.is_unset(flavor):
+    ) and not request_fields.is_unset(flavor):
         cluster_template.master_flavor_id = flavor
     if pecan.request.method == "POST":
         _find_distro(cluster_template)
@@ -167,7 +168,7 @@ def _find_distro(cluster_template: Any) -> None:
 
 def get_default_driver(original: Callable[..., Any], cls: Any) -> str | None:
     """Return the driver of templates that name none; never ours, for those are not swarm-mode's."""
-    ours = {cluster_request.ENTRY_POINT, legacy_rules.ENTRY_POINT}
+    ours = {constants.ENTRY_POINT, legacy_rules.ENTRY_POINT}
     name: str | None = original(cls)
     if name not in ours:
         return name
@@ -194,7 +195,7 @@ def validate_os_resources(
             cluster_request.check_driver(
                 cluster_template.get("coe"), cluster_template.get("driver")
             )
-    if cluster_template.get("coe") != cluster_request.COE:
+    if cluster_template.get("coe") != constants.COE:
         original(context, cluster_template, cluster)
         return
     with answering():
@@ -219,7 +220,7 @@ def _decide(
         wants = preflight.wanted(cluster_template, values, cluster=False)
     else:
         means = cluster_request.check_credential(context.auth_token_info)
-        cluster_request.check_given(cluster_request.CLUSTER_FIELDS, given_fields())
+        request_fields.check_given(request_fields.CLUSTER_FIELDS, given_fields())
         values = cluster_request.check_cluster(cluster_template, cluster, _settings())
         if means:
             _check_delegation(context, asking.ask, means)
@@ -373,7 +374,7 @@ def given_fields() -> set[str]:
 
     Clients such as Horizon send empty text for what a user left out.
     """
-    return {name for name, value in _body().items() if not cluster_request.is_unset(value)}
+    return {name for name, value in _body().items() if not request_fields.is_unset(value)}
 
 
 def _check_pool(
@@ -409,7 +410,7 @@ def validate_master_count(
     template_id = cluster.get("cluster_template_id")
     if template_id and cluster["master_count"] > 1 and not cluster["master_lb_enabled"]:
         template = objects.ClusterTemplate.get(context, template_id)
-        if template.coe == cluster_request.COE:
+        if template.coe == constants.COE:
             return
     original(context, cluster)
 

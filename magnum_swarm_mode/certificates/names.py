@@ -23,7 +23,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from magnum_swarm_mode.admission import cluster_request
+from magnum_swarm_mode import constants
 
 LONGEST_COMMON_NAME = 64  # octets
 # The name of the authority that is just being made to follow another; empty for none.
@@ -117,4 +117,4 @@ def _subject(uuid: str, reference: str) -> str:
 
 
 def _is_ours(cluster: Any) -> bool:
-    return bool(getattr(cluster.cluster_template, "coe", None) == cluster_request.COE)
+    return bool(getattr(cluster.cluster_template, "coe", None) == constants.COE)

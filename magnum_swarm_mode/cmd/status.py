@@ -29,8 +29,7 @@ from keystoneauth1 import exceptions as keystone_exceptions
 from oslo_config import cfg
 from oslo_upgradecheck import upgradecheck
 
-from magnum_swarm_mode import conf, exceptions
-from magnum_swarm_mode.admission import cluster_request
+from magnum_swarm_mode import conf, constants, exceptions
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.cmd import status_rules
 from magnum_swarm_mode.cmd.status_rules import Finding
@@ -51,9 +50,7 @@ def _release() -> str:
 
 
 def _registered() -> Finding:
-    points = importlib.metadata.entry_points(
-        group="magnum.drivers", name=cluster_request.ENTRY_POINT
-    )
+    points = importlib.metadata.entry_points(group="magnum.drivers", name=constants.ENTRY_POINT)
     return status_rules.registered(
         _release(),
         # What config_source has opened; oslo.config shows it nowhere else.

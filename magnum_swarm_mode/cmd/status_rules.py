@@ -12,7 +12,7 @@ import ipaddress
 import urllib.parse
 from collections.abc import Collection, Mapping
 
-from magnum_swarm_mode.admission import cluster_request
+from magnum_swarm_mode import constants
 
 SERVICE_TYPE = "container-infra"
 # The first release of Magnum that finds drivers, and with them swarm-mode, by itself.
@@ -64,7 +64,7 @@ def registered(release: str, hook: bool, installed: bool, disabled: Collection[s
             "Magnum finds no driver swarm_mode: install magnum-swarm-mode[server] into the Python "
             "environment that magnum-api and magnum-conductor run in."
         )
-    if cluster_request.ENTRY_POINT in disabled:
+    if constants.ENTRY_POINT in disabled:
         return failure("Take swarm_mode out of [drivers] disabled_drivers.")
     advice = (
         "set config_source = swarm_mode in [DEFAULT] and driver = magnum_swarm_mode in "

@@ -8,8 +8,7 @@ and deleted, and clients can have certificates for what still runs; everything e
 
 from __future__ import annotations
 
-from magnum_swarm_mode import exceptions
-from magnum_swarm_mode.admission import cluster_request
+from magnum_swarm_mode import constants, exceptions
 
 COE = "swarm"
 # After the names of other drivers, as Magnum takes the first one where it does not know better.
@@ -20,13 +19,12 @@ SERVER_TYPES = ("vm", "bm")
 DISTROS = tuple(
     distro
     for distro in ("fedora-atomic", "fedora", "fedora-coreos", "coreos")
-    if distro not in cluster_request.OS_DISTROS
+    if distro not in constants.OS_DISTROS
 )
 
 _ONLY = "only listed, shown and deleted"
 _INSTEAD = (
-    f"use coe={cluster_request.COE} and an image whose os_distro is "
-    f"{' or '.join(cluster_request.OS_DISTROS)}."
+    f"use coe={constants.COE} and an image whose os_distro is {' or '.join(constants.OS_DISTROS)}."
 )
 
 
@@ -35,16 +33,16 @@ def provides() -> list[dict[str, str]]:
     return [
         {"server_type": server_type, "os": distro, "coe": coe}
         for server_type in SERVER_TYPES
-        for distro in (*DISTROS, *(cluster_request.OS_DISTROS if server_type == "bm" else ()))
-        for coe in (COE, cluster_request.COE)
-    ] + [{"server_type": "vm", "os": distro, "coe": COE} for distro in cluster_request.OS_DISTROS]
+        for distro in (*DISTROS, *(constants.OS_DISTROS if server_type == "bm" else ()))
+        for coe in (COE, constants.COE)
+    ] + [{"server_type": "vm", "os": distro, "coe": COE} for distro in constants.OS_DISTROS]
 
 
 def concerns(coe: str | None, distro: str | None, server_type: str | None = None) -> bool:
     """Tell whether a template is one of those drivers'."""
     if coe == COE:
         return True
-    if coe != cluster_request.COE:
+    if coe != constants.COE:
         return False
     return distro in DISTROS or server_type == "bm"
 

@@ -19,7 +19,7 @@ from magnumclient.common import utils as magnum_utils
 from oslo_config import cfg
 
 from magnum_swarm_mode import conf, exceptions
-from magnum_swarm_mode.admission import cluster_request
+from magnum_swarm_mode.admission import fields as request_fields
 from magnum_swarm_mode.cli import commands, declare
 from magnum_swarm_mode.preview import hot, request, stack
 from magnum_swarm_mode.stack import request as stack_request
@@ -37,9 +37,9 @@ Nothing is asked of any cloud. What would be looked up there is an option as wel
 --fixed-subnet-cidr, …); what only a cloud gives, secrets among it, is a text in parentheses.
 """
 _TEMPLATE, _CLUSTER = "cluster-template-create", "cluster-create"
-_FIELDS: Mapping[str, Mapping[str, cluster_request.Field]] = {
-    _TEMPLATE: cluster_request.CLUSTER_TEMPLATE_FIELDS,
-    _CLUSTER: cluster_request.CLUSTER_FIELDS,
+_FIELDS: Mapping[str, Mapping[str, request_fields.Field]] = {
+    _TEMPLATE: request_fields.CLUSTER_TEMPLATE_FIELDS,
+    _CLUSTER: request_fields.CLUSTER_FIELDS,
 }
 # Options of Magnum that the driver reads, for where Magnum is not installed.
 _MAGNUMS_OPTIONS = {"drivers": ("openstack_ca_file",)}

@@ -12,13 +12,13 @@ from typing import Any
 
 import yaml
 
-from magnum_swarm_mode import exceptions
-from magnum_swarm_mode.admission import cluster_request
+from magnum_swarm_mode import constants, exceptions
+from magnum_swarm_mode.admission import fields as request_fields
 
 # What a template has where its user said nothing: Magnum's own, in magnum/api/controllers/v1.
 _TEMPLATE_DEFAULTS: Mapping[str, Any] = {
-    "coe": cluster_request.COE,
-    "server_type": cluster_request.SERVER_TYPE,
+    "coe": constants.COE,
+    "server_type": constants.SERVER_TYPE,
     "floating_ip_enabled": True,
     "master_lb_enabled": False,
     "registry_enabled": False,
@@ -58,7 +58,7 @@ class Request:
     given: frozenset[str]
 
 
-def read_file(path: str, fields: Mapping[str, cluster_request.Field]) -> dict[str, Any]:
+def read_file(path: str, fields: Mapping[str, request_fields.Field]) -> dict[str, Any]:
     """Return the fields in a file: JSON or YAML, as the API or a command line shows them.
 
     What Magnum writes into its answers, such as links and times, is left out, but for the uuid,
@@ -89,8 +89,8 @@ def read_file(path: str, fields: Mapping[str, cluster_request.Field]) -> dict[st
     }
 
 
-def _is_answer(field: cluster_request.Field) -> bool:
-    return field.handling is cluster_request.Handling.REFUSED and "written by Magnum" in field.text
+def _is_answer(field: request_fields.Field) -> bool:
+    return field.handling is request_fields.Handling.REFUSED and "written by Magnum" in field.text
 
 
 def _labels(path: str, value: Any) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def complete(template: Mapping[str, Any], cluster: Mapping[str, Any]) -> Request
     :param cluster: likewise.
     """
     whole_template = {**_TEMPLATE_DEFAULTS, **template}
-    if cluster_request.is_unset(whole_template.get("master_flavor_id")):
+    if request_fields.is_unset(whole_template.get("master_flavor_id")):
         whole_template["master_flavor_id"] = whole_template.get("flavor_id")
     whole_cluster = {**_CLUSTER_DEFAULTS, **cluster}
     for name, origin in _INHERITED.items():

@@ -11,8 +11,9 @@ import urllib.parse
 from collections.abc import Iterable
 from typing import Any
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import constants, exceptions
 from magnum_swarm_mode.admission import cluster_request
+from magnum_swarm_mode.admission import fields as request_fields
 from magnum_swarm_mode.conf import CONF
 from magnum_swarm_mode.labels import table as label_table
 from magnum_swarm_mode.preview.request import Request
@@ -64,24 +65,23 @@ def decide(request: Request, facts: Facts) -> label_table.Labels:
     :raises Refused: with what the API's answer of status 400 says.
     """
     template, cluster = request.template, request.cluster
-    if template["coe"] != cluster_request.COE:
+    if template["coe"] != constants.COE:
         raise exceptions.Refused(
-            f"coe={template['coe']} is another driver's; only coe={cluster_request.COE} can be "
-            "rendered."
+            f"coe={template['coe']} is another driver's; only coe={constants.COE} can be rendered."
         )
     cloud = cluster_request.Cloud(CONF.swarm_mode.tenant_networks_reachable, CONF.swarm_mode)
     cluster_request.check_driver(template["coe"], template.get("driver"))
     cluster_request.check_cluster_template(template, cloud)
     image = template.get("image_id")
-    if cluster_request.is_unset(image):
+    if request_fields.is_unset(image):
         raise exceptions.Refused("image_id is missing: name the image of the nodes.")
     distro = template.get("cluster_distro")
     cluster_request.check_image(
-        {"os_distro": facts.os_distro or distro or cluster_request.OS_DISTROS[-1]},
+        {"os_distro": facts.os_distro or distro or constants.OS_DISTROS[-1]},
         str(image),
         distro,
     )
-    cluster_request.check_given(cluster_request.CLUSTER_FIELDS, request.given)
+    request_fields.check_given(request_fields.CLUSTER_FIELDS, request.given)
     asked = {name: value for name, value in cluster.items() if name != "uuid"}
     return cluster_request.check_cluster(template, asked, cloud)
 

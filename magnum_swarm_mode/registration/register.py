@@ -28,8 +28,7 @@ from typing import Any
 from oslo_config import cfg, sources
 from oslo_log import log as logging
 
-from magnum_swarm_mode import conf, exceptions
-from magnum_swarm_mode.admission import cluster_request
+from magnum_swarm_mode import conf, constants, exceptions
 from magnum_swarm_mode.certificates import names as certificate_names
 from magnum_swarm_mode.legacy import rules as legacy_rules
 
@@ -44,7 +43,7 @@ _TEMPLATE_CONTROLLER = "magnum.api.controllers.v1.cluster_template"
 _CLUSTER_CONTROLLER = "magnum.api.controllers.v1.cluster"
 
 # Magnum reads rows of both; of the second there can be old ones only.
-_ENGINES = (cluster_request.COE, legacy_rules.COE)
+_ENGINES = (constants.COE, legacy_rules.COE)
 
 _lock = threading.RLock()
 

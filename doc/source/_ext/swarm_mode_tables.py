@@ -18,13 +18,13 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from magnum_swarm_mode import conf
-from magnum_swarm_mode.admission import cluster_request
+from magnum_swarm_mode.admission import fields as request_fields
 from magnum_swarm_mode.labels import table as label_table
 
-_FIELDS: Mapping[str, Mapping[str, cluster_request.Field]] = {
-    "cluster-template": cluster_request.CLUSTER_TEMPLATE_FIELDS,
-    "cluster": cluster_request.CLUSTER_FIELDS,
-    "node-group": cluster_request.NODE_GROUP_FIELDS,
+_FIELDS: Mapping[str, Mapping[str, request_fields.Field]] = {
+    "cluster-template": request_fields.CLUSTER_TEMPLATE_FIELDS,
+    "cluster": request_fields.CLUSTER_FIELDS,
+    "node-group": request_fields.NODE_GROUP_FIELDS,
 }
 
 

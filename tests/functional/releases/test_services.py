@@ -12,7 +12,7 @@ from typing import Any
 from oslotest import base as test_base
 
 from devcloud import releases
-from magnum_swarm_mode.admission import cluster_request
+from magnum_swarm_mode import constants
 from tests.functional.admission import (
     base,
     test_clusters,
@@ -38,7 +38,7 @@ class _Stored:
 
     def found(self, coe: str) -> str:
         """The entry point that is right; whether the release finds it, one test asks."""
-        return {cluster_request.COE: cluster_request.ENTRY_POINT}[coe]
+        return {constants.COE: constants.ENTRY_POINT}[coe]
 
 
 class _Other(_Stored):

@@ -7,6 +7,7 @@ from oslotest import base
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.admission import cluster_request
+from magnum_swarm_mode.admission import fields as request_fields
 from tests.unit.admission.properties import PROPERTY
 
 TEMPLATE = {
@@ -54,28 +55,28 @@ class EveryFieldTest(base.BaseTestCase):
         self.assertEqual(set(), names - set(fields), "fields that no table declares")
         for name, field in fields.items():
             self.assertNotEqual("", field.text, name)
-            if field.handling is cluster_request.Handling.REFUSED:
+            if field.handling is request_fields.Handling.REFUSED:
                 self.assertTrue(field.text.endswith("."), name)
 
     def test_cluster_template(self):
         """Every field of a template is honoured, refused or Magnum's own."""
         self.assert_declared(
-            cluster_template.ClusterTemplate, cluster_request.CLUSTER_TEMPLATE_FIELDS
+            cluster_template.ClusterTemplate, request_fields.CLUSTER_TEMPLATE_FIELDS
         )
 
     def test_cluster(self):
         """Every field of a cluster is honoured, refused or Magnum's own."""
-        self.assert_declared(cluster.Cluster, cluster_request.CLUSTER_FIELDS)
+        self.assert_declared(cluster.Cluster, request_fields.CLUSTER_FIELDS)
 
     def test_node_group(self):
         """Every field of a node group is honoured, refused or Magnum's own."""
-        self.assert_declared(nodegroup.NodeGroup, cluster_request.NODE_GROUP_FIELDS)
+        self.assert_declared(nodegroup.NodeGroup, request_fields.NODE_GROUP_FIELDS)
 
     def test_refusals_name_their_field(self):
         """The sentence of a refused field names it."""
-        for fields in (cluster_request.CLUSTER_TEMPLATE_FIELDS, cluster_request.CLUSTER_FIELDS):
+        for fields in (request_fields.CLUSTER_TEMPLATE_FIELDS, request_fields.CLUSTER_FIELDS):
             for name, field in fields.items():
-                if field.handling is cluster_request.Handling.REFUSED:
+                if field.handling is request_fields.Handling.REFUSED:
                     self.assertIn(name, field.text)
 
 
@@ -161,7 +162,7 @@ class TemplateTest(base.BaseTestCase):
 
     @PROPERTY
     @given(
-        st.sampled_from(sorted(cluster_request.CLUSTER_TEMPLATE_FIELDS)),
+        st.sampled_from(sorted(request_fields.CLUSTER_TEMPLATE_FIELDS)),
         st.one_of(st.text(), st.integers(), st.booleans(), st.none()),
     )
     def test_any_value_is_accepted_or_refused(self, name, value):
@@ -243,12 +244,12 @@ class ClusterTest(base.BaseTestCase):
         for name in ("uuid", "faults", "labels_added", "labels_overridden", "labels_skipped"):
             refusal = self.assertRaises(
                 exceptions.Refused,
-                cluster_request.check_given,
-                cluster_request.CLUSTER_FIELDS,
+                request_fields.check_given,
+                request_fields.CLUSTER_FIELDS,
                 {name},
             )
             self.assertIn(name, str(refusal))
-        cluster_request.check_given(cluster_request.CLUSTER_FIELDS, set(CLUSTER))
+        request_fields.check_given(request_fields.CLUSTER_FIELDS, set(CLUSTER))
 
     @PROPERTY
     @given(st.one_of(st.integers(-(2**31), 2**31), st.integers(-3, 103)))
@@ -259,7 +260,7 @@ class ClusterTest(base.BaseTestCase):
             cluster_request.check_manager_count(count)
         except exceptions.Refused:
             accepted = False
-        self.assertEqual(0 < count <= cluster_request.MOST_MANAGERS and count % 2 == 1, accepted)
+        self.assertEqual(0 < count <= request_fields.MOST_MANAGERS and count % 2 == 1, accepted)
 
     def test_manager_count_for_magnum(self):
         """Magnum's own callers get an error that its API answers with 400."""

@@ -6,7 +6,7 @@ import sys
 
 from oslotest import base
 
-from magnum_swarm_mode.admission import cluster_request
+from magnum_swarm_mode import constants
 from magnum_swarm_mode.legacy import rules as legacy_rules
 
 
@@ -36,13 +36,13 @@ class LegacyTest(base.BaseTestCase):
         self.assertEqual(len(kinds), len(set(kinds)))
         for kind in kinds:
             self.assertTrue(legacy_rules.concerns(*kind), kind)
-        for coe in (legacy_rules.COE, cluster_request.COE):
+        for coe in (legacy_rules.COE, constants.COE):
             self.assertIn((coe, "fedora-atomic", "vm"), kinds)
             self.assertIn((coe, "fedora-atomic", "bm"), kinds)
 
     def test_what_is_offered(self):
         """A distribution that is offered is never one of theirs, whatever they had."""
-        self.assertEqual(set(), {*legacy_rules.DISTROS} & {*cluster_request.OS_DISTROS})
+        self.assertEqual(set(), {*legacy_rules.DISTROS} & {*constants.OS_DISTROS})
         # The module is read anew where one of theirs is offered again.
         code = (
             "from magnum_swarm_mode import constants\n"
@@ -61,4 +61,4 @@ class LegacyTest(base.BaseTestCase):
 
     def test_sorts_last(self):
         """Magnum takes the first driver by name where it has no other reason."""
-        self.assertGreater(legacy_rules.ENTRY_POINT, cluster_request.ENTRY_POINT)
+        self.assertGreater(legacy_rules.ENTRY_POINT, constants.ENTRY_POINT)

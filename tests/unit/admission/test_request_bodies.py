@@ -5,7 +5,8 @@ from magnum.api.controllers.v1 import cluster, cluster_actions, cluster_template
 from oslotest import base
 
 from magnum_swarm_mode import exceptions
-from magnum_swarm_mode.admission import cluster_request, json_kinds
+from magnum_swarm_mode.admission import fields as request_fields
+from magnum_swarm_mode.admission import json_kinds
 from magnum_swarm_mode.admission.json_kinds import Kind
 
 TEMPLATE = json_kinds.kinds(cluster_template.ClusterTemplate)
@@ -15,7 +16,7 @@ MAPS = {"labels", "health_status_reason", "faults", "labels_overridden", "labels
 
 class RequestBodiesTest(base.BaseTestCase):
     def accept(self, body):
-        json_kinds.check_object(CLUSTER, cluster_request.CLUSTER_FIELDS, body)
+        json_kinds.check_object(CLUSTER, request_fields.CLUSTER_FIELDS, body)
 
     def refuse(self, name, value):
         error = self.assertRaises(exceptions.Refused, self.accept, {name: value})
@@ -24,9 +25,9 @@ class RequestBodiesTest(base.BaseTestCase):
     def test_kinds(self):
         """Every field of Magnum's types is of a known kind, but those that Magnum writes."""
         others = {name for name, kind in (TEMPLATE | CLUSTER).items() if kind is Kind.OTHER}
-        tables = {**cluster_request.CLUSTER_TEMPLATE_FIELDS, **cluster_request.CLUSTER_FIELDS}
+        tables = {**request_fields.CLUSTER_TEMPLATE_FIELDS, **request_fields.CLUSTER_FIELDS}
         self.assertEqual(
-            {cluster_request.Handling.REFUSED},
+            {request_fields.Handling.REFUSED},
             {tables[name].handling for name in others},
             str(others),
         )
@@ -136,7 +137,7 @@ class RequestBodiesTest(base.BaseTestCase):
     def test_taints(self):
         """A list that is refused says why, and an empty one asks for nothing."""
         known = json_kinds.kinds(nodegroup.NodeGroup)
-        fields = cluster_request.NODE_GROUP_FIELDS
+        fields = request_fields.NODE_GROUP_FIELDS
         json_kinds.check_object(known, fields, {"node_taints": []})
         if "node_taints" in known:
             taints = {"node_taints": [{"key": "a"}]}

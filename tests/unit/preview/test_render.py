@@ -8,7 +8,7 @@ import sys
 import yaml
 
 from magnum_swarm_mode import conf, exceptions
-from magnum_swarm_mode.admission import cluster_request
+from magnum_swarm_mode.admission import fields as request_fields
 from magnum_swarm_mode.cli import commands
 from magnum_swarm_mode.labels import parsing as label_parsing
 from magnum_swarm_mode.node import config
@@ -252,7 +252,7 @@ class RefusalTest(base.RenderTestCase):
                 {"image_id": "i", "flavor_id": "f", "external_network_id": "p",
                  name: "rexray" if name == "volume_driver" else True},
             )  # fmt: skip
-            expected = cluster_request.CLUSTER_TEMPLATE_FIELDS[name].text
+            expected = request_fields.CLUSTER_TEMPLATE_FIELDS[name].text
             self.assertStartsWith(self.refused("--template-file", path), expected)
 
     def test_even_managers(self) -> None:
