@@ -23,7 +23,17 @@ def cloud_answers() -> bool:
 
 
 class EndToEndTestCase(base.BaseTestCase):
-    """Fails with one sentence when there is no cloud to test against."""
+    """Fails with one sentence when there is no cloud to test against.
+
+    :ivar beside: tests of different names run at the same time, those of one name follow each
+        other; without a name a test runs alone, after them. Most compare everything there is
+        before and after, restart services, or do much at once. Those that start or kill conductors
+        must bear one name.
+    :ivar long: only ``tools/test --long`` runs them
+    """
+
+    beside: str = ""
+    long: bool = False
 
     def setUp(self) -> None:
         super().setUp()

@@ -9,6 +9,7 @@ from typing import TypeVar
 from devcloud import infrastructure, releases, settings
 from devcloud.demo import shell
 from devcloud.releases import Release
+from tests import plan
 from tests.endtoend import base, clusters, shared, snapshots
 from tests.endtoend.docker import Docker, exports
 from tests.endtoend.waiting import wait_for
@@ -149,10 +150,12 @@ class TestReleases(base.EndToEndTestCase):
         """On Magnum 20 both commands create, show the way into and delete a swarm."""
         self._check("20.0.2")
 
+    @plan.long
     def test_21(self) -> None:
         """On Magnum 21 both commands create, show the way into and delete a swarm."""
         self._check("21.0.1")
 
+    @plan.long
     def test_22(self) -> None:
         """On Magnum 22 both commands create, show the way into and delete a swarm."""
         self._check("22.0.0")

@@ -77,6 +77,8 @@ def volume_type() -> Iterator[str]:
 class TestLabels(base.EndToEndTestCase):
     """A cluster of one manager and one worker with many labels."""
 
+    beside = "lasting"
+
     cluster: ClassVar[Cluster]
     docker: ClassVar[Docker]
     mirror: ClassVar[Mirror]

@@ -1,121 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cluster of a node image without an engine, behind a proxy, as tools/acceptance judges it."""
+"""What was seen of the cluster of :mod:`tests.endtoend.accepted`."""
 
-import contextlib
-import json
-import socket
-import subprocess
-import sys
-import tempfile
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from devcloud import settings
+from tests.endtoend import base
+from tests.endtoend.accepted import NAME, VERSION, outcome
+from tests.endtoend.prepared import REGISTRY
 
-from devcloud import proxy, settings
-from tests.endtoend import base, images, users
-from tests.endtoend.prepared import REGISTRY, Seen
-
-NAME = "acceptance"
-VERSION = "20.10"
-TIMEOUT = 600.0  # seconds
 # What a kernel without IPVS and ESP cannot do.
 BROKEN = {
     "virtual-address": "nothing answers at ",
     "routing-mesh": "answers nobody",
     "encrypted": "(are ESP packets allowed?)",
 }
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the program printed, what was seen on the cluster, and what its nodes asked for."""
-
-    status: int
-    table: str
-    progress: str
-    seen: Seen | None
-    requests: list[tuple[str, str, str]]  # result, method, URL
-    logged: list[str]  # what containers sent to the server of syslog
-
-
-def log() -> list[str]:
-    """The lines that the servers' proxy has written so far."""
-    return proxy.PLACE.requests.read_text(encoding="utf-8").splitlines()
-
-
-@contextlib.contextmanager
-def syslog() -> Iterator[tuple[str, list[str]]]:
-    """A server of syslog; its address, and the messages that it gets."""
-    messages: list[str] = []
-    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    server.bind((settings.HOST_ADDRESS, 0))
-    server.settimeout(1)
-    over = threading.Event()
-
-    def listen() -> None:
-        while not over.is_set():
-            with contextlib.suppress(TimeoutError):
-                messages.append(server.recv(1 << 16).decode(errors="replace"))
-
-    thread = threading.Thread(target=listen)
-    thread.start()
-    try:
-        yield f"udp://{settings.HOST_ADDRESS}:{server.getsockname()[1]}", messages
-    finally:
-        over.set()
-        thread.join()
-        server.close()
-
-
-@cache
-def outcome() -> Outcome:
-    """What became of the one run that all tests are about: one manager and one worker."""
-    before = len(log())
-    with tempfile.TemporaryDirectory() as directory, syslog() as (address, logged):
-        file = Path(directory) / "seen.json"
-        options = {
-            "name": NAME,
-            "node-image": "debian-12",
-            "flavor": "m1.small",
-            "external-network": settings.EXTERNAL_NETWORK,
-            "fixed-network": settings.PRIVATE_NETWORK,
-            "keypair": settings.KEYPAIR,
-            "http-proxy": proxy.URL,
-            "https-proxy": proxy.URL,
-            "no-proxy": f"{settings.HOST_ADDRESS},{settings.PRIVATE_CIDR}",
-            "managers": "1",
-            "workers": "1",
-            "service-image": images.NAME,
-            "patience": "30",
-            "create-timeout": "420",
-            "prepare": f"cd {settings.CHECKOUT} && "
-            f"{sys.executable} -m tests.endtoend.prepared {file}",
-        }
-        labels = {
-            "docker_version": VERSION,
-            "ssh_allowed_cidrs": "0.0.0.0/0",
-            "log_driver": "syslog",
-            "log_address": address,
-        }
-        done = subprocess.run(
-            [
-                str(settings.CHECKOUT / "tools" / "acceptance"),
-                *(f"--{name}={value}" for name, value in options.items()),
-                *(f"--label={name}={value}" for name, value in labels.items()),
-            ],
-            env=users.demo().environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
-        seen = Seen(**json.loads(file.read_text())) if file.exists() else None
-    rows = (line.split() for line in log()[before:])
-    requests = [(row[2], row[4], row[5]) for row in rows if len(row) == 6]
-    return Outcome(done.returncode, done.stdout, done.stderr, seen, requests, logged)
 
 
 class TestEngineInstallation(base.EndToEndTestCase):

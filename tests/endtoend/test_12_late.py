@@ -6,10 +6,10 @@ from tests.endtoend.failing import LATE, world
 
 
 class TestLate(base.EndToEndTestCase):
-    """A cluster whose worker waits for five minutes, and the end of all that fail."""
+    """A cluster whose worker waits for long, and the end of all that fail."""
 
     def test_manager_late(self) -> None:
-        """A worker whose manager appears five minutes late joins with the default patience."""
+        """A worker whose manager appears minutes late joins with the default patience."""
         outcome = world().outcome("late")
         self.assertEqual("CREATE_COMPLETE", outcome.status)
         self.assertGreater(outcome.took, LATE)

@@ -15,6 +15,8 @@ COUNTS = [int(count) for count in os.environ.get("LIVING_WORKERS", "5,2,0,2").sp
 class TestWorkers(base.EndToEndTestCase):
     """Workers come and go while a service answers."""
 
+    beside = "conductors"
+
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()

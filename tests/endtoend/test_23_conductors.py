@@ -10,8 +10,8 @@ from tests.endtoend.clusters import Cluster
 from tests.endtoend.docker import Docker, roles, whole
 from tests.endtoend.waiting import wait_for
 
-# How often a conductor is killed, and in how many clusters that are resized at once: 20 and 5 take
-# minutes. Here there is time for one; tests.functional.driver.test_kills has twenty.
+# How often a conductor is killed, and in how many clusters that are resized at once: 20 and 5 in
+# `tools/test --long`. Without it, tests.functional.driver.test_kills and test_30_upgrade kill some.
 KILLS = int(os.environ.get("LIVING_KILLS", "1"))
 CLUSTERS = int(os.environ.get("LIVING_CLUSTERS", "1"))
 SEED = int(os.environ.get("LIVING_SEED", "7"))
@@ -31,6 +31,9 @@ class Resized:
 
 class TestConductors(base.EndToEndTestCase):
     """Three conductors, of which some die."""
+
+    beside = "conductors"
+    long = True
 
     @classmethod
     def setUpClass(cls) -> None:

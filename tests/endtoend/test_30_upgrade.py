@@ -118,6 +118,8 @@ def bad_image(user: User) -> str:
 class TestUpgrade(base.EndToEndTestCase):
     """A cluster whose nodes are replaced by others of another image while it works."""
 
+    beside = "conductors"
+
     def setUp(self) -> None:
         super().setUp()
         for name, image in ((OLD, OLD_IMAGE), (NEW, NEW_IMAGE)):

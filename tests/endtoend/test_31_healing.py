@@ -143,6 +143,8 @@ def cut_power(victims: list[Server]) -> float:
 class TestHealing(base.EndToEndTestCase):
     """Machines lose their power, and Nova does not know."""
 
+    beside = "lasting"
+
     def setUp(self) -> None:
         super().setUp()
         # A run that was killed has left them.

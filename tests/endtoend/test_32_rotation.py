@@ -113,6 +113,8 @@ class Client:
 class TestRotation(base.EndToEndTestCase):
     """openstack coe ca rotate, with a client at work and a conductor that dies."""
 
+    beside = "conductors"
+
     def setUp(self) -> None:
         super().setUp()
         user = self.demo

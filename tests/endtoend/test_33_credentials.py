@@ -114,6 +114,8 @@ class Asker(threading.Thread):
 class TestASwitchedOff(base.EndToEndTestCase):
     """A swarm whose own certificates expired while it was off; on an engine alone."""
 
+    beside = "conductors"
+
     def test_found_anew(self) -> None:
         """A node's certificate lives for two years. When it has expired the engine says so, and the
         documented commands bring the manager back with what the swarm knew."""
@@ -131,6 +133,8 @@ class TestASwitchedOff(base.EndToEndTestCase):
 
 class TestCredentials(base.EndToEndTestCase):
     """A member of the project takes a cluster over whose creator has left it."""
+
+    beside = "conductors"
 
     def test_taken_over(self) -> None:
         """The creator has lost his role; another member rotates the credential: the former one is

@@ -40,6 +40,8 @@ def digests(docker: Docker) -> dict[str, str]:
 class TestBackup(base.EndToEndTestCase):
     """The swarm of one cluster comes back in another."""
 
+    beside = "lasting"
+
     def setUp(self) -> None:
         super().setUp()
         self.directory = self.temporary_directory()

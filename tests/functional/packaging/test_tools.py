@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
-import dataclasses
 import importlib.machinery
 import importlib.util
 import json
 import os
 import pathlib
-import re
 import signal
 import subprocess
 import sys
@@ -53,13 +52,19 @@ def note(what):
         file.write(NAME + " " + what + "\\n")
 
 class Sample(unittest.TestCase):
+    beside = NAME if NAME in "ab" else ""
+
     def test_it(self):
-        first = not (LOGS / "moments").exists() or NAME not in (LOGS / "moments").read_text()
         note("begins")
-        time.sleep(4 if NAME in "ab" else 0)
+        time.sleep(4 if self.beside else 0)
         note("ends")
-        if NAME == "once" and first:
-            self.fail("the first time")
+        if NAME == "bad":
+            self.fail("each time")
+
+    def test_more(self):
+        note("more")
+
+    test_more.long = True
 """
 
 
@@ -145,8 +150,10 @@ class ReportTest(base.BaseTestCase):
         """A command that does not end is ended with everything it started, and said so."""
         began = time.monotonic()
         mark = self.logs / "mark"
-        problem = self.tool.run(
-            ["sh", "-c", f"(sleep 3; touch {mark}) & sleep 60"], self.logs / "late.log", 0.5
+        problem = asyncio.run(
+            self.tool.run(
+                ["sh", "-c", f"(sleep 3; touch {mark}) & sleep 60"], self.logs / "late.log", 0.5
+            )
         )
         self.assertEqual("sh did not end within 0 s", problem)
         self.assertLess(time.monotonic() - began, 30)
@@ -160,8 +167,7 @@ class ReportTest(base.BaseTestCase):
             for number, command in enumerate(commands)
         ]
         outcomes: list[Any] = []
-        with self.tool.beside(steps, None, outcomes):
-            pass
+        asyncio.run(self.tool.beside(steps, None, outcomes))
         return outcomes
 
     def test_beside(self) -> None:
@@ -183,16 +189,25 @@ class ReportTest(base.BaseTestCase):
         steps = [
             self.tool.Step(name, "", 60, (("sleep", "60"),), beside=True) for name in ("a", "b")
         ]
+        outcomes: list[Any] = []
+
+        async def both(seconds: float) -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.tool.beside(steps, None, outcomes))
+                await asyncio.sleep(seconds)
+
         # While the block runs, and while only its end is waited for.
         for seconds in (30.0, 0.0):
             began = time.monotonic()
-            outcomes: list[Any] = []
+            outcomes.clear()
             interruption = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
             interruption.start()
-            with contextlib.suppress(KeyboardInterrupt), self.tool.beside(steps, None, outcomes):
-                time.sleep(seconds)
+            with contextlib.suppress(KeyboardInterrupt):
+                asyncio.run(both(seconds))
             self.assertLess(time.monotonic() - began, 20)
-            self.assertEqual([["sleep was ended"]], [one.problems for one in outcomes])
+            self.assertEqual(
+                [("a", ["was ended"])], [(one.step.name, one.problems) for one in outcomes]
+            )
 
     def test_what_ran_beside_has_the_end_of_its_log_shown(self) -> None:
         """Its output was not on the terminal, so more of it is shown where it failed."""
@@ -208,27 +223,39 @@ class ReportTest(base.BaseTestCase):
         self.assertEqual(["docs", "unit", "functional", "bare"], [step.name for step in beside])
         self.assertEqual([], [step.name for step in beside if step.needs_cloud])
 
-    def test_each_test_on_the_cloud_is_in_one_round(self) -> None:
-        """Every module, also one that comes later, belongs to one part of one round."""
-        patterns = [one for together in self.tool.ROUNDS for one in together]
-        modules = [path.stem for path in (CHECKOUT / "tests/endtoend").glob("test_*.py")]
-        for module in (*modules, "test_14_later", "test_35_later", "test_91_later"):
-            name = f"tests.endtoend.{module}.TestOne.test_one"
-            found = [one for one in patterns if re.search(one, name)]
-            self.assertEqual(1, len(found), f"{module}: {found}")
+    def test_each_test_on_the_cloud_has_its_place(self) -> None:
+        """Every test on the cloud is planned once, and only what takes long is left out."""
+        short, everything = (self._planned(*more) for more in ((), ("--long",)))
+        for names in (short, everything):
+            self.assertEqual(len(names), len(set(names)))
+        self.assertEqual(
+            ["test_08_releases", "test_08_releases", "test_23_conductors"],
+            sorted(name.split(".")[2] for name in set(everything) - set(short)),
+        )
+        modules = {path.stem for path in (CHECKOUT / "tests/endtoend").glob("test_*.py")}
+        self.assertEqual(modules, {name.split(".")[2] for name in everything})
 
-    def step(self, *tests: str, patterns: tuple[tuple[str, ...], ...]) -> Any:
-        """Return a step of a suite of these test modules, run in these rounds."""
+    def _planned(self, *more: str) -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.plan", "tests/endtoend", *more],
+            capture_output=True, cwd=CHECKOUT, check=True,
+        )  # fmt: skip
+        return [name for together in json.loads(done.stdout) for part in together for name in part]
+
+    def step(self, *tests: str) -> Any:
+        """Return a step of a suite of these test modules."""
         directory = self.logs / "suite"
         directory.mkdir()
         (directory / "__init__.py").touch()
         for name in tests:
             (directory / f"test_{name}.py").write_text(SUITE.format(name=name, logs=self.logs))
+        # The plan is this checkout's, of the suite's tests.
+        (self.logs / "tests").mkdir()
+        (self.logs / "tests/__init__.py").touch()
+        (self.logs / "tests/plan.py").write_text((CHECKOUT / "tests/plan.py").read_text())
         self.useFixture(fixtures.MonkeyPatch("tools_test.CHECKOUT", self.logs))
         self.useFixture(fixtures.MonkeyPatch("tools_test.count", self._count))
-        return self.tool.Step(
-            "suite", "", 60, tests="suite", serial=True, rounds=patterns, needs_cloud=True
-        )
+        return self.tool.Step("suite", "", 400, tests="suite", planned=True, needs_cloud=True)
 
     def _count(self, stestr: Any) -> dict[str, int]:
         last = subprocess.run(
@@ -241,52 +268,86 @@ class ReportTest(base.BaseTestCase):
         result: dict[str, int] = json.loads(counted.stdout)
         return result
 
-    def run_step(self, step: Any, regex: str | None = None) -> Any:
-        options = argparse.Namespace(regex=regex, concurrency=1)
-        return self.tool.run_tests(step, self.logs / "suite.log", options, self.tool.ALONE)
+    def run_step(self, step: Any, regex: str | None = None, with_long: bool = False) -> Any:
+        options = argparse.Namespace(regex=regex, concurrency=1, long=with_long)
+        return asyncio.run(self.tool.run_tests(step, self.logs / "suite.log", options))
+
+    def moments(self) -> list[list[str]]:
+        """What the tests of the suite noted."""
+        return [line.split() for line in (self.logs / "moments").read_text().splitlines()]
 
     def test_rounds(self) -> None:
-        """Rounds follow each other, the parts of one run at once, and all are counted together."""
-        rounds = (("test_c",), ("test_a", "test_b"), ("test_nothing",))
-        outcome = self.run_step(self.step("a", "b", "c", patterns=rounds))
+        """Tests that may run beside others do so first, the others follow, all are counted."""
+        outcome = self.run_step(self.step("a", "b", "c"))
         self.assertEqual((3, 0, []), (outcome.passed, outcome.failed, outcome.problems))
-        moments = [line.split() for line in (self.logs / "moments").read_text().splitlines()]
-        self.assertEqual(["c", "c"], [name for name, _ in moments[:2]])
-        self.assertEqual(["begins", "begins", "ends", "ends"], [what for _, what in moments[2:]])
+        moments = self.moments()
+        self.assertEqual(["begins", "begins", "ends", "ends"], [what for _, what in moments[:4]])
+        self.assertEqual([["c", "begins"], ["c", "ends"]], moments[4:])
 
     def test_rounds_of_what_is_wanted(self) -> None:
         """Only rounds with tests that match are run."""
-        rounds = (("test_c",), ("test_a", "test_b"))
-        outcome = self.run_step(self.step("a", "b", "c", patterns=rounds), regex="test_b")
+        outcome = self.run_step(self.step("a", "b", "c"), regex="test_b")
         self.assertEqual((1, 0, []), (outcome.passed, outcome.failed, outcome.problems))
 
-    def test_second_attempt(self) -> None:
-        """A test on the cloud that fails is tried once more, and the result names it."""
-        step = self.step("a", "once", patterns=(("test_a",), ("test_once",)))
-        outcome = self.run_step(step)
-        self.assertEqual((2, 0, []), (outcome.passed, outcome.failed, outcome.problems))
-        self.assertEqual(["suite.test_once.Sample.test_it"], outcome.again)
-        self.assertEqual([], outcome.red)
+    def test_long(self) -> None:
+        """A test that takes long runs only where that is asked for."""
+        outcome = self.run_step(self.step("c"), with_long=True)
+        self.assertEqual((2, 0), (outcome.passed, outcome.failed))
+        self.assertIn(["c", "more"], self.moments())
 
-    def test_failed_for_good(self) -> None:
-        """Without a second attempt, the result names the test that failed."""
-        step = dataclasses.replace(
-            self.step("a", "once", patterns=(("test_a",), ("test_once",))), needs_cloud=False
-        )
-        outcome = self.run_step(step)
+    def test_nothing_to_run(self) -> None:
+        """A suite without a test is not good."""
+        outcome = self.run_step(self.step())
+        self.assertEqual(["no test was run"], outcome.problems)
+
+    def test_a_module_that_cannot_be_imported(self) -> None:
+        """A suite with a module that cannot be imported is not good."""
+        step = self.step("c")
+        (self.logs / "suite/test_broken.py").write_text("import nothing_of_that_name")
+        out = self.useFixture(fixtures.StringStream("out"))
+        with fixtures.MonkeyPatch("sys.stdout", out.stream):
+            outcome = self.run_step(step)
+        self.assertFalse(outcome.good)
+
+    def test_no_second_attempt(self) -> None:
+        """A test on the cloud that fails is not tried again, and the result names it."""
+        outcome = self.run_step(self.step("a", "bad"))
         self.assertEqual((1, 1), (outcome.passed, outcome.failed))
-        self.assertEqual(["suite.test_once.Sample.test_it"], outcome.red)
+        self.assertEqual(["suite.test_bad.Sample.test_it"], outcome.red)
+        self.assertEqual(1, self.moments().count(["bad", "begins"]))
+
+    def test_older_releases(self) -> None:
+        """With --long, some tests run again on older releases of Magnum, which end with them."""
+        endtoend = next(step for step in self.tool.STEPS if step.needs_cloud)
+        older = self.tool.older(endtoend)
+        self.assertEqual(["21.0.1", "22.0.0"], [step.release for step in older])
+        self._devcloud("")
+        outcomes: list[Any] = []
+        step = self.tool.Step("old", "", 60, (("true",),), release="21.0.1")
+        asyncio.run(self.tool.on_cloud(step, True, None, outcomes))
+        self.assertEqual([("old", True)], [(one.step.name, one.good) for one in outcomes])
+        self.assertEqual(["up --magnum 21.0.1", "up"], self._verbs())
+
+    def _devcloud(self, more: str) -> None:
+        """Have a tools/devcloud that notes what it is called with."""
+        tool = self.logs / "tools/devcloud"
+        tool.parent.mkdir()
+        tool.write_text(f'#!/bin/sh\necho "$@" >> verbs\n{more}\n')
+        tool.chmod(0o755)
+        self.useFixture(fixtures.MonkeyPatch("tools_test.CHECKOUT", self.logs))
+
+    def _verbs(self) -> list[str]:
+        return (self.logs / "verbs").read_text().splitlines()
 
     def test_fresh_cloud(self) -> None:
         """What is left on the cloud is deleted before it is brought up, if that is asked for."""
-        tool = self.logs / "tools/devcloud"
-        tool.parent.mkdir()
-        tool.write_text('#!/bin/sh\necho "$1" >> verbs\n[ "$1" != status ]\n')
-        tool.chmod(0o755)
-        self.useFixture(fixtures.MonkeyPatch("tools_test.CHECKOUT", self.logs))
+        self._devcloud('[ "$1" != status ]')
+
+        async def use(options: argparse.Namespace) -> None:
+            async with self.tool.cloud(options, []) as is_up:
+                self.assertTrue(is_up)
+
         for fresh, verbs in ((True, "status reset up down"), (False, "status up down")):
             (self.logs / "verbs").unlink(missing_ok=True)
-            options = argparse.Namespace(fresh=fresh, keep=False)
-            with self.tool.cloud(options, []) as is_up:
-                self.assertTrue(is_up)
-            self.assertEqual(verbs.split(), (self.logs / "verbs").read_text().split())
+            asyncio.run(use(argparse.Namespace(fresh=fresh, keep=False)))
+            self.assertEqual(verbs.split(), self._verbs())
