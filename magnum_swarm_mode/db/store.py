@@ -7,6 +7,7 @@ an outdated record changes nothing. A lease tells other conductors that somebody
 cluster; taking one raises the generation, which shuts out whoever held it before.
 """
 
+import contextlib
 import dataclasses
 import enum
 import json
@@ -27,6 +28,11 @@ from magnum_swarm_mode.db import migration, schema
 
 _TABLE = schema.CLUSTER
 _FORMAT = 1
+# The longest lease that anybody takes at once, in seconds; renewed while somebody is at work.
+LONGEST_LEASE = 600
+# How far, in seconds, the clocks of two conductors may be apart. What ends later than the longest
+# lease and this was written by a clock that was ahead, and counts as over.
+_CLOCKS_APART = 300
 
 
 class Phase(enum.StrEnum):
@@ -180,13 +186,45 @@ class Store:
         migration.ensure(engine)
         return engine
 
+    def _once(
+        self,
+        act: Callable[[Any], bool],
+        is_ours: Callable[["Record | None"], bool],
+        cluster_uuid: str,
+    ) -> bool:
+        """Change a row in a transaction; whether it was changed.
+
+        The acknowledgement of a COMMIT can be lost. The next attempt then finds the row changed,
+        by nobody else.
+
+        :param act: makes the change and tells whether there was a row to be changed.
+        :param is_ours: tells whether a row is as ``act`` leaves it.
+        """
+        attempts = 0
+
+        @_retrying
+        def attempt() -> bool:
+            nonlocal attempts
+            attempts += 1
+            try:
+                with self._engine.begin() as connection:
+                    if act(connection):
+                        return True
+            except (db_exception.DBDuplicateEntry, sa.exc.IntegrityError):
+                pass
+            if attempts == 1:
+                return False
+            with self._engine.connect() as connection:
+                return is_ours(_select(connection, cluster_uuid))
+
+        return attempt()
+
     @_retrying
     def get(self, cluster_uuid: str) -> Record | None:
         """Return the record of a cluster, or None."""
         with self._engine.connect() as connection:
             return _select(connection, cluster_uuid)
 
-    @_retrying
     def insert(self, cluster_uuid: str, project_id: str, state: State, lease: int = 0) -> Record:
         """Add a record, together with a lease of so many seconds.
 
@@ -204,62 +242,108 @@ class Store:
             updated_at=now,
         )
         values = {**vars(record), "state": state.to_json()}
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(sa.insert(_TABLE).values(**values))
-        except (db_exception.DBDuplicateEntry, sa.exc.IntegrityError) as error:
-            raise Conflict(cluster_uuid) from error
+
+        def add(connection: Any) -> bool:
+            connection.execute(sa.insert(_TABLE).values(**values))
+            return True
+
+        if not self._once(add, lambda found: _is_same(found, record), cluster_uuid):
+            raise Conflict(cluster_uuid)
         return record
 
-    @_retrying
     def write(self, record: Record, state: State) -> Record:
         """Replace the state, provided that nobody changed the record since it was read.
 
         :raises Conflict: when somebody did, or removed it.
         """
-        now = int(time.time())
-        with self._engine.begin() as connection:
-            result = connection.execute(
-                sa.update(_TABLE)
-                .where(_unchanged(record))
-                .values(state=state.to_json(), generation=record.generation + 1, updated_at=now)
-            )
-        if result.rowcount != 1:
-            raise Conflict(record.cluster_uuid)
-        return dataclasses.replace(
-            record, state=state, generation=record.generation + 1, updated_at=now
+        uuid = record.cluster_uuid
+        written = dataclasses.replace(
+            record, state=state, generation=record.generation + 1, updated_at=int(time.time())
         )
+        statement = (
+            sa.update(_TABLE)
+            .where(_unchanged(record))
+            .values(
+                state=state.to_json(),
+                generation=written.generation,
+                updated_at=written.updated_at,
+            )
+        )
+        if not self._once(_changing(statement), lambda found: _is_same(found, written), uuid):
+            raise Conflict(uuid)
+        return written
 
-    @_retrying
+    def amend(
+        self, cluster_uuid: str, change: Callable[[State], State], attempts: int = 10
+    ) -> Record | None:
+        """Change a state that others may be changing: read, change, write, and again if need be.
+
+        :param change: returns the new state; the same for nothing to be written. Called with each
+            state that is read, so it has no effect of its own.
+        :returns: the record as it is then; None when there is none.
+        :raises Conflict: when others were quicker at every attempt.
+        """
+        for _ in range(attempts):
+            record = self.get(cluster_uuid)
+            if record is None:
+                return None
+            state = change(record.state)
+            if state == record.state:
+                return record
+            with contextlib.suppress(Conflict):
+                return self.write(record, state)
+        raise Conflict(cluster_uuid)
+
     def delete(self, record: Record) -> None:
         """Remove the record, provided that nobody changed it since it was read.
 
         :raises Conflict: when somebody did, or removed it.
         """
-        with self._engine.begin() as connection:
-            result = connection.execute(sa.delete(_TABLE).where(_unchanged(record)))
-        if result.rowcount != 1:
+        statement = sa.delete(_TABLE).where(_unchanged(record))
+        if not self._once(_changing(statement), lambda found: found is None, record.cluster_uuid):
             raise Conflict(record.cluster_uuid)
 
-    @_retrying
     def lease(self, cluster_uuid: str, seconds: int) -> Record | None:
-        """Take the cluster for so many seconds.
+        """Take the cluster for so many seconds, at most :data:`LONGEST_LEASE`.
 
         :returns: the record under the new lease; None when there is no record or it is taken.
         """
         now = int(time.time())
         owner = _new_owner()
+        expires = _TABLE.c.lease_expires
+        statement = (
+            sa.update(_TABLE)
+            .where(
+                _TABLE.c.cluster_uuid == cluster_uuid,
+                sa.or_(expires <= now, expires > now + LONGEST_LEASE + _CLOCKS_APART),
+            )
+            .values(
+                lease_owner=owner,
+                lease_expires=now + min(seconds, LONGEST_LEASE),
+                generation=_TABLE.c.generation + 1,
+            )
+        )
+        self._once(_changing(statement), lambda _: False, cluster_uuid)
+        record = self.get(cluster_uuid)
+        # The answer of the database may have been lost; the owner's name is unique.
+        return record if record is not None and record.lease_owner == owner else None
+
+    @_retrying
+    def renew(self, record: Record, seconds: int) -> bool:
+        """Let a lease end so many seconds from now.
+
+        :returns: whether the caller still has the lease.
+        """
         with self._engine.begin() as connection:
             result = connection.execute(
                 sa.update(_TABLE)
-                .where(_TABLE.c.cluster_uuid == cluster_uuid, _TABLE.c.lease_expires <= now)
-                .values(
-                    lease_owner=owner,
-                    lease_expires=now + seconds,
-                    generation=_TABLE.c.generation + 1,
+                .where(
+                    _TABLE.c.cluster_uuid == record.cluster_uuid,
+                    _TABLE.c.lease_owner == record.lease_owner,
                 )
+                .values(lease_expires=int(time.time()) + min(seconds, LONGEST_LEASE))
             )
-            return _select(connection, cluster_uuid) if result.rowcount == 1 else None
+        return bool(result.rowcount == 1)
 
     @_retrying
     def release(self, record: Record) -> None:
@@ -280,11 +364,14 @@ class Store:
 
         :param seconds: for which nobody else shall.
         """
-        now = int(time.time())
+        now, due = int(time.time()), _TABLE.c.health_due
         with self._engine.begin() as connection:
             result = connection.execute(
                 sa.update(_TABLE)
-                .where(_TABLE.c.cluster_uuid == cluster_uuid, _TABLE.c.health_due <= now)
+                .where(
+                    _TABLE.c.cluster_uuid == cluster_uuid,
+                    sa.or_(due <= now, due > now + seconds + _CLOCKS_APART),
+                )
                 .values(health_due=now + seconds)
             )
             # A cluster without a record has nothing that it could be shared out by.
@@ -325,6 +412,20 @@ class Store:
 
 def _new_owner() -> str:
     return f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4()}"[-255:]
+
+
+def _changing(statement: Any) -> Callable[[Any], bool]:
+    """Return what executes a statement and tells whether it changed one row."""
+    return lambda connection: connection.execute(statement).rowcount == 1
+
+
+def _is_same(found: Record | None, written: Record) -> bool:
+    """Tell whether a row that was found is the one that was written."""
+    return (
+        found is not None
+        and (found.generation, found.lease_owner) == (written.generation, written.lease_owner)
+        and found.state.to_json() == written.state.to_json()
+    )
 
 
 def _unchanged(record: Record) -> Any:

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 import concurrent.futures
+import contextlib
 import dataclasses
 import json
 import pathlib
+import time
 
 import fixtures
 import sqlalchemy as sa
+from oslo_db import exception as db_exception
 from oslotest import base
 
+from magnum_swarm_mode.conductor import lease
 from magnum_swarm_mode.db import migration, schema
 from magnum_swarm_mode.db import store as record_store
 from magnum_swarm_mode.db.store import Conflict, Phase, State, Store
@@ -40,7 +44,7 @@ class StateTest(base.BaseTestCase):
         self.assertEqual((Phase.CREATED, 1234, "stack"), (state.phase, state.phase_since, "stack"))
 
 
-class StoreTest(base.BaseTestCase):
+class StoreCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
         self.path = pathlib.Path(self.useFixture(fixtures.TempDir()).path) / "magnum.sqlite"
@@ -62,6 +66,8 @@ class StoreTest(base.BaseTestCase):
         assert record is not None
         return record
 
+
+class StoreTest(StoreCase):
     def test_absent(self):
         """A cluster that is not known has no record."""
         self.assertIsNone(self.store.get(UUID))
@@ -164,11 +170,229 @@ class StoreTest(base.BaseTestCase):
 
         self.assertEqual(1, sum(lease is not None for lease in leases))
 
+    def test_amend(self):
+        """An amendment is made of the record as it is by then, though another wrote meanwhile."""
+        self.insert()
+        others = iter([None])
+
+        def change(state):
+            for _ in others:
+                record = self.store.get(UUID)
+                self.store.write(record, dataclasses.replace(record.state, stack_id="stack"))
+            return dataclasses.replace(state, trust_id="trust")
+
+        record = self.store.amend(UUID, change)
+
+        self.assertEqual(record, self.store.get(UUID))
+        self.assertEqual(("stack", "trust"), (record.state.stack_id, record.state.trust_id))
+
+    def test_amend_nothing(self):
+        """An amendment that changes nothing writes nothing."""
+        record = self.insert()
+
+        self.assertEqual(record, self.store.amend(UUID, lambda state: state))
+
+        self.assertEqual(1, self.store.get(UUID).generation)
+
+    def test_amend_without_record(self):
+        """There is nothing to be amended of what is not there."""
+        self.assertIsNone(self.store.amend(UUID, lambda state: state))
+
+    def test_amend_in_vain(self):
+        """Who is never quick enough to amend a record is told so."""
+        self.insert()
+
+        def change(state):
+            record = self.store.get(UUID)
+            self.store.write(record, dataclasses.replace(record.state, grant=state.grant + 1))
+            return dataclasses.replace(state, trust_id="trust")
+
+        self.assertRaises(Conflict, self.store.amend, UUID, change, attempts=3)
+
+        self.assertEqual(3, self.store.get(UUID).state.grant)
+
+    def test_lease_of_a_clock_ahead(self):
+        """A lease that ends later than any can counts as over."""
+        self.insert()
+        self.now += 86400
+        self.lease()
+        self.now -= 86400
+
+        self.assertIsNotNone(self.store.lease(UUID, 60))
+
+    def test_lease_of_a_clock_a_little_ahead(self):
+        """A lease of a clock that is two minutes ahead holds."""
+        self.insert()
+        self.now += 120
+        self.store.lease(UUID, record_store.LONGEST_LEASE)
+        self.now -= 120
+
+        self.assertIsNone(self.store.lease(UUID, 60))
+
+    def test_health_of_a_clock_ahead(self):
+        """A look at health that is due later than the interval allows is due now."""
+        self.insert()
+        self.now += 86400
+        self.assertTrue(self.store.claim_health(UUID, 45))
+        self.now -= 86400
+
+        self.assertTrue(self.store.claim_health(UUID, 45))
+        self.assertFalse(self.store.claim_health(UUID, 45))
+
+    def test_renew(self):
+        """A renewed lease ends later, and its holder can write as before."""
+        self.insert()
+        record = self.lease()
+        self.now += 50
+
+        self.assertTrue(self.store.renew(record, 60))
+
+        self.now += 50
+        self.assertIsNone(self.store.lease(UUID, 60))
+        self.store.write(record, STATE.entering(Phase.CREATED))
+
+    def test_renew_lost(self):
+        """A lease that was lost to another is not renewed."""
+        self.insert()
+        lost = self.lease()
+        self.now += 61
+        current = self.lease()
+
+        self.assertFalse(self.store.renew(lost, 600))
+
+        self.assertEqual(current, self.store.get(UUID))
+
     def test_no_secret(self):
         """Nothing in a record is a secret."""
         fields = {field.name for field in dataclasses.fields(State)}
 
         self.assertFalse([name for name in fields if "secret" in name or "password" in name])
+
+
+class Forgetful:
+    """An engine that loses the acknowledgement of one COMMIT."""
+
+    def __init__(self, engine, happening=lambda: None):
+        self._engine, self._happening, self.lost = engine, happening, False
+
+    def __getattr__(self, name):
+        return getattr(self._engine, name)
+
+    @contextlib.contextmanager
+    def begin(self):
+        with self._engine.begin() as connection:
+            yield connection
+        if not self.lost:
+            self.lost = True
+            self._happening()
+            raise db_exception.DBConnectionError
+
+
+class LostAnswerTest(StoreCase):
+    def forgetful(self, happening=lambda: None):
+        return Store(Forgetful(self.engine, happening))
+
+    def test_write(self):
+        """A write whose acknowledgement was lost is one's own."""
+        record = self.insert(lease=60)
+
+        written = self.forgetful().write(record, STATE.entering(Phase.CREATED))
+
+        self.assertEqual(written, self.store.get(UUID))
+        self.assertEqual(2, written.generation)
+
+    def test_overtaken_write(self):
+        """A write whose acknowledgement was lost, and that another has replaced, is a conflict."""
+        record = self.insert(lease=60)
+
+        def happening():
+            self.store.write(self.store.get(UUID), STATE.entering(Phase.DELETING))
+
+        store = self.forgetful(happening)
+
+        self.assertRaises(Conflict, store.write, record, STATE.entering(Phase.CREATED))
+
+    def test_insert(self):
+        """An insert whose acknowledgement was lost is one's own."""
+        record = self.forgetful().insert(UUID, "project", STATE, 60)
+
+        self.assertEqual(record, self.store.get(UUID))
+
+    def test_lease(self):
+        """A lease whose acknowledgement was lost is had."""
+        self.insert()
+
+        record = self.forgetful().lease(UUID, 60)
+
+        self.assertEqual(record, self.store.get(UUID))
+        self.assertIsNotNone(record)
+
+    def test_delete(self):
+        """A deletion whose acknowledgement was lost is done."""
+        record = self.insert()
+
+        self.forgetful().delete(record)
+
+        self.assertIsNone(self.store.get(UUID))
+
+
+class LeaseTest(StoreCase):
+    def test_held(self):
+        """A lease is held while the block runs, and free afterwards."""
+        self.insert()
+
+        with lease.held(self.store, UUID, "test") as record:
+            self.assertIsNone(self.store.lease(UUID, 60))
+            self.store.write(record, STATE.entering(Phase.CREATED))
+
+        self.assertIsNotNone(self.store.lease(UUID, 60))
+
+    def test_taken(self):
+        """Where somebody else has the lease, the block runs without a record."""
+        self.insert(lease=60)
+
+        with lease.held(self.store, UUID, "test") as record:
+            self.assertIsNone(record)
+
+        self.assertIsNone(self.store.lease(UUID, 60))
+
+    def test_failed(self):
+        """A block that fails leaves the lease free."""
+        self.insert()
+
+        with contextlib.suppress(ValueError), lease.held(self.store, UUID, "test"):
+            raise ValueError
+
+        self.assertIsNotNone(self.store.lease(UUID, 60))
+
+    def expires(self):
+        return self.store.get(UUID).lease_expires
+
+    def wait_for(self, expected):
+        end = time.monotonic() + 10
+        while self.expires() != expected and time.monotonic() < end:
+            time.sleep(0.01)
+        self.assertEqual(expected, self.expires())
+
+    def test_renewed(self):
+        """A lease is renewed for as long as the block runs."""
+        self.useFixture(fixtures.MonkeyPatch("magnum_swarm_mode.conductor.lease._INTERVAL", 0.01))
+        self.insert()
+
+        with lease.held(self.store, UUID, "test"):
+            self.now += 50
+            self.wait_for(int(self.now) + lease.LEASE_SECONDS)
+
+    def test_hung(self):
+        """The lease of a block that does not end is not renewed any more after some time."""
+        self.useFixture(fixtures.MonkeyPatch("magnum_swarm_mode.conductor.lease._INTERVAL", 0.01))
+        self.useFixture(fixtures.MonkeyPatch("magnum_swarm_mode.conductor.lease.MOST_SECONDS", 0))
+        self.insert()
+
+        with lease.held(self.store, UUID, "test"):
+            self.now += 61
+            time.sleep(0.1)
+            self.assertIsNotNone(self.store.lease(UUID, 60))
 
 
 class MigrationTest(base.BaseTestCase):
