@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from keystoneauth1 import exceptions as keystone_exceptions
 from magnum import objects
 from magnum.common import exception as magnum_exception
 from oslo_log import log as logging
@@ -22,12 +21,13 @@ from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import credentials, grants, leftover_ports, networks
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.cloud.credentials import Grant
-from magnum_swarm_mode.conductor import reach
+from magnum_swarm_mode.conductor import group_stacks, lease, reach, rows
 from magnum_swarm_mode.conductor.change import operations
 from magnum_swarm_mode.conductor.rotation import ca as ca_rotation
 from magnum_swarm_mode.conductor.rotation import credential as credential_rotation
 from magnum_swarm_mode.db.store import Conflict, Phase, Record, State, Store
-from magnum_swarm_mode.decisions import status
+from magnum_swarm_mode.decisions import status, steps
+from magnum_swarm_mode.decisions.change import Plan
 from magnum_swarm_mode.decisions.status import Action, Decision, Seen
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.labels import parsing as label_parsing
@@ -40,12 +40,8 @@ from magnum_swarm_mode.swarm import client as swarm_client
 CONF = cloud_sessions.CONF
 LOG = logging.getLogger(__name__)
 
-# How long one conductor has a cluster to itself: longer than a poll takes but at worst, and not
-# much longer than a cluster may wait whose conductor died.
-_POLL_LEASE_SECONDS = 60
 # How long a delete may take from its record to its status.
 _DELETE_MARK_SECONDS = 60
-_MARK_ATTEMPTS = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,11 +86,10 @@ class Lifecycle:
         if record is None:
             return
         try:
-            self._make(session, cluster, plan, record, timeout_minutes)
+            with lease.kept(self._store, record, "creation"):
+                self._make(session, cluster, plan, record, timeout_minutes)
         except Conflict:
-            # A user's delete has begun meanwhile and may already have looked for what is here.
-            LOG.info("Cluster %s is deleted while it is created", cluster.uuid)
-            self._yield_to_delete(session, cluster, record)
+            self._yield(session, cluster, record)
         except Exception as error:
             LOG.warning("Creating cluster %s failed: %s", cluster.uuid, _for_operator(error))
             self._undo(session, cluster, self._store.get(cluster.uuid))
@@ -114,7 +109,7 @@ class Lifecycle:
             stack_name=stack_request.stack_name(cluster),
             phase_since=int(time.time()),
         )
-        seconds = status.PREPARE_SECONDS
+        seconds = lease.LEASE_SECONDS
         with contextlib.suppress(Conflict):
             record = self._store.insert(cluster.uuid, cluster.project_id, state, lease=seconds)
             if _is_wanted(cluster):
@@ -125,7 +120,7 @@ class Lifecycle:
         leased = self._store.lease(cluster.uuid, seconds)
         if leased is None:
             raise Conflict(cluster.uuid)
-        if leased.state.phase in (Phase.DELETING, Phase.CLEANING, Phase.CREATED):
+        if leased.state.phase not in (Phase.PREPARING, Phase.SUBMITTING):
             cluster.stack_id = leased.state.stack_id or None
             self._store.release(leased)
             return None
@@ -156,7 +151,7 @@ class Lifecycle:
                 ),
             )
             before = credentials.trusts_given(session)
-            stack_id = _submit(heat_api, request, name, timeout_minutes)
+            stack_id = reach.submit(heat_api, request, name, timeout_minutes)
             heat_trust = credentials.only_new(before, credentials.trusts_given(session))
         else:
             stack_id, heat_trust = found.id, ""
@@ -165,7 +160,6 @@ class Lifecycle:
             record.state.entering(Phase.CREATED, stack_id=stack_id, heat_trust=heat_trust),
         )
         cluster.stack_id = stack_id
-        self._store.release(record)
         # Of clusters that somebody else deleted: only their owner's own token can remove them.
         owner_id = record.state.owner_id
         credentials.remove_access_rules([lambda: session], owner_id, None, self._store.known)
@@ -179,12 +173,8 @@ class Lifecycle:
             if stack_is_there:
                 heat_api.delete(name)
             if record is not None:
-                record = self._store.write(
-                    record,
-                    record.state.entering(
-                        Phase.DELETING if stack_is_there else Phase.ABANDONED,
-                    ),
-                )
+                # Nobody has asked for a deletion; when somebody does, it looks for the stack.
+                record = self._store.write(record, record.state.entering(Phase.ABANDONED))
             if not stack_is_there:
                 self._revoke(cluster, record.state if record else None, [lambda: session])
         except Exception as error:
@@ -193,12 +183,16 @@ class Lifecycle:
                 cluster.uuid,
                 _for_operator(error),
             )
-        if record is not None:
-            self._store.release(record)
 
-    def _yield_to_delete(self, session: Any, cluster: Any, held: Record) -> None:
-        """Unmake what a creation has made that a delete overtook, and the delete may not see."""
+    def _yield(self, session: Any, cluster: Any, held: Record) -> None:
+        """Leave a cluster to whoever wrote its record while it was created."""
         record = self._store.get(cluster.uuid)
+        if record is not None and record.state.phase not in (Phase.DELETING, Phase.CLEANING):
+            # Another conductor took the lease over, and finds by its name what was made.
+            LOG.warning("Cluster %s was taken over while it was created", cluster.uuid)
+            return
+        # A user's delete has begun and may already have looked for what is here.
+        LOG.info("Cluster %s is deleted while it is created", cluster.uuid)
         try:
             # Absent is fine. The delete finds the stack as well, unless it looked too early.
             reach.heat_of(session).delete(stack_request.stack_name(cluster))
@@ -214,7 +208,6 @@ class Lifecycle:
                 cluster.uuid,
                 _for_operator(error),
             )
-        self._store.release(held)
 
     # Deletion
 
@@ -233,7 +226,7 @@ class Lifecycle:
                 LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
             try:
                 # What is on the cluster's network goes before the network.
-                if self.operations.groups_are_gone(context, cluster, record):
+                if group_stacks.are_gone(context, cluster, record.state):
                     self._delete_stack(context, cluster, record)
             except exceptions.Unavailable as error:
                 if not record.state.trust_id:
@@ -261,36 +254,32 @@ class Lifecycle:
 
     def _amend(self, cluster: Any, **changes: Any) -> None:
         """Change some of a record that others may be changing; one that is gone is left alone."""
-        for _ in range(_MARK_ATTEMPTS):
-            record = self._store.get(cluster.uuid)
-            if record is None:
-                return
-            with contextlib.suppress(Conflict):
-                self._store.write(record, dataclasses.replace(record.state, **changes))
-                return
+        self._store.amend(cluster.uuid, lambda state: dataclasses.replace(state, **changes))
 
     def _mark_deleting(self, cluster: Any) -> Record:
-        for _ in range(_MARK_ATTEMPTS):
-            record = self._store.get(cluster.uuid)
-            try:
-                if record is None:
-                    state = State(
-                        phase=Phase.DELETING,
-                        owner_id=cluster.user_id or "",
-                        stack_name=stack_request.stack_name(cluster),
-                        phase_since=int(time.time()),
-                        stack_id=cluster.stack_id or "",
-                    )
-                    return self._store.insert(cluster.uuid, cluster.project_id, state)
-                if record.state.phase is Phase.CLEANING:
-                    return record
-                state = record.state.entering(
-                    Phase.DELETING, stack_id=record.state.stack_id or cluster.stack_id or ""
-                )
-                return self._store.write(record, state)
-            except Conflict:
-                continue
-        raise Conflict(cluster.uuid)
+        def mark(state: State) -> State:
+            if state.phase is Phase.CLEANING:
+                return dataclasses.replace(state, blind_since=0, errors=0)
+            known = state.stack_id or cluster.stack_id or ""
+            return state.entering(Phase.DELETING, stack_id=known, blind_since=0, errors=0)
+
+        marked = self._store.amend(cluster.uuid, mark)
+        if marked is not None:
+            return marked
+        state = State(
+            phase=Phase.DELETING,
+            owner_id=cluster.user_id or "",
+            stack_name=stack_request.stack_name(cluster),
+            phase_since=int(time.time()),
+            stack_id=cluster.stack_id or "",
+        )
+        with contextlib.suppress(Conflict):
+            return self._store.insert(cluster.uuid, cluster.project_id, state)
+        # Its creation has begun meanwhile.
+        marked = self._store.amend(cluster.uuid, mark)
+        if marked is None:
+            raise Conflict(cluster.uuid)
+        return marked
 
     def _delete_stack(self, context: Any, cluster: Any, record: Record) -> None:
         state = record.state
@@ -315,7 +304,6 @@ class Lifecycle:
                     # Nobody has to look again, which perhaps nobody may.
                     self._amend(cluster, stack_id="", submitted_at=0)
                     return
-                self._note_who_watches(cluster, state, who)
                 return
             except heat_client.NotAllowed as error:
                 problems.append(f"{who}: {error.operator_message}")
@@ -328,19 +316,6 @@ class Lifecycle:
             f"stack {state.stack_name} of project {cluster.project_id}: {'; '.join(problems)}",
         )
 
-    def _note_who_watches(self, cluster: Any, state: State, who: str) -> None:
-        """Learn whether Magnum's own user can watch a stack that the trust cannot."""
-        if who == reach.TRUST or not state.stack_id:
-            return
-        sees = who == reach.SERVICE
-        if not sees:
-            unseen = (exceptions.SwarmModeError, keystone_exceptions.ClientException)
-            with contextlib.suppress(*unseen):
-                sees = (
-                    reach.heat_of(cloud_sessions.service_session()).get(state.stack_id) is not None
-                )
-        self._amend(cluster, watched_by_service=sees)
-
     # Watching
 
     def poll(self, context: Any, cluster: Any) -> None:
@@ -349,33 +324,65 @@ class Lifecycle:
         Every conductor does this every ten seconds for every such cluster; the record's lease lets
         one of them act. ``context`` has no token.
         """
-        record = self._store.lease(cluster.uuid, _POLL_LEASE_SECONDS)
-        if record is None:
-            if self._store.get(cluster.uuid) is None:
+        with lease.held(self._store, cluster.uuid, "poll") as record:
+            if record is not None:
+                self._pass(context, cluster, record)
+            elif self._store.get(cluster.uuid) is None:
                 self._poll_without_record(cluster)
-            return
+
+    def _pass(self, context: Any, cluster: Any, record: Record) -> None:
+        """Look at a cluster once, under its lease."""
         try:
-            if cluster.status in operations.BUSY and record.state.phase is Phase.CREATED:
-                if credential_rotation.is_under_way(record.state):
-                    self.credential_rotation.step(context, cluster, record)
-                else:
-                    self.operations.step(context, cluster, record)
-            elif cluster.status in operations.BUSY:
-                self._mend_delete(cluster, record)
-            elif cluster.status == "DELETE_IN_PROGRESS" and record.state.groups:
-                self._delete_groups(context, cluster, record)
-            else:
-                self._step(context, cluster, record)
+            self._act(context, cluster, record)
         except Conflict:
             LOG.debug("Cluster %s was changed during a poll", cluster.uuid)
-        finally:
-            self._store.release(record)
+        except Exception as error:
+            LOG.exception("A look at cluster %s failed", cluster.uuid)
+            self._count(cluster, type(error).__name__)
+        else:
+            if record.state.errors:
+                self._amend(cluster, errors=0)
+
+    def _act(self, context: Any, cluster: Any, record: Record) -> None:
+        phase = record.state.phase
+        is_deleted = cluster.status.startswith("DELETE")
+        if phase in (Phase.DELETING, Phase.CLEANING) and not is_deleted:
+            self._mend_delete(cluster, record)
+        elif cluster.status in operations.BUSY and phase is Phase.CREATED:
+            if credential_rotation.is_under_way(record.state):
+                self.credential_rotation.step(context, cluster, record)
+            else:
+                self.operations.step(context, cluster, record)
+        elif cluster.status == "DELETE_IN_PROGRESS" and record.state.groups:
+            self._delete_groups(context, cluster, record)
+        else:
+            self._step(context, cluster, record)
+
+    def _count(self, cluster: Any, error: str) -> None:
+        """Note a look that failed unexpectedly; end the operation after several in a row."""
+        record = self._store.amend(
+            cluster.uuid, lambda state: dataclasses.replace(state, errors=state.errors + 1)
+        )
+        if record is None or record.state.errors < status.MOST_ERRORS:
+            return
+        decision = status.broken(cluster.status, error)
+        LOG.error("Cluster %s: %s", cluster.uuid, decision.reason)
+        self._store.amend(cluster.uuid, lambda state: _at_rest(state, decision.reason or ""))
+        self._change(cluster, decision)
+
+    def _blind(self, cluster: Any, record: Record, why: str) -> None:
+        """Note that nothing can be seen now; end the operation when that lasts."""
+        now = int(time.time())
+        since = record.state.blind_since or now
+        if since != record.state.blind_since:
+            self._store.write(record, dataclasses.replace(record.state, blind_since=since))
+        self._change(cluster, status.blind(cluster.status, since, now, why))
 
     def _delete_groups(self, context: Any, cluster: Any, record: Record) -> None:
         try:
-            gone = self.operations.groups_are_gone(context, cluster, record)
+            gone = group_stacks.are_gone(context, cluster, record.state)
         except exceptions.Unavailable as error:
-            self._change(cluster, Decision("DELETE_IN_PROGRESS", error.user_message))
+            self._blind(cluster, record, error.user_message)
             return
         except exceptions.SwarmModeError as error:
             LOG.error("Cluster %s: %s", cluster.uuid, error.operator_message)
@@ -383,20 +390,24 @@ class Lifecycle:
             return
         if not gone:
             reason = "Heat deletes the further node groups."
+            if record.state.blind_since:
+                self._store.write(record, dataclasses.replace(record.state, blind_since=0))
             self._change(cluster, Decision("DELETE_IN_PROGRESS", reason))
             return
-        record = self._store.write(record, dataclasses.replace(record.state, groups={}))
+        state = dataclasses.replace(record.state, groups={}, blind_since=0)
+        record = self._store.write(record, state)
         self._step(context, cluster, record)
 
     def _mend_delete(self, cluster: Any, record: Record) -> None:
-        """Let a delete go on whose status another request overwrote in the same moment."""
+        """Let a delete go on whose status another request overwrote, or that has none yet."""
         if time.time() - record.state.phase_since > _DELETE_MARK_SECONDS:
+            LOG.warning("The deletion of cluster %s is taken up again", cluster.uuid)
             self._change(cluster, Decision("DELETE_IN_PROGRESS", None))
 
     def _poll_without_record(self, cluster: Any) -> None:
         if cluster.status == "DELETE_IN_PROGRESS":
             # The record goes last, so this cluster was cleaned up by a conductor that then died.
-            _remember(cluster, {"status": "DELETE_COMPLETE", "status_reason": None})
+            rows.remember(cluster, {"status": "DELETE_COMPLETE", "status_reason": None})
             return
         age = time.time() - cluster.created_at.timestamp() if cluster.created_at else 0.0
         if cluster.status == "CREATE_IN_PROGRESS" and age > status.PREPARE_SECONDS:
@@ -414,6 +425,9 @@ class Lifecycle:
         state = record.state
         if stack is not None and not state.stack_id:
             state = dataclasses.replace(state, stack_id=stack.id)
+        blind_since = (state.blind_since or seen.now) if seen.blind else 0
+        state = dataclasses.replace(state, blind_since=blind_since)
+        seen = dataclasses.replace(seen, state=state)
         found: dict[str, Any] = {}
         if stack is not None and status.is_made(seen):
             state = dataclasses.replace(state, complete_since=state.complete_since or seen.now)
@@ -421,7 +435,12 @@ class Lifecycle:
             seen = dataclasses.replace(seen, docker_problem=problem, state=state)
         decision = status.decide(seen)
         if decision.action is Action.DELETE_STACK and heat_api is not None and stack is not None:
-            heat_api.delete(stack.id)
+            try:
+                heat_api.delete(stack.id)
+            except exceptions.SwarmModeError as error:
+                LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
+                self._blind(cluster, record, error.user_message)
+                return
         if decision.action is Action.CLEAN_UP:
             self._clean_up(context, cluster, record)
             return
@@ -437,7 +456,8 @@ class Lifecycle:
         seen = Seen(cluster_status=cluster.status, state=state, now=int(time.time()))
         if state.phase in (Phase.CLEANING, Phase.ABANDONED):
             return seen, None, None
-        if state.phase is Phase.DELETING and not (state.stack_id or state.submitted_at):
+        if not (state.stack_id or state.submitted_at):
+            # There is nothing to be seen.
             return seen, None, None
         try:
             found = self._first_sight(context, cluster, seen)
@@ -465,7 +485,8 @@ class Lifecycle:
             try:
                 heat_api = reach.heat_of(session)
                 stack = heat_api.get(state.stack_id or state.stack_name)
-                if stack is None and foreign and not state.watched_by_service:
+                if stack is None and foreign:
+                    # Heat answers so as well where it does not let this user see the stack.
                     problems.append(f"{who}: sees no stack {state.stack_id}")
                     continue
                 return self._described(seen, cluster, stack, heat_api), stack, heat_api
@@ -524,7 +545,7 @@ class Lifecycle:
             ca_rotation.forget(cluster.uuid, record.state)
             _delete_certificates(cluster)
         except exceptions.Unavailable as error:
-            self._change(cluster, Decision("DELETE_IN_PROGRESS", error.user_message))
+            self._blind(cluster, record, error.user_message)
             return
         except exceptions.SwarmModeError as error:
             LOG.error("Cluster %s: %s", cluster.uuid, error.operator_message)
@@ -533,7 +554,7 @@ class Lifecycle:
             return
         self._store.delete(record)
         # Magnum removes its own row when it sees this; it need not be saved.
-        _remember(cluster, {"status": "DELETE_COMPLETE", "status_reason": None})
+        rows.remember(cluster, {"status": "DELETE_COMPLETE", "status_reason": None})
 
     def _revoke(self, cluster: Any, state: State | None, sessions: list[Callable[[], Any]]) -> None:
         """Revoke all rights, with the given sessions before those of Magnum's own."""
@@ -561,23 +582,33 @@ class Lifecycle:
     ) -> None:
         """Write a decision to Magnum's rows, unless its status was changed since it was read."""
         values = {"status": decision.status, "status_reason": decision.reason, **(found or {})}
+        own = {"status": decision.status, "status_reason": decision.reason}
         if stack is not None:
-            values["stack_id"] = stack.id
-        changes = {name: value for name, value in values.items() if getattr(cluster, name) != value}
-        if not changes:
-            return
-        if not self._store.change_cluster(cluster.uuid, cluster.status, changes):
+            values["stack_id"] = own["stack_id"] = stack.id
+        if not rows.write(cluster, values):
             LOG.debug("Cluster %s has another status than was polled", cluster.uuid)
             return
-        _remember(cluster, changes)
         for group in cluster.nodegroups:
-            group.status = decision.status
-            group.status_reason = decision.reason
-            if stack is not None:
-                group.stack_id = stack.id
+            more: dict[str, Any] = {}
             if decision.action is Action.COMPLETE and stack is not None:
-                group.node_addresses = _addresses(group, stack)
-            group.save()
+                more["node_addresses"] = _addresses(group, stack)
+            rows.write_group(group, {**own, **more})
+
+
+def _at_rest(state: State, reason: str) -> State:
+    """Return a state in which nothing is under way that a look would go on with."""
+    try:
+        update = steps.abandon(Plan.from_json(state.update), reason).to_json()
+    except Exception as error:
+        LOG.warning("What was under way cannot be read: %s: %s", type(error).__name__, error)
+        update = {}
+    rotation, paused = state.rotation, state.paused
+    if credential_rotation.is_under_way(state):
+        rotation, paused = paused, {}
+    if rotation:
+        # It goes on when somebody has it go on.
+        rotation = {**rotation, "failed": True}
+    return dataclasses.replace(state, update=update, rotation=rotation, paused=paused, errors=0)
 
 
 def _is_wanted(cluster: Any) -> bool:
@@ -645,29 +676,10 @@ def _request(
     )
 
 
-def _submit(
-    heat_api: heat_client.Heat, request: stack_request.StackRequest, name: str, timeout_minutes: int
-) -> str:
-    try:
-        return heat_api.create(request, name, timeout_minutes)
-    except exceptions.Unavailable:
-        # The answer may have been lost on its way.
-        stack = heat_api.get(name)
-        if stack is None:
-            raise
-        return stack.id
-
-
 def _delete_certificates(cluster: Any) -> None:
     """Delete those certificates that Magnum itself forgets to."""
     forgotten = ("etcd_ca_cert_ref", "front_proxy_ca_cert_ref")
     certificate_store.delete(cluster.uuid, [getattr(cluster, name, None) for name in forgotten])
-
-
-def _remember(cluster: Any, changes: Mapping[str, Any]) -> None:
-    for name, value in changes.items():
-        setattr(cluster, name, value)
-    cluster.obj_reset_changes(list(changes))
 
 
 def _addresses(group: Any, stack: heat_client.Stack) -> list[str]:

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the conductor reaches what belongs to a cluster: its stacks, and its managers."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from keystoneauth1 import exceptions as keystone_exceptions
 from oslo_log import log as logging
 
+from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor.rotation import ca_state
 from magnum_swarm_mode.db.store import State, Store
 from magnum_swarm_mode.heat import client as heat_client
+from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.swarm import client as swarm_client
 
 CONF = cloud_sessions.CONF
@@ -20,6 +23,9 @@ LOG = logging.getLogger(__name__)
 TRUST, CALLER, SERVICE = "the creator's trust", "the caller", "Magnum's user"
 
 SWARMS = swarm_client.Pool()
+# How often, and after how many seconds each, a stack is looked for whose creation had no answer.
+_LOOKS = 3
+_LOOK_SECONDS = 1.0
 
 
 def heat_of(session: Any) -> heat_client.Heat:
@@ -27,6 +33,29 @@ def heat_of(session: Any) -> heat_client.Heat:
     return heat_client.Heat(
         session, region_name=cloud_sessions.region_name(), interface=cloud_sessions.interface()
     )
+
+
+def submit(
+    heat_api: heat_client.Heat,
+    request: stack_request.StackRequest,
+    name: str,
+    timeout_minutes: int,
+) -> str:
+    """Ask Heat for a stack and return its id, also where Heat's answer is lost on its way.
+
+    :raises Unavailable: when it is not known whether Heat makes the stack.
+    :raises SwarmModeError: when Heat does not.
+    """
+    try:
+        return heat_api.create(request, name, timeout_minutes)
+    except exceptions.Unavailable:
+        # Heat may still be at work on a request whose answer was not waited for.
+        for _ in range(_LOOKS):
+            stack = heat_api.get(name)
+            if stack is not None:
+                return stack.id
+            time.sleep(_LOOK_SECONDS)
+        raise
 
 
 def heat_sessions(context: Any, cluster: Any, state: State) -> Iterator[tuple[str, Any]]:

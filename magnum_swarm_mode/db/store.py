@@ -57,7 +57,6 @@ class State:
     :ivar node_credential_id: the application credential of the managers.
     :ivar submitted_at: seconds since 1970 at which Heat was asked for the stack; 0 before.
     :ivar complete_since: seconds since 1970 at which Heat was first seen to be done; 0 before.
-    :ivar watched_by_service: whether Magnum's own user was seen to see the stack.
     :ivar node_credential_revoked: whether the managers' credential is known to be gone.
     :ivar update: what is under way, as :class:`.update.Plan` puts it into JSON.
     :ivar groups: uuid of each further node group to what was made for it: ``stack_name``,
@@ -75,6 +74,9 @@ class State:
         when each was made, in seconds since 1970; 0 for one that is to be deleted.
     :ivar healing: what is remembered of nodes that are down, as :class:`.healing.Memory` puts it
         into JSON.
+    :ivar blind_since: seconds since 1970 since when Heat has not shown what it has of the cluster;
+        0 while it does.
+    :ivar errors: how many looks in a row ended with an exception that nobody expected.
     :ivar unknown: what a newer release wrote and this one does not understand.
     """
 
@@ -87,7 +89,6 @@ class State:
     node_credential_id: str = ""
     submitted_at: int = 0
     complete_since: int = 0
-    watched_by_service: bool = False
     node_credential_revoked: bool = False
     update: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     groups: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
@@ -99,6 +100,8 @@ class State:
     paused: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     loose: Mapping[str, int] = dataclasses.field(default_factory=dict)
     healing: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    blind_since: int = 0
+    errors: int = 0
     unknown: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def entering(self, phase: Phase, **changes: Any) -> "State":
@@ -386,28 +389,12 @@ class Store:
             )
             return {row.cluster_uuid for row in rows}
 
-    @_retrying
-    def change_cluster(
-        self, cluster_uuid: str, expected_status: str, changes: Mapping[str, Any]
-    ) -> bool:
-        """Change columns of Magnum's own row, provided that it still has the expected status.
+    @staticmethod
+    def change_cluster(cluster_uuid: str, expected_status: str, changes: Mapping[str, Any]) -> bool:
+        """Do as :func:`.rows.change`, under the name that it had before."""
+        from magnum_swarm_mode.conductor import rows
 
-        Magnum saves without looking, so a status that a user's delete has just set would be
-        overwritten by a poll that began earlier.
-
-        :returns: whether the row was changed.
-        """
-        from magnum.db.sqlalchemy import models  # its database layer is not for the API process
-
-        table = models.Cluster.__table__
-        with self._engine.begin() as connection:
-            result = connection.execute(
-                sa.update(table)
-                .where(table.c.uuid == cluster_uuid, table.c.status == expected_status)
-                .values(**changes)
-            )
-        # MySQL counts rows that were found unless told otherwise, as SQLAlchemy does tell it.
-        return bool(result.rowcount == 1)
+        return bool(rows.change(cluster_uuid, expected_status, changes))
 
 
 def _new_owner() -> str:

@@ -20,7 +20,8 @@
                           stack in any other state             asked to go again
                           stack's delete failed                DELETE_FAILED, with the cause
 
-Whatever cannot be seen changes nothing but the reason.
+Whatever cannot be seen changes nothing but the reason, until a deadline; then the operation fails.
+A record of which nothing was submitted yet needs no look: there is nothing to be seen.
 """
 
 import dataclasses
@@ -37,6 +38,11 @@ PREPARE_SECONDS = 600
 SUBMIT_SECONDS = 120
 # How long the Docker API may take to show a whole swarm after all nodes reported.
 DOCKER_SECONDS = 300
+# How long Heat, or Keystone, may show nothing of a cluster in progress: it is away, or nobody is
+# left who may look. Longer than services are away while they are upgraded.
+BLIND_SECONDS = 3600
+# After so many looks in a row that ended with an exception nobody expected the operation ends.
+MOST_ERRORS = 10
 _MOST_NAMES = 10
 
 
@@ -85,10 +91,48 @@ class Decision:
 def decide(seen: Seen) -> Decision:
     """Return what follows from one look at a cluster in progress."""
     if seen.blind:
-        return Decision(seen.cluster_status, seen.blind)
+        return blind(seen.cluster_status, seen.state.blind_since or seen.now, seen.now, seen.blind)
     if seen.cluster_status == "DELETE_IN_PROGRESS":
         return _deleting(seen)
     return _making(seen)
+
+
+def blind(cluster_status: str, since: int, now: int, why: str) -> Decision:
+    """Return what follows from not being able to look.
+
+    :param since: seconds since 1970 at which a look first failed.
+    :param why: a sentence for the user.
+    """
+    if now - since < BLIND_SECONDS:
+        return Decision(cluster_status, why)
+    return failed(cluster_status, f"{why} That has been so for {BLIND_SECONDS // 60} minutes.")
+
+
+def broken(cluster_status: str, error: str) -> Decision:
+    """Return what follows from looks that ended with exceptions again and again.
+
+    :param error: the name of the last exception's class.
+    """
+    return failed(
+        cluster_status,
+        f"magnum-conductor met an error {MOST_ERRORS} times in a row that it does not expect "
+        f"({error}); the operator finds it in its log.",
+    )
+
+
+def failed(cluster_status: str, why: str) -> Decision:
+    """Return the end of an operation that cannot go on, with what the user can do then."""
+    operation = cluster_status.removesuffix("_IN_PROGRESS")
+    if operation == "DELETE":
+        return Decision("DELETE_FAILED", f"{why} Delete the cluster again.")
+    if operation == "CREATE":
+        return Decision(
+            "CREATE_FAILED", f"{why} Delete the cluster and create it again when that is mended."
+        )
+    # Of ROLLBACK_FAILED there is no way back in Magnum.
+    return Decision(
+        "UPDATE_FAILED", f"{why} The cluster stays as it is; resize it to the wanted size again."
+    )
 
 
 def is_made(seen: Seen) -> bool:
