@@ -26,4 +26,7 @@ CLUSTER = sa.Table(
     sa.Column("updated_at", sa.BigInteger(), nullable=False),
     # Seconds since 1970 before which no conductor needs to look at the cluster's health.
     sa.Column("health_due", sa.BigInteger(), nullable=False, server_default="0"),
+    # Seconds since 1970 after which a conductor is to look at the cluster, whatever status Magnum's
+    # row has; 0 where there is nothing to be done.
+    sa.Column("work_due", sa.BigInteger(), nullable=False, server_default="0", index=True),
 )

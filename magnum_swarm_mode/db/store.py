@@ -28,6 +28,8 @@ from magnum_swarm_mode.db import migration, schema
 
 _TABLE = schema.CLUSTER
 _FORMAT = 1
+# How long a request may take from its record to Magnum's status, in seconds.
+_MARK_SECONDS = 60
 # The longest lease that anybody takes at once, in seconds; renewed while somebody is at work.
 LONGEST_LEASE = 600
 # How far, in seconds, the clocks of two conductors may be apart. What ends later than the longest
@@ -113,6 +115,22 @@ class State:
         found = (one for one in (self.rotation, self.paused) if one.get("kind") == kind)
         return next(found, {})
 
+    @property
+    def work_due(self) -> int:
+        """Seconds since 1970 after which a look is due whatever Magnum's status is; 0 for none.
+
+        What a request asked for is due a while after it, for its conductor sets the status itself.
+        """
+        if self.phase in (Phase.DELETING, Phase.CLEANING):
+            return self.phase_since + _MARK_SECONDS
+        update = self.update
+        asked = update.get("number", 0) != update.get("begun", 0)
+        under_way = asked or update.get("leaving") or update.get("waiting")
+        stopped = self.rotation.get("failed")
+        if under_way or (self.rotation and not stopped):
+            return int(time.time()) + _MARK_SECONDS
+        return 0
+
     def to_json(self) -> str:
         """Return the text that the table holds."""
         known = {
@@ -136,7 +154,12 @@ class State:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """A row as it was read; times are seconds since 1970."""
+    """A row as it was read; times are seconds since 1970.
+
+    :ivar health_due: before which nobody needs to look at the cluster's health.
+    :ivar work_due: after which somebody is to look at the cluster, whatever Magnum's status is;
+        0 where there is nothing to be done.
+    """
 
     cluster_uuid: str
     project_id: str
@@ -147,6 +170,7 @@ class Record:
     created_at: int
     updated_at: int
     health_due: int = 0
+    work_due: int = 0
 
 
 class Conflict(exceptions.Unavailable):
@@ -243,6 +267,7 @@ class Store:
             lease_expires=now + lease if lease else 0,
             created_at=now,
             updated_at=now,
+            work_due=state.work_due,
         )
         values = {**vars(record), "state": state.to_json()}
 
@@ -261,7 +286,11 @@ class Store:
         """
         uuid = record.cluster_uuid
         written = dataclasses.replace(
-            record, state=state, generation=record.generation + 1, updated_at=int(time.time())
+            record,
+            state=state,
+            generation=record.generation + 1,
+            updated_at=int(time.time()),
+            work_due=state.work_due,
         )
         statement = (
             sa.update(_TABLE)
@@ -270,6 +299,7 @@ class Store:
                 state=state.to_json(),
                 generation=written.generation,
                 updated_at=written.updated_at,
+                work_due=written.work_due,
             )
         )
         if not self._once(_changing(statement), lambda found: _is_same(found, written), uuid):
@@ -379,6 +409,37 @@ class Store:
             )
             # A cluster without a record has nothing that it could be shared out by.
             return result.rowcount == 1 or _select(connection, cluster_uuid) is None
+
+    @_retrying
+    def due(self, most: int) -> list[str]:
+        """Return the uuids of clusters that somebody is to look at, the longest due first.
+
+        :param most: how many at most.
+        """
+        due = _TABLE.c.work_due
+        with self._engine.connect() as connection:
+            rows = connection.execute(
+                sa.select(_TABLE.c.cluster_uuid)
+                .where(due > 0, due <= int(time.time()))
+                .order_by(due, _TABLE.c.cluster_uuid)
+                .limit(most)
+            )
+            return [row.cluster_uuid for row in rows]
+
+    @_retrying
+    def postpone(self, cluster_uuid: str, seconds: int) -> bool:
+        """Let a cluster that is due be due again so many seconds from now.
+
+        :returns: whether it was due, so that the caller is the one who looks at it now.
+        """
+        now, due = int(time.time()), _TABLE.c.work_due
+        with self._engine.begin() as connection:
+            result = connection.execute(
+                sa.update(_TABLE)
+                .where(_TABLE.c.cluster_uuid == cluster_uuid, due > 0, due <= now)
+                .values(work_due=now + seconds)
+            )
+        return bool(result.rowcount == 1)
 
     @_retrying
     def known(self, cluster_uuids: list[str]) -> set[str]:

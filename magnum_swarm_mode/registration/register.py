@@ -151,22 +151,47 @@ _CERTIFICATES = (
 
 
 _PERIODIC = "magnum.service.periodic"
+_SYNC = "sync_cluster_status"
 
 
-def _heed_health_interval(original: Callable[..., Any], settings: Any, *args: Any) -> Any:
-    """Let Magnum look at clusters as often as its own option says.
+def _with_loop(task: Any) -> Any:
+    """Return a periodic task that is followed by a look at clusters that are due."""
+    if hasattr(task, _MARK):
+        return task
+
+    @functools.wraps(task)
+    def replacement(*args: Any, **kwargs: Any) -> Any:
+        # The conductor's modules import Magnum's, which read options while they are imported.
+        from magnum_swarm_mode.conductor import loop
+
+        return loop.after_sync(task, *args, **kwargs)
+
+    setattr(replacement, _MARK, True)
+    return replacement
+
+
+def _set_up_tasks(original: Callable[..., Any], settings: Any, *args: Any) -> Any:
+    """Let Magnum look at clusters as often as its own option says, and at all that are due.
 
     It reads ``[kubernetes] health_polling_interval`` while the module is imported, which is before
     it reads its configuration.
+
+    :raises Inconsistent: when there is no task that looks at clusters in progress.
     """
-    spacing = sys.modules[_PERIODIC].MagnumPeriodicTasks._periodic_spacing
+    tasks = sys.modules[_PERIODIC].MagnumPeriodicTasks
+    if _SYNC not in dict(tasks._periodic_tasks):
+        raise exceptions.Inconsistent(f"{_PERIODIC}.MagnumPeriodicTasks has no task {_SYNC}")
+    tasks._periodic_tasks = [
+        (name, _with_loop(task) if name == _SYNC else task) for name, task in tasks._periodic_tasks
+    ]
+    spacing = tasks._periodic_spacing
     interval = settings.kubernetes.health_polling_interval
     if interval > 0 and "sync_cluster_health_status" in spacing:
         spacing["sync_cluster_health_status"] = interval
     return original(settings, *args)
 
 
-_HEALTH_INTERVAL = Patch(_PERIODIC, "setup", ("conf", "tg"), _heed_health_interval)
+_TASKS = Patch(_PERIODIC, "setup", ("conf", "tg"), _set_up_tasks)
 
 
 def _plain(found: Any) -> Any:
@@ -356,7 +381,7 @@ def register(api: bool | None = None) -> None:
                 _register_cluster_names()
             else:
                 # Only the conductor has it, from its start.
-                periodic = [_HEALTH_INTERVAL] if _PERIODIC in sys.modules else []
+                periodic = [_TASKS] if _PERIODIC in sys.modules else []
                 _apply([*_CERTIFICATES, *periodic])
         except (exceptions.Inconsistent, ImportError, AttributeError) as error:
             LOG.critical("swarm-mode cannot be registered: %s", error)

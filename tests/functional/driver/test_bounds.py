@@ -6,6 +6,7 @@ import functools
 
 import fixtures
 from magnum.conductor.handlers import cluster_conductor
+from magnum.service import periodic
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.db.store import Phase
@@ -236,7 +237,9 @@ class BoundsTest(base.DriverTest):
         """An operation that cannot be read ends, and the cluster can be resized again."""
         uuid = self.complete()
         record = self.store.get(uuid)
-        self.store.write(record, dataclasses.replace(record.state, update={"number": 1, "upgrade": 5}))
+        self.store.write(
+            record, dataclasses.replace(record.state, update={"number": 1, "upgrade": 5})
+        )
         self.store.change_cluster(uuid, "CREATE_COMPLETE", {"status": "UPDATE_IN_PROGRESS"})
 
         self.poll(10)
@@ -261,6 +264,68 @@ class BoundsTest(base.DriverTest):
         reason = self.cluster(uuid).status_reason
         self.assertEqual(("\ufffd\ufffdx", 4000), (reason[:3], len(reason)))
         self.assertEqual(reason, self.cluster(uuid).nodegroups[0].status_reason)
+
+    def tasks(self):
+        """Let Magnum's own periodic task run, as its service sets it up."""
+        timers = []
+
+        class Group:
+            def add_dynamic_timer(self, function, *_, **__):
+                timers.append(function)
+
+        periodic.setup(base.CONF, Group())
+        tasks = dict(periodic.MagnumPeriodicTasks._periodic_tasks)
+        tasks["sync_cluster_status"](timers[0].__self__, None)
+
+    def test_delete_that_nobody_polls(self):
+        """A deletion is taken up that something was saved over which Magnum does not poll."""
+        for status in ("CREATE_COMPLETE", "CREATE_FAILED", "UPDATE_FAILED", "ROLLBACK_FAILED"):
+            uuid = self.create()
+            self.delete(uuid)
+            self.store.change_cluster(uuid, "DELETE_IN_PROGRESS", {"status": status})
+            self.tasks()
+            self.assertEqual(status, self.cluster(uuid).status)
+            self.pass_time(61)
+
+            self.tasks()
+
+            self.assertEqual("DELETE_IN_PROGRESS", self.cluster(uuid).status)
+            self.poll()
+            self.cloud.finish_deletes()
+            self.poll()
+            self.assertNothingLeft()
+            self.cloud.stacks.clear()
+
+    def test_request_that_nobody_polls(self):
+        """A request is taken up over which a status was saved that says it was done."""
+        uuid = self.complete()
+        self.store.amend(uuid, lambda state: dataclasses.replace(state, update={"number": 1}))
+        self.tasks()
+        self.assertEqual("CREATE_COMPLETE", self.cluster(uuid).status)
+        self.pass_time(61)
+
+        self.tasks()
+
+        self.assertEqual("UPDATE_IN_PROGRESS", self.cluster(uuid).status)
+
+    def test_nothing_due(self):
+        """A cluster at rest, and one whose deletion failed, are left alone."""
+        uuid = self.complete()
+        other = self.create()
+        record = self.store.get(other)
+        self.store.write(record, record.state.entering(Phase.DELETING))
+        self.store.change_cluster(other, "CREATE_IN_PROGRESS", {"status": "DELETE_FAILED"})
+        self.pass_time(61)
+
+        self.tasks()
+
+        self.assertEqual("CREATE_COMPLETE", self.cluster(uuid).status)
+        self.assertEqual("DELETE_FAILED", self.cluster(other).status)
+
+    def test_database_away(self):
+        """Whatever goes wrong with what is due, Magnum's own task is not disturbed."""
+        with fixtures.MonkeyPatch("magnum_swarm_mode.db.store.Store.due", lambda: None):
+            self.tasks()
 
     def test_delete_wins(self):
         """A deletion over which something else was saved goes on by itself."""
