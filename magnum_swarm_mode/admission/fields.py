@@ -234,7 +234,9 @@ CLUSTER_TEMPLATE_FIELDS: Mapping[str, Field] = {
         "the driver's entry point, swarm_mode; filled in when left out",
         _one_of("driver", constants.ENTRY_POINT),
     ),
-    "image_id": _honoured("image of all nodes; its os_distro must be ubuntu or debian"),
+    "image_id": _honoured(
+        f"image of all nodes; its os_distro must be {' or '.join(constants.OS_DISTROS)}"
+    ),
     "cluster_distro": _honoured(
         "taken from the image's os_distro, which it must not contradict",
         _one_of("cluster_distro", *constants.OS_DISTROS),

@@ -61,7 +61,7 @@ def _take_up(cluster: Any, record: Record) -> None:
         return
     if record.state.phase in (Phase.DELETING, Phase.CLEANING):
         status = "DELETE_IN_PROGRESS"
-    elif record.state.phase is Phase.CREATED:
+    elif record.state.phase is Phase.CREATED and cluster.status != "CREATE_FAILED":
         status = "UPDATE_IN_PROGRESS"
     else:
         return

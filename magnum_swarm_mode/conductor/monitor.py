@@ -84,6 +84,7 @@ class SwarmModeMonitor(monitors.MonitorBase):
         record = store.get(self.cluster.uuid) if is_at_rest else None
         if is_at_rest:
             operations.Operations(store).recall(self.cluster, record)
+            record = store.get(self.cluster.uuid)
         health, nodes = self._poll(store)
         line, notes = "", {}
         if is_at_rest:

@@ -162,7 +162,8 @@ class Operations:
     def recall(self, cluster: Any, record: Record | None) -> None:
         """Take up what was asked for and forgotten, because the conductor died that was asked.
 
-        Called with clusters that are in no operation, at each poll of their health.
+        Called with clusters that are in no operation, at each poll of their health. It may change
+        the record.
         """
         if record is None or record.state.phase is not Phase.CREATED:
             return
@@ -173,7 +174,8 @@ class Operations:
             ca_rotation.recall(self._store, cluster, record.state)
             return
         plan = Plan.from_json(record.state.update)
-        waiting = plan.adopted(_counts(cluster), _deleted(cluster))
+        counts = _counts(cluster)
+        waiting = plan.adopted(counts, _deleted(cluster))
         if record.state.rotation or not waiting.is_over:
             if waiting != plan:
                 try:
@@ -194,11 +196,11 @@ class Operations:
                 row.save()
                 self._tell(cluster, "UPDATE_FAILED", f"Node group {row.name}: {_INTERRUPTED}")
                 return
-        self._settle(cluster, record, plan)
+        self._settle(cluster, record, dataclasses.replace(plan, projected=counts))
 
-    def _settle(self, cluster: Any, record: Record, plan: Plan) -> None:
+    def _settle(self, cluster: Any, record: Record, changed: Plan) -> None:
         """Give nodes back what an ended operation owes them, and remember what rows say."""
-        changed = dataclasses.replace(plan, projected=_counts(cluster))
+        plan = Plan.from_json(record.state.update)
         if plan.debts:
             try:
                 swarm = reach.swarm_of(cluster, list(cluster.master_addresses or ()))

@@ -49,6 +49,7 @@ class BodyTest(test_clusters.ClusterCase):
     def test_lists(self):
         """The nodes to remove are a list of texts."""
         path = f"/v1/clusters/{self.existing()}/actions/resize"
+        value: object
         for value in ("3", [3], {}):
             answer = self.ask("POST", path, {"node_count": 7, "nodes_to_remove": value})
             self.assert_refused(answer, "nodes_to_remove must be a list of texts.")

@@ -92,6 +92,7 @@ class RequestBodiesTest(base.BaseTestCase):
 
     def test_counts(self):
         """A number of nodes is a number: no text, not null, and not removed."""
+        value: object
         for value in (True, "5", None, 1.5, [], {}):
             with self.subTest(value=value):
                 error = self.assertRaises(
@@ -127,6 +128,7 @@ class RequestBodiesTest(base.BaseTestCase):
         known = json_kinds.kinds(cluster_actions.ClusterResizeRequest)
         for good in ([], ["3", "a-worker-0001"]):
             json_kinds.check_object(known, {}, {"node_count": 1, "nodes_to_remove": good})
+        bad: object
         for bad in ("3", [3], [None], {}, True):
             with self.subTest(bad=bad):
                 error = self.assertRaises(
