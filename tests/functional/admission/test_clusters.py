@@ -135,7 +135,10 @@ class CreateTest(ClusterCase):
             (["api_address"], {"api_address": "tcp://1.2.3.4"}),
             (["10.0.0.0/8 overlaps 10.0.0.0/24"], {"labels": {"swarm_address_pool": "10.0.0.0/8"}}),
             (["172.17.0.0/16"], {"labels": {"swarm_address_pool": "172.16.0.0/12"}}),
-            (["127.0.0.1"], {"labels": {"swarm_address_pool": "127.0.0.0/8"}}),
+            (
+                ["127.0.0.0/8 is for the loopback"],
+                {"labels": {"swarm_address_pool": "127.0.0.0/8"}},
+            ),
             (["8.8.8.8"], {"labels": {"swarm_address_pool": "8.0.0.0/8"}}),
             (["fixed_subnet"], {"fixed_network": "public", "fixed_subnet": "private-subnet"}),
         ):

@@ -310,7 +310,7 @@ class RefusalTest(RefusalCase):
     def test_asked_for(self):
         """A pool that overlaps the subnet, a name server or an endpoint."""
         self.assert_cluster("pool-overlaps", labels={"swarm_address_pool": "10.0.0.0/8"})
-        self.assert_cluster("pool-overlaps", labels={"swarm_address_pool": "127.0.0.0/8"})
+        self.assert_cluster("pool-special", labels={"swarm_address_pool": "127.0.0.0/8"})
 
     def test_none_left(self):
         """Every configured pool overlaps something."""
