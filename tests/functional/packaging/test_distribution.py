@@ -204,14 +204,14 @@ class InstalledTest(base.BaseTestCase):
     def test_templates_are_found(self) -> None:
         """The driver reads the templates inside the package when there is no checkout."""
         found = self.python(
-            "from magnum_swarm_mode import resources; print(resources.template_directory())"
+            "from magnum_swarm_mode.stack.files import templates; print(templates.template_directory())"
         )
         self.assertEqual(f"{self.site}/magnum_swarm_mode/templates/heat", found.strip())
 
     def test_node_program_is_the_same_as_from_the_checkout(self) -> None:
         """User-data rendered by the wheel is, byte for byte, what the checkout renders."""
         program = (
-            "import hashlib, json; from magnum_swarm_mode import user_data;"
+            "import hashlib, json; from magnum_swarm_mode.stack.files import user_data;"
             "from magnum_swarm_mode.node import manifest;"
             "print(json.dumps({r: hashlib.sha256(user_data.render(r).encode()).hexdigest()"
             " for r in manifest.MODULES}))"
