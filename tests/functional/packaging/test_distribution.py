@@ -204,7 +204,8 @@ class InstalledTest(base.BaseTestCase):
     def test_templates_are_found(self) -> None:
         """The driver reads the templates inside the package when there is no checkout."""
         found = self.python(
-            "from magnum_swarm_mode.stack.files import templates; print(templates.template_directory())"
+            "from magnum_swarm_mode.stack.files import templates;"
+            "print(templates.template_directory())"
         )
         self.assertEqual(f"{self.site}/magnum_swarm_mode/templates/heat", found.strip())
 
@@ -253,8 +254,8 @@ class EmptyEnvironmentTest(base.BaseTestCase):
         names = {package["name"].lower() for package in installed}
         self.assertEqual(set(), names & {"magnum", "sqlalchemy", "pecan", "wsme", "oslo.db"})
         found = run(
-            python, "-c", "from magnum_swarm_mode import resources;"
-            "print(len(list(resources.template_directory().rglob('*.yaml'))))", cwd=here,
+            python, "-c", "from magnum_swarm_mode.stack.files import templates;"
+            "print(len(list(templates.template_directory().rglob('*.yaml'))))", cwd=here,
         )  # fmt: skip
         self.assertEqual(len(list((BUILT.clone / "templates/heat").rglob("*.yaml"))), int(found))
         # The extra "server", as installations ask for it, fits together with what they add. It is
