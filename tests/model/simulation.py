@@ -21,7 +21,7 @@ from oslo_service import loopingcall
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import credentials, grants, networks
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor import reach
+from magnum_swarm_mode.conductor import loop, reach
 from magnum_swarm_mode.db import schema
 from magnum_swarm_mode.heat import members as heat_members
 from magnum_swarm_mode.stack import request as stack_request
@@ -45,6 +45,7 @@ class Simulation:
     """One cluster, and conductors that look after it.
 
     :ivar wanted: how many workers there may be: after a death in a request, of before it or of it.
+    :ivar has_certificates: whether the row says which certificates the cluster has.
     """
 
     def __init__(self) -> None:
@@ -58,7 +59,7 @@ class Simulation:
         self.uuid = str(uuid.uuid4())
         self.wanted = {2}
         self.requested = 0
-        self.deleted = False
+        self.deleted = self.has_certificates = False
         self._patch()
         self.template = self._template()
         sa.event.listen(self.engine, "before_cursor_execute", self._statement)
@@ -219,6 +220,8 @@ class Simulation:
         )
         with self._conductor(deadly, after=after):
             cluster_conductor.Handler().cluster_create(context, cluster, 3, 2, 60)
+        row = self.row()
+        self.has_certificates = bool(row and row.ca_cert_ref)
 
     def resize(self, count: int, deadly: int | None = None, *, after: bool = False) -> None:
         """Ask for another number of workers, if Magnum admits it now."""
@@ -248,11 +251,20 @@ class Simulation:
         if cluster is None:
             return
         admin = cloud_sessions.admin_context()
-        with self._conductor(deadly, after=after), contextlib.suppress(loopingcall.LoopingCallDone):
+
+        def look() -> None:
+            with contextlib.suppress(loopingcall.LoopingCallDone):
+                if health:
+                    periodic.ClusterHealthUpdateJob(admin, cluster).update_health_status()
+                elif cluster.status.endswith("_IN_PROGRESS"):
+                    periodic.ClusterUpdateJob(admin, cluster).update_status()
+
+        with self._conductor(deadly, after=after):
             if health:
-                periodic.ClusterHealthUpdateJob(admin, cluster).update_health_status()
-            elif cluster.status.endswith("_IN_PROGRESS"):
-                periodic.ClusterUpdateJob(admin, cluster).update_status()
+                look()
+            else:
+                # As the driver has it wrapped around Magnum's own task.
+                loop.after_sync(look)
 
     def settle(self, most: int = 300) -> bool:
         """Let services work again and time pass; whether the cluster comes to rest."""

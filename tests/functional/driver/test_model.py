@@ -52,7 +52,28 @@ class SequencesTest(base.BaseTestCase):
         self.assertLess(30, counts.deaths)
 
     def test_delete_dies(self):
-        """A delete whose conductor dies while the cluster is created is carried out."""
-        broken, story = machine.play(105, machine.Counts())
+        """A delete whose conductor dies before the status is saved ends all the same."""
+        for is_made in (False, True):
+            simulation = Simulation()
+            self.addCleanup(simulation.close)
+            simulation.create()
+            if is_made:
+                simulation.settle()
+            simulation.delete(4)
+            status = "CREATE_COMPLETE" if is_made else "CREATE_IN_PROGRESS"
+            self.assertEqual(status, simulation.row().status)
 
-        self.assertEqual([], broken, str(story))
+            self.assertEqual([], machine.judge(simulation))
+            self.assertIsNone(simulation.row())
+            self.doCleanups()
+
+    def test_creation_dies(self):
+        """Certificates stay whose references no row held when the conductor died; not mended."""
+        simulation = Simulation()
+        self.addCleanup(simulation.close)
+        simulation.create(6)
+        self.assertEqual(3, len(simulation.world.certificates))
+
+        simulation.delete()
+
+        self.assertEqual(["an interrupted creation leaves certificates"], machine.judge(simulation))
