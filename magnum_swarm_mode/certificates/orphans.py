@@ -27,7 +27,6 @@ LOG = logging.getLogger(__name__)
 
 # After which nobody takes up what was made any more, in seconds.
 OLD_SECONDS = 300
-_ATTEMPTS = 10
 # In the place of the time at which one was made.
 _TO_DELETE = 0
 # The cluster for which certificates are made, and then their references.
@@ -115,14 +114,8 @@ def _change(
 
     :raises Conflict: when others change it all the time.
     """
-    for _ in range(_ATTEMPTS):
-        record = store.get(cluster_uuid)
-        if record is None:
-            return {}
-        loose = change(dict(record.state.loose))
-        if loose == record.state.loose:
-            return loose
-        with contextlib.suppress(Conflict):
-            store.write(record, dataclasses.replace(record.state, loose=loose))
-            return loose
-    raise Conflict(cluster_uuid)
+    record = store.amend(
+        cluster_uuid,
+        lambda state: dataclasses.replace(state, loose=change(dict(state.loose))),
+    )
+    return dict(record.state.loose) if record else {}

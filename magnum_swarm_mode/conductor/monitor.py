@@ -9,7 +9,7 @@ from oslo_log import log as logging
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor import notifications, reach, roles
+from magnum_swarm_mode.conductor import notifications, reach, roles, rows
 from magnum_swarm_mode.conductor.change import operations
 from magnum_swarm_mode.db import store as record_store
 from magnum_swarm_mode.decisions import health as decisions_health
@@ -85,7 +85,7 @@ class SwarmModeMonitor(monitors.MonitorBase):
         if is_at_rest:
             operations.Operations(store).recall(self.cluster, record)
             record = store.get(self.cluster.uuid)
-        health, nodes = self._poll(store)
+        health, nodes = self._poll()
         line, notes = "", {}
         if is_at_rest:
             line = operations.Operations(store).heal(self.context, self.cluster, record, nodes)
@@ -103,7 +103,7 @@ class SwarmModeMonitor(monitors.MonitorBase):
                 self.context, self.cluster, before, health.status, health.reason
             )
 
-    def _poll(self, store: record_store.Store) -> tuple[Health, list[dict[str, Any]] | None]:
+    def _poll(self) -> tuple[Health, list[dict[str, Any]] | None]:
         """Return the nodes as the managers tell them, or None and the health without them."""
         try:
             answered, nodes = self._swarm().poll(swarm_client.address_of(self.cluster.api_address))
@@ -116,7 +116,7 @@ class SwarmModeMonitor(monitors.MonitorBase):
             return decisions_health.unknown(error.user_message), None
         address = swarm_client.url(answered)
         if address != self.cluster.api_address and not self._is_busy():
-            self._move_api(store, address)
+            self._move_api(address)
         return decisions_health.unknown(""), nodes
 
     def _judge(self, nodes: list[dict[str, Any]], notes: Mapping[str, str]) -> Health:
@@ -129,18 +129,16 @@ class SwarmModeMonitor(monitors.MonitorBase):
     def _is_busy(self) -> bool:
         return str(self.cluster.status).endswith("_IN_PROGRESS")
 
-    def _move_api(self, store: record_store.Store, address: str) -> None:
+    def _move_api(self, address: str) -> None:
         """Name to users a manager that answers instead of one that does not."""
-        changes = {"api_address": address}
-        if store.change_cluster(self.cluster.uuid, self.cluster.status, changes):
+        before = self.cluster.api_address
+        if rows.write(self.cluster, {"api_address": address}):
             LOG.info(
                 "The API of cluster %s is at %s from now on, for %s does not answer",
                 self.cluster.uuid,
                 address,
-                self.cluster.api_address,
+                before,
             )
-            self.cluster.api_address = address
-            self.cluster.obj_reset_changes(list(changes))
 
     def _swarm(self) -> swarm_client.Swarm:
         return reach.swarm_of(self.cluster, list(self.cluster.master_addresses or ()))

@@ -7,6 +7,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.conductor import lease
 from magnum_swarm_mode.db.store import Phase, Record, Store
 from magnum_swarm_mode.decisions import roles
 from magnum_swarm_mode.decisions.change import Plan
@@ -15,8 +16,6 @@ from magnum_swarm_mode.swarm import client as swarm_client
 from magnum_swarm_mode.swarm import nodes as swarm_nodes
 
 LOG = logging.getLogger(__name__)
-
-_LEASE_SECONDS = 60
 
 
 def mend(
@@ -41,20 +40,19 @@ def mend(
     name, count = cluster.name or cluster.uuid, int(cluster.node_count)
     said = {swarm_nodes.node_id(one.node): one.text(name, count) for one in found}
     ready = next((one for one in found if one.now), None)
-    leased = store.lease(cluster.uuid, _LEASE_SECONDS) if ready else None
-    if ready is None or leased is None:
+    if ready is None:
         return said
-    try:
+    with lease.held(store, cluster.uuid, "mending of roles") as leased:
         # Whatever began since then may be changing roles itself.
-        if _is_at_rest(leased) and _requests(leased) == _requests(record):
+        if not leased or not _is_at_rest(leased) or _requests(leased) != _requests(record):
+            return said
+        try:
             spec = {**swarm_nodes.part(ready.node, "Spec"), "Role": ready.role}
             swarm.update_node(ready.node, spec)
             LOG.info("Cluster %s: %s", cluster.uuid, said[swarm_nodes.node_id(ready.node)])
-    except exceptions.SwarmModeError as error:
-        LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
-        said[swarm_nodes.node_id(ready.node)] = ready.text(name, count, refused=True)
-    finally:
-        store.release(leased)
+        except exceptions.SwarmModeError as error:
+            LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
+            said[swarm_nodes.node_id(ready.node)] = ready.text(name, count, refused=True)
     return said
 
 

@@ -450,13 +450,6 @@ class Store:
             )
             return {row.cluster_uuid for row in rows}
 
-    @staticmethod
-    def change_cluster(cluster_uuid: str, expected_status: str, changes: Mapping[str, Any]) -> bool:
-        """Do as :func:`.rows.change`, under the name that it had before."""
-        from magnum_swarm_mode.conductor import rows
-
-        return bool(rows.change(cluster_uuid, expected_status, changes))
-
 
 def _new_owner() -> str:
     return f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4()}"[-255:]

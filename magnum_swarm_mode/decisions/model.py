@@ -7,7 +7,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from magnum_swarm_mode.decisions.upgrade_plan import Target, Upgrade
+from magnum_swarm_mode.decisions.upgrade_plan import Target, Upgrade, known
 
 ACTIVE, PAUSE, DRAIN = "active", "pause", "drain"
 # What the indices of a group's second colour begin with.
@@ -216,18 +216,18 @@ class Plan:
     def from_json(cls, values: Mapping[str, Any]) -> "Plan":
         """Read what :meth:`to_json` gave; what a newer release wrote beside it is kept."""
         names = {field.name for field in dataclasses.fields(cls)} - {"unknown"}
-        known = {name: copy.deepcopy(v) for name, v in values.items() if name in names}
-        known["leaving"] = {k: _known(Leaving, v) for k, v in known.get("leaving", {}).items()}
-        known["debts"] = {k: _known(Debt, v) for k, v in known.get("debts", {}).items()}
-        if known.get("upgrade"):
-            known["upgrade"] = Upgrade.from_json(known["upgrade"])
+        own = {name: copy.deepcopy(v) for name, v in values.items() if name in names}
+        own["leaving"] = {k: known(Leaving, v) for k, v in own.get("leaving", {}).items()}
+        own["debts"] = {k: known(Debt, v) for k, v in own.get("debts", {}).items()}
+        if own.get("upgrade"):
+            own["upgrade"] = Upgrade.from_json(own["upgrade"])
         unknown = {name: copy.deepcopy(v) for name, v in values.items() if name not in names}
-        return cls(**known, unknown=unknown)
+        return cls(**own, unknown=unknown)
 
     def to_json(self) -> dict[str, Any]:
         """Return what JSON can hold."""
-        known = dataclasses.asdict(self)
-        return {**known.pop("unknown"), **known}
+        own = dataclasses.asdict(self)
+        return {**own.pop("unknown"), **own}
 
     def requested(
         self,
@@ -299,12 +299,6 @@ class Plan:
                 plan = plan.requested(group)
                 plan.desired[group] = plan.projected[group] = count
         return plan
-
-
-def _known(kind: type[Any], values: Mapping[str, Any]) -> Any:
-    """Return a dataclass made of those values that it has fields for."""
-    names = {field.name for field in dataclasses.fields(kind)}
-    return kind(**{name: value for name, value in values.items() if name in names})
 
 
 @dataclasses.dataclass(frozen=True)

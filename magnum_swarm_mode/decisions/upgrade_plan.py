@@ -64,17 +64,9 @@ class Upgrade:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Upgrade":
         """Read what ``dataclasses.asdict`` gave."""
-        known = {
-            field.name: copy.deepcopy(values[field.name])
-            for field in dataclasses.fields(cls)
-            if field.name in values
-        }
-        names = {field.name for field in dataclasses.fields(Target)}
-        known["groups"] = {
-            uuid: Target(**{name: value for name, value in one.items() if name in names})
-            for uuid, one in known["groups"].items()
-        }
-        return cls(**known)
+        targets = {uuid: known(Target, one) for uuid, one in values["groups"].items()}
+        upgrade: Upgrade = known(cls, {**values, "groups": targets})
+        return upgrade
 
     def after(self, former: "Upgrade | None") -> "Upgrade":
         """Return this upgrade together with what a former one has left to do.
@@ -91,6 +83,12 @@ class Upgrade:
             if uuid not in merged.groups and not target.done:
                 merged.groups[uuid] = copy.deepcopy(target)
         return merged
+
+
+def known(kind: type[Any], values: Mapping[str, Any]) -> Any:
+    """Return a dataclass made of copies of those values that it has fields for."""
+    names = {field.name for field in dataclasses.fields(kind)}
+    return kind(**{name: copy.deepcopy(value) for name, value in values.items() if name in names})
 
 
 def seal(image: str, flavor: str, settings: Mapping[str, Any]) -> str:

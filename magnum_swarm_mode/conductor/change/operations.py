@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Carries out what ``update`` decides about a cluster that shall change.
+"""Carries out what ``decisions.change`` decides about a cluster that shall change.
 
 Each look is one step, under the cluster's lease: the plan is written down before anything is done,
 so that whichever conductor looks next goes on from there, and every step may be done twice.
@@ -21,9 +21,9 @@ from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.cloud import credentials, grants
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor import notifications, reach
+from magnum_swarm_mode.conductor import lease, notifications, reach, rows
 from magnum_swarm_mode.conductor.rotation import ca as ca_rotation
-from magnum_swarm_mode.db.store import Conflict, Phase, Record, Store
+from magnum_swarm_mode.db.store import Conflict, Phase, Record, State, Store
 from magnum_swarm_mode.decisions import change, healing, steps, upgrade_plan
 from magnum_swarm_mode.decisions import upgrade as decisions_upgrade
 from magnum_swarm_mode.decisions.change import Group, Node, Outcome, Plan, Seen, Step
@@ -38,15 +38,12 @@ from magnum_swarm_mode.swarm import client as swarm_client
 CONF = cloud_sessions.CONF
 LOG = logging.getLogger(__name__)
 
-_ATTEMPTS = 10
 # How long a step is tried again that cannot be taken now.
 _TROUBLED_SECONDS = 600
 # How long an operation waits for Heat to show the cluster's stack.
 _BLIND_SECONDS = 1800
 # How many steps one look may lead to that need no waiting between them.
 _STEPS_AT_ONCE = 6
-# How long the conductor that was asked has the cluster to itself for a step.
-_FIRST_STEP_SECONDS = 150
 # How long a conductor may take from a group's row to the record.
 _REQUEST_SECONDS = 120
 _INTERRUPTED = "The request was interrupted before it began; resize the group again."
@@ -107,13 +104,11 @@ class Operations:
         """
         # The row goes first: whoever finds it different from the record takes it for a request.
         group.save()
-        for _ in range(_ATTEMPTS):
-            record = self._store.get(cluster.uuid)
-            if record is None or record.state.phase is not Phase.CREATED:
-                LOG.info("Cluster %s is not there to be changed", cluster.uuid)
-                return
-            plan = Plan.from_json(record.state.update)
-            plan = plan.requested(
+
+        def asked(state: State) -> State:
+            if state.phase is not Phase.CREATED:
+                return state
+            plan = Plan.from_json(state.update).requested(
                 group.uuid, named, rollback=rollback, resized=resized, upgrade=upgrade
             )
             if status == "DELETE_IN_PROGRESS":
@@ -121,11 +116,12 @@ class Operations:
             elif resized:
                 plan.desired[group.uuid] = int(group.node_count)
                 plan.projected[group.uuid] = int(group.node_count)
-            with contextlib.suppress(Conflict):
-                self._store.write(record, dataclasses.replace(record.state, update=plan.to_json()))
-                break
-        else:
-            raise Conflict(cluster.uuid)
+            return dataclasses.replace(state, update=plan.to_json())
+
+        record = self._store.amend(cluster.uuid, asked)
+        if record is None or record.state.phase is not Phase.CREATED:
+            LOG.info("Cluster %s is not there to be changed", cluster.uuid)
+            return
         others = [
             row
             for row in cluster.nodegroups
@@ -135,7 +131,7 @@ class Operations:
             row.status, row.status_reason = status, None
             row.save()
         # The handler does so as well, if its conductor lives long enough.
-        self._store.change_cluster(cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"})
+        rows.change(cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"})
 
     def begin(self, context: Any, cluster: Any) -> None:
         """Take the first step of what was requested, where that needs the token of the request.
@@ -147,17 +143,13 @@ class Operations:
             return
         if record.state.rotation:
             return
-        record = self._store.lease(cluster.uuid, _FIRST_STEP_SECONDS)
-        if record is None:
-            return
-        try:
-            row = objects.Cluster.get_by_uuid(cloud_sessions.admin_context(), cluster.uuid)
-            if row.status in BUSY and record.state.phase is Phase.CREATED:
-                self.step(context, row, record)
-        except Exception as error:
-            LOG.warning("Cluster %s: %s: %s", cluster.uuid, type(error).__name__, error)
-        finally:
-            self._store.release(record)
+        with lease.held(self._store, cluster.uuid, "first step") as record:
+            try:
+                row = objects.Cluster.get_by_uuid(cloud_sessions.admin_context(), cluster.uuid)
+                if record and row.status in BUSY and record.state.phase is Phase.CREATED:
+                    self.step(context, row, record)
+            except Exception as error:
+                LOG.warning("Cluster %s: %s: %s", cluster.uuid, type(error).__name__, error)
 
     def recall(self, cluster: Any, record: Record | None) -> None:
         """Take up what was asked for and forgotten, because the conductor died that was asked.
@@ -171,7 +163,7 @@ class Operations:
             with contextlib.suppress(Conflict):
                 orphans.sweep(self._store, cluster.uuid)
         if ca_rotation.is_under_way(record.state):
-            ca_rotation.recall(self._store, cluster, record.state)
+            ca_rotation.recall(cluster, record.state)
             return
         plan = Plan.from_json(record.state.update)
         counts = _counts(cluster)
@@ -182,9 +174,7 @@ class Operations:
                     self._keep(record, waiting)
                 except Conflict:
                     return
-            self._store.change_cluster(
-                cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"}
-            )
+            rows.change(cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"})
             return
         for row in cluster.nodegroups:
             touched = row.updated_at or row.created_at
@@ -192,8 +182,7 @@ class Operations:
                 continue
             if time.time() - touched.timestamp() > _REQUEST_SECONDS:
                 # Which nodes were to go is not known any more, so that nothing is guessed.
-                row.status, row.status_reason = "UPDATE_FAILED", _INTERRUPTED
-                row.save()
+                rows.write_group(row, {"status": "UPDATE_FAILED", "status_reason": _INTERRUPTED})
                 self._tell(cluster, "UPDATE_FAILED", f"Node group {row.name}: {_INTERRUPTED}")
                 return
         self._settle(cluster, record, dataclasses.replace(plan, projected=counts))
@@ -263,7 +252,7 @@ class Operations:
         if verdict.replace:
             # A conductor that dies here has it recalled by the next poll.
             changes = {"status": "UPDATE_IN_PROGRESS", "status_reason": verdict.cause}
-            self._store.change_cluster(cluster.uuid, cluster.status, changes)
+            rows.change(cluster.uuid, cluster.status, changes)
             LOG.info("Cluster %s: %s", cluster.uuid, verdict.cause)
             notifications.healing_begun(context, cluster, verdict.replace, verdict.cause)
         return verdict.line
@@ -311,7 +300,7 @@ class Operations:
         if cloud_sessions.has_token(context):
             heat_api = reach.heat_of(cloud_sessions.user_session(context))
         before = self._trusts(context)
-        row.stack_id = _submit(heat_api, request, name, int(cluster.create_timeout or 0))
+        row.stack_id = reach.submit(heat_api, request, name, int(cluster.create_timeout or 0))
         noted = {
             "stack_name": name,
             "prefix": prefix,
@@ -334,54 +323,22 @@ class Operations:
         self, cluster: Any, row: Any, made: Mapping[str, str], *, ask: bool = False
     ) -> bool:
         """Write down what is made for a group; whether the cluster is there to have one."""
-        for _ in range(_ATTEMPTS):
-            record = self._store.get(cluster.uuid)
-            if record is None or record.state.phase is not Phase.CREATED:
-                return False
-            plan = Plan.from_json(record.state.update)
+
+        def noted(state: State) -> State:
+            if state.phase is not Phase.CREATED:
+                return state
+            plan = Plan.from_json(state.update)
             if ask:
                 plan = plan.requested(row.uuid, resized=False)
                 plan.desired[row.uuid] = int(row.node_count)
                 # Whatever Heat says of the stack, it says because of this request.
                 plan.sent[row.uuid] = [plan.number, "not made"]
-            state = dataclasses.replace(
-                record.state,
-                update=plan.to_json(),
-                groups={**record.state.groups, row.uuid: dict(made)},
+            return dataclasses.replace(
+                state, update=plan.to_json(), groups={**state.groups, row.uuid: dict(made)}
             )
-            with contextlib.suppress(Conflict):
-                self._store.write(record, state)
-                return True
-        raise Conflict(cluster.uuid)
 
-    def groups_are_gone(self, context: Any, cluster: Any, record: Record) -> bool:
-        """Have the stacks of further groups deleted; whether none is there any more.
-
-        :raises SwarmModeError: when Heat cannot be asked, or cannot delete one.
-        """
-        made = record.state.groups
-        if not made:
-            return True
-        problems = []
-        for who, session in reach.heat_sessions(context, cluster, record.state):
-            try:
-                heat_api = reach.heat_of(session)
-                left = [stack for one in made.values() if (stack := _group_stack(heat_api, one))]
-                for stack in left:
-                    if stack.status == "DELETE_FAILED" and not cloud_sessions.has_token(context):
-                        raise exceptions.SwarmModeError(heat_members.failure(heat_api, stack))
-                    if stack.status != "DELETE_IN_PROGRESS":
-                        heat_api.delete(stack.id)
-            except heat_client.NotAllowed as error:
-                problems.append(f"{who}: {error.operator_message}")
-                continue
-            return not left
-        raise exceptions.SwarmModeError(
-            "The stacks of the cluster's node groups cannot be deleted with the rights of the "
-            "cluster's creator, nor with Magnum's. A member of the project must delete the "
-            "cluster.",
-            "; ".join(problems),
-        )
+        record = self._store.amend(cluster.uuid, noted)
+        return record is not None and record.state.phase is Phase.CREATED
 
     # One look
 
@@ -441,8 +398,7 @@ class Operations:
         self._keep(record, steps.abandon(Plan.from_json(record.state.update), reason))
         for row in cluster.nodegroups:
             if str(row.status).endswith("_IN_PROGRESS"):
-                row.status, row.status_reason = "UPDATE_FAILED", reason
-                row.save()
+                rows.write_group(row, {"status": "UPDATE_FAILED", "status_reason": reason})
         # Only a delete leads out of ROLLBACK_FAILED in Magnum.
         self._tell(cluster, "UPDATE_FAILED", reason)
 
@@ -476,10 +432,10 @@ class Operations:
         heat_api, stack = _stack(context, cluster, state)
         stacks = {"cluster": stack}
         groups: dict[str, Group] = {}
-        rows = {row.uuid: row for row in cluster.nodegroups}
+        by_uuid = {row.uuid: row for row in cluster.nodegroups}
         plan = Plan.from_json(state.update).adopted(_counts(cluster), _deleted(cluster))
         plan.blind = 0
-        for row in rows.values():
+        for row in by_uuid.values():
             if row.is_default:
                 groups[row.uuid] = _default_group(heat_api, stack, row, plan)
                 continue
@@ -495,7 +451,7 @@ class Operations:
         for group in groups.values():
             _check_members(group)
         values = _labels(cluster)
-        view = _View(cluster, heat_api, stacks, groups, rows, None, {})
+        view = _View(cluster, heat_api, stacks, groups, by_uuid, None, {})
         seen = Seen(
             groups=tuple(sorted(groups.values(), key=lambda one: not one.is_manager)),
             nodes=None,
@@ -665,25 +621,21 @@ class Operations:
                 and group.wanted == len(group.members)
                 and step.plan.target(group) is None
             )
+            changes: dict[str, Any] = {}
             if str(row.status).endswith("_IN_PROGRESS") or uuid == step.group:
                 operation = str(row.status).rpartition("_")[0].removesuffix("_IN") or "UPDATE"
-                row.status = f"{operation}_{'COMPLETE' if done else 'FAILED'}"
-                row.status_reason = None if done else step.reason
+                changes["status"] = f"{operation}_{'COMPLETE' if done else 'FAILED'}"
+                changes["status_reason"] = None if done else step.reason
             addresses = _addresses(view, group)
             if addresses is not None and list(row.node_addresses or ()) != addresses:
-                row.node_addresses = addresses
-            row.save()
+                changes["node_addresses"] = addresses
+            rows.write_group(row, changes)
 
     def _tell(
         self, cluster: Any, status: str, reason: str | None, found: Mapping[str, Any] | None = None
     ) -> None:
         """Write status and reason, unless the status was changed since the cluster was read."""
-        values = {"status": status, "status_reason": reason, **(found or {})}
-        changes = {name: value for name, value in values.items() if getattr(cluster, name) != value}
-        if changes and self._store.change_cluster(cluster.uuid, cluster.status, changes):
-            for name, value in changes.items():
-                setattr(cluster, name, value)
-            cluster.obj_reset_changes(list(changes))
+        rows.write(cluster, {"status": status, "status_reason": reason, **(found or {})})
 
 
 def _follow(cluster: Any, plan: Plan) -> None:
@@ -769,11 +721,6 @@ def _stack(context: Any, cluster: Any, state: Any) -> tuple[heat_client.Heat, he
     )
 
 
-def _group_stack(heat_api: heat_client.Heat, made: Mapping[str, str]) -> heat_client.Stack | None:
-    stack = heat_api.get(made.get("stack_id") or made["stack_name"])
-    return None if stack is None or stack.status == "DELETE_COMPLETE" else stack
-
-
 def _counts(cluster: Any) -> dict[str, int]:
     """Return how many nodes the row of each group says that there shall be."""
     return {row.uuid: int(row.node_count) for row in cluster.nodegroups}
@@ -786,19 +733,6 @@ def _deleted(cluster: Any) -> list[str]:
         for row in cluster.nodegroups
         if row.status == "DELETE_IN_PROGRESS" and not row.is_default
     ]
-
-
-def _submit(
-    heat_api: heat_client.Heat, request: stack_request.StackRequest, name: str, minutes: int
-) -> str:
-    """Ask Heat for a stack; return its id also where the answer was lost on its way."""
-    try:
-        return heat_api.create(request, name, minutes)
-    except exceptions.Unavailable:
-        stack = heat_api.get(name)
-        if stack is None:
-            raise
-        return stack.id
 
 
 def _worker_counts(stack: heat_client.Stack, prefix: str, action: change.Resize) -> dict[str, Any]:

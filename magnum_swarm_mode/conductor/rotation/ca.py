@@ -34,7 +34,7 @@ from magnum_swarm_mode.certificates import authority as certificates_authority
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor import reach
+from magnum_swarm_mode.conductor import reach, rows
 from magnum_swarm_mode.conductor.rotation import ca_state, ca_steps
 from magnum_swarm_mode.conductor.rotation.ca_state import Rotation
 from magnum_swarm_mode.db.store import Conflict, Phase, Record, State, Store
@@ -185,8 +185,8 @@ def forget(cluster_uuid: str, state: State) -> None:
     certificate_store.delete(cluster_uuid, unwanted)
 
 
-def recall(store: Store, cluster: Any, state: State) -> None:
+def recall(cluster: Any, state: State) -> None:
     """Take up a rotation whose conductor died before Magnum knew of it."""
     rotation = ca_state.of(state)
     if not rotation.failed and time.time() - rotation.began > INTERRUPTED_SECONDS:
-        store.change_cluster(cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"})
+        rows.change(cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"})

@@ -18,7 +18,7 @@ from magnum_swarm_mode.certificates import authority as certificates_authority
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import grants
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor import reach
+from magnum_swarm_mode.conductor import reach, rows
 from magnum_swarm_mode.conductor.rotation import ca_state
 from magnum_swarm_mode.conductor.rotation.ca_state import STEPS, Rotation
 from magnum_swarm_mode.db.store import Conflict, Record, Store
@@ -161,10 +161,7 @@ class Look:
         new = dict(self._rotation.new)
         if certificate_store.references(self._cluster) == new:
             return
-        changes = {name: reference or None for name, reference in new.items()}
-        if self._store.change_cluster(self._cluster.uuid, self._cluster.status, changes):
-            put(self._cluster, new)
-            self._cluster.obj_reset_changes(list(changes))
+        rows.write(self._cluster, {name: reference or None for name, reference in new.items()})
 
     def _progress(self) -> str:
         return ca_state.progress(self._rotation.step)

@@ -19,7 +19,7 @@ from magnum_swarm_mode.cloud import credentials
 from magnum_swarm_mode.cloud import grants as cloud_grants
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.cloud.credentials import Grant
-from magnum_swarm_mode.conductor import reach
+from magnum_swarm_mode.conductor import lease, reach
 from magnum_swarm_mode.conductor.rotation import ca as certificates
 from magnum_swarm_mode.conductor.rotation import credential_rows, credential_state
 from magnum_swarm_mode.conductor.rotation.credential_state import Rotation, Step
@@ -30,9 +30,6 @@ from magnum_swarm_mode.swarm import client as swarm_client
 from magnum_swarm_mode.swarm import manager_settings
 
 LOG = logging.getLogger(__name__)
-
-# How long the conductor that was asked has the cluster to itself.
-_LEASE_SECONDS = 180
 
 
 @dataclasses.dataclass
@@ -77,14 +74,11 @@ class Request:
                 "The credential of a cluster can only be rotated by a member of its project, for "
                 "the new one is his."
             )
-        record = self._store.lease(cluster.uuid, _LEASE_SECONDS)
-        if record is None:
-            raise Conflict(cluster.uuid)
-        try:
+        with lease.held(self._store, cluster.uuid, "rotation of the credential") as record:
+            if record is None:
+                raise Conflict(cluster.uuid)
             _check(record.state)
             self._begin(cluster, record, _prepare(context, cluster, record.state))
-        finally:
-            self._store.release(record)
 
     def _begin(self, cluster: Any, record: Record, job: _Job) -> None:
         state = record.state

@@ -7,7 +7,7 @@ from typing import Any
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.cloud import grants
 from magnum_swarm_mode.cloud.credentials import Grant
-from magnum_swarm_mode.conductor import reach
+from magnum_swarm_mode.conductor import reach, rows
 from magnum_swarm_mode.conductor.rotation import credential_state
 from magnum_swarm_mode.db.store import Conflict, Phase, Record, State, Store
 from magnum_swarm_mode.decisions import change as decisions_change
@@ -42,12 +42,7 @@ class Rows:
 
         His are the managers' as well, who have theirs signed with his credential.
         """
-        if cluster.user_id == state.owner_id:
-            return
-        owner = {"user_id": state.owner_id}
-        if self._store.change_cluster(cluster.uuid, cluster.status, owner):
-            cluster.user_id = state.owner_id
-            cluster.obj_reset_changes(["user_id"])
+        rows.write(cluster, {"user_id": state.owner_id})
 
     def stop(self, cluster: Any, sentence: str, revoked: Grant | None = None) -> None:
         """End a rotation before its end, and say how to go on."""
@@ -87,13 +82,7 @@ class Rows:
 
     def tell(self, cluster: Any, status: str, reason: str | None) -> bool:
         """Write status and reason, unless the status was changed since the cluster was read."""
-        changes = {"status": status, "status_reason": reason}
-        if not self._store.change_cluster(cluster.uuid, cluster.status, changes):
-            return False
-        for name, value in changes.items():
-            setattr(cluster, name, value)
-        cluster.obj_reset_changes(list(changes))
-        return True
+        return rows.write(cluster, {"status": status, "status_reason": reason})
 
 
 def swarm_of(cluster: Any, stack: heat_client.Stack | None = None) -> swarm_client.Swarm:

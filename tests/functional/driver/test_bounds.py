@@ -11,6 +11,7 @@ from magnum.conductor.handlers import cluster_conductor
 from magnum.service import periodic
 
 from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.conductor import rows
 from magnum_swarm_mode.db.store import Phase
 from tests.functional.driver import base, fake_cloud
 
@@ -242,7 +243,7 @@ class BoundsTest(base.DriverTest):
         self.store.write(
             record, dataclasses.replace(record.state, update={"number": 1, "upgrade": 5})
         )
-        self.store.change_cluster(uuid, "CREATE_COMPLETE", {"status": "UPDATE_IN_PROGRESS"})
+        rows.change(uuid, "CREATE_COMPLETE", {"status": "UPDATE_IN_PROGRESS"})
 
         self.poll(10)
 
@@ -284,7 +285,7 @@ class BoundsTest(base.DriverTest):
         for status in ("CREATE_COMPLETE", "CREATE_FAILED", "UPDATE_FAILED", "ROLLBACK_FAILED"):
             uuid = self.create()
             self.delete(uuid)
-            self.store.change_cluster(uuid, "DELETE_IN_PROGRESS", {"status": status})
+            rows.change(uuid, "DELETE_IN_PROGRESS", {"status": status})
             self.tasks()
             self.assertEqual(status, self.cluster(uuid).status)
             self.pass_time(61)
@@ -316,7 +317,7 @@ class BoundsTest(base.DriverTest):
         other = self.create()
         record = self.store.get(other)
         self.store.write(record, record.state.entering(Phase.DELETING))
-        self.store.change_cluster(other, "CREATE_IN_PROGRESS", {"status": "DELETE_FAILED"})
+        rows.change(other, "CREATE_IN_PROGRESS", {"status": "DELETE_FAILED"})
         self.pass_time(61)
 
         self.tasks()
@@ -334,7 +335,7 @@ class BoundsTest(base.DriverTest):
         uuid = self.complete()
         for status in ("UPDATE_IN_PROGRESS", "CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"):
             self.delete(uuid)
-            self.store.change_cluster(uuid, "DELETE_IN_PROGRESS", {"status": status})
+            rows.change(uuid, "DELETE_IN_PROGRESS", {"status": status})
             self.pass_time(61)
 
             self.poll()

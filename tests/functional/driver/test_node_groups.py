@@ -7,6 +7,7 @@ from magnum import objects
 from magnum.conductor.handlers import nodegroup_conductor
 
 from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.conductor import rows
 from magnum_swarm_mode.stack import node_group
 from tests import cases
 from tests.functional.driver import fake_cloud, test_operations
@@ -230,7 +231,7 @@ class NodeGroupsTest(NodeGroupsCase):
             status="CREATE_IN_PROGRESS",
         )
         row.create()
-        self.store.change_cluster(self.uuid, "CREATE_COMPLETE", {"status": "UPDATE_IN_PROGRESS"})
+        rows.change(self.uuid, "CREATE_COMPLETE", {"status": "UPDATE_IN_PROGRESS"})
         self.poll()
         self.pass_time(181)
         self.poll()

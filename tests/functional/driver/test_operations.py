@@ -8,6 +8,7 @@ from magnum.service import periodic
 from oslo_service import loopingcall
 
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
+from magnum_swarm_mode.conductor import rows
 from magnum_swarm_mode.conductor.change import operations
 from magnum_swarm_mode.db.store import Store
 from tests import cases
@@ -404,7 +405,7 @@ class ConductorsTest(OperationsCase):
         row.save()
         store = Store()
         operations.Operations(store).request(cluster, row)
-        store.change_cluster(self.uuid, "UPDATE_IN_PROGRESS", {"status": "CREATE_COMPLETE"})
+        rows.change(self.uuid, "UPDATE_IN_PROGRESS", {"status": "CREATE_COMPLETE"})
         self.poll_health()
         self.assertEqual("UPDATE_IN_PROGRESS", self.cluster(self.uuid).status)
         self.go_on()

@@ -3,6 +3,7 @@
 
 import dataclasses
 
+from magnum_swarm_mode.conductor import rows
 from tests import cases
 from tests.functional.driver import (
     fake_cloud,
@@ -23,7 +24,7 @@ class CredentialTest(test_credential_rotation.RotationCase):
     def interrupted(self, **rotation):
         """Leave a rotation behind whose rights were revoked and forgotten already."""
         self.change(rotation={"kind": "credential", "number": 1, **rotation})
-        self.store.change_cluster(self.uuid, "CREATE_COMPLETE", {"status": "UPDATE_IN_PROGRESS"})
+        rows.change(self.uuid, "CREATE_COMPLETE", {"status": "UPDATE_IN_PROGRESS"})
         self.poll()
 
     def assert_stopped(self, *said):
@@ -39,7 +40,7 @@ class CredentialTest(test_credential_rotation.RotationCase):
             with self.subTest(step=step):
                 self.interrupted(step=step, credential="unknown")
                 self.assert_stopped("The rotation of the credential was interrupted.")
-                self.store.change_cluster(self.uuid, "UPDATE_FAILED", {"status": "CREATE_COMPLETE"})
+                rows.change(self.uuid, "UPDATE_FAILED", {"status": "CREATE_COMPLETE"})
 
     def test_hardly_begun(self):
         """A rotation ends of which the record says next to nothing."""

@@ -4,6 +4,7 @@
 from magnum.common import exception as magnum_exception
 
 from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.conductor import rows
 from magnum_swarm_mode.swarm import manager_settings
 from tests import cases
 from tests.functional.driver import base, test_rotation
@@ -84,7 +85,7 @@ class RefusedTest(UnwellCase):
     def test_after_a_failure(self):
         """Magnum's conductor refuses a cluster in UPDATE_FAILED without a trace."""
         failed = {"status": "UPDATE_FAILED", "status_reason": "No host."}
-        self.store.change_cluster(self.uuid, "CREATE_COMPLETE", failed)
+        rows.change(self.uuid, "CREATE_COMPLETE", failed)
         self.assertRaises(magnum_exception.NotSupported, self.rotate)
         self.assertEqual("No host.", self.cluster(self.uuid).status_reason)
         self.assert_nothing_begun()
