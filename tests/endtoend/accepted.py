@@ -69,7 +69,9 @@ def syslog() -> Iterator[tuple[str, list[str]]]:
 def _carry_out() -> Outcome:
     """Run the program for a cluster of one manager and one worker."""
     before = len(log())
-    with tempfile.TemporaryDirectory() as directory, syslog() as (address, logged):
+    # Not the temporary directory of the test that happens to run.
+    place = tempfile.TemporaryDirectory(prefix="swarm-mode-tests-", dir="/tmp")
+    with place as directory, syslog() as (address, logged):
         file = Path(directory) / "seen.json"
         options = {
             "name": NAME,

@@ -20,7 +20,7 @@ from oslotest import base as test_base
 from devcloud import releases
 from tests.functional.admission import base
 
-_SECONDS = 300
+_SECONDS = 900  # beside the end-to-end tests; 70 alone
 _TESTS = (
     "test_legacy",
     "test_lifecycle.CreateTest.test_complete",
