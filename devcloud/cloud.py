@@ -89,9 +89,7 @@ def _install_environment(progress: Progress, magnum: Sequence[Release]) -> None:
         if not release.is_current:
             with progress.step(f"environment of Magnum {release.version}"):
                 release.make()
-    if not environment.has_sources():
-        progress.say("the Magnum driver is not complete in this checkout: Magnum starts without it")
-    elif environment.installed_hash() != environment.source_hash():
+    if environment.installed_hash() != environment.source_hash():
         with progress.step("wheel of this checkout"):
             environment.install_package()
 
@@ -285,8 +283,7 @@ def up(progress: Progress, release: Release = releases.DEFAULT) -> None:
     preflight.check_kernel()
     preflight.check_addresses()
     secrets = passwords.make()
-    with_driver = bool(environment.installed_hash())
-    rendered = configuration.render(secrets, with_driver=with_driver, release=release)
+    rendered = configuration.render(secrets, release=release)
     configuration.write(rendered)
     versions = Versions(
         environment=environment.services_hash(),

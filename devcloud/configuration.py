@@ -289,13 +289,12 @@ def _heat(passwords: Mapping[str, str]) -> Sections:
     }
 
 
-def _magnum(passwords: Mapping[str, str], with_driver: bool, release: Release) -> Sections:
-    admitted = {"config_source": "swarm_mode"} if with_driver else {}
+def _magnum(passwords: Mapping[str, str], release: Release) -> Sections:
     sections: Sections = {
         "DEFAULT": {
             **_default("magnum", passwords),
             "host": settings.COMPUTE_HOST,
-            **admitted,
+            "config_source": "swarm_mode",
         },
         **_common("magnum", release.database, passwords),
         "api": {
@@ -319,12 +318,11 @@ def _magnum(passwords: Mapping[str, str], with_driver: bool, release: Release) -
     }
     # Without it every call with a credential that has access rules is refused.
     sections["keystone_authtoken"]["service_type"] = "container-infra"
-    if with_driver:
-        sections["swarm_mode"] = {
-            "driver": "magnum_swarm_mode",
-            # Managers see the conductor as this machine.
-            "conductor_cidrs": f"{settings.HOST_ADDRESS}/32",
-        }
+    sections["swarm_mode"] = {
+        "driver": "magnum_swarm_mode",
+        # Managers see the conductor as this machine.
+        "conductor_cidrs": f"{settings.HOST_ADDRESS}/32",
+    }
     return sections
 
 
@@ -371,12 +369,9 @@ FILES = (
 )
 
 
-def render(
-    passwords: Mapping[str, str], *, with_driver: bool, release: Release = DEFAULT
-) -> dict[str, str]:
+def render(passwords: Mapping[str, str], *, release: Release = DEFAULT) -> dict[str, str]:
     """All configuration files: path below ``settings.ETC`` → text.
 
-    :param with_driver: whether the Magnum driver of this checkout is installed.
     :param release: the release of Magnum that shall run.
     """
     return {
@@ -387,7 +382,7 @@ def render(
         "nova-compute/nova-compute.conf": ini(_nova_compute(passwords)),
         "neutron/neutron.conf": ini(_neutron(passwords)),
         "heat/heat.conf": ini(_heat(passwords)),
-        "magnum/magnum.conf": ini(_magnum(passwords, with_driver, release)),
+        "magnum/magnum.conf": ini(_magnum(passwords, release)),
         "cinder/cinder.conf": ini(_cinder(passwords)),
     }
 

@@ -127,15 +127,6 @@ def _site_packages() -> Path:
     return found[-1]
 
 
-def has_sources() -> bool:
-    """Whether the checkout holds the parts of the package that a Magnum service loads."""
-    package = settings.CHECKOUT / "magnum_swarm_mode"
-    needed = ("driver.py", "registration.py")
-    return (settings.CHECKOUT / "setup.cfg").exists() and all(
-        (package / name).exists() for name in needed
-    )
-
-
 def source_hash() -> str:
     """Changes when the wheel of this checkout would."""
     return files.hash_tree(settings.CHECKOUT, _SOURCES)

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every end-to-end test is."""
 
+import functools
 import os
 import tempfile
 from pathlib import Path
 
 from oslotest import base
 
-from devcloud import settings
+from devcloud import environment, settings
 from devcloud.demo import rest
 from tests.endtoend import users
 from tests.endtoend.users import User
@@ -20,6 +21,12 @@ def cloud_answers() -> bool:
     except (rest.UnreachableError, rest.RestError):
         return False
     return True
+
+
+@functools.cache
+def is_current() -> bool:
+    """Whether the services load the driver of this checkout."""
+    return environment.installed_hash() == environment.source_hash()
 
 
 class EndToEndTestCase(base.BaseTestCase):
@@ -41,6 +48,8 @@ class EndToEndTestCase(base.BaseTestCase):
             self.fail("The end-to-end tests look into machines and need to be run as root.")
         if not cloud_answers():
             self.fail("The one-machine cloud does not run: start it with `tools/devcloud up`.")
+        if not is_current():
+            self.fail("Magnum runs another driver than this checkout's: `tools/devcloud up`.")
         self.demo: User = users.demo()
         self.admin: User = users.admin()
 

@@ -17,7 +17,7 @@ def _parse(text: str) -> configparser.RawConfigParser:
 class RenderTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.rendered = configuration.render(SECRETS, with_driver=True)
+        self.rendered = configuration.render(SECRETS)
 
     def test_all_files(self) -> None:
         """The list of files names exactly those that are rendered."""
@@ -25,7 +25,7 @@ class RenderTest(base.TestCase):
 
     def test_same_every_time(self) -> None:
         """Equal passwords give equal files, so that nothing restarts without a reason."""
-        self.assertEqual(configuration.render(SECRETS, with_driver=True), self.rendered)
+        self.assertEqual(configuration.render(SECRETS), self.rendered)
 
     def test_nova_compute_names_no_database(self) -> None:
         """nova-compute refuses a configuration with a database, the others need it."""
@@ -33,17 +33,12 @@ class RenderTest(base.TestCase):
         self.assertEqual([], [name for name in compute.sections() if "database" in name])
         self.assertIn("database", _parse(self.rendered["nova/nova.conf"]).sections())
 
-    def test_magnum_with_driver(self) -> None:
-        """With the driver installed Magnum is told to admit its cluster type."""
+    def test_magnum(self) -> None:
+        """Magnum admits the driver's cluster type."""
         magnum = _parse(self.rendered["magnum/magnum.conf"])
         self.assertEqual("swarm_mode", magnum.get("DEFAULT", "config_source"))
         self.assertEqual("magnum_swarm_mode", magnum.get("swarm_mode", "driver"))
         self.assertEqual("container-infra", magnum.get("keystone_authtoken", "service_type"))
-
-    def test_magnum_without_driver(self) -> None:
-        """Without it Magnum starts all the same."""
-        text = configuration.render(SECRETS, with_driver=False)["magnum/magnum.conf"]
-        self.assertNotIn("swarm_mode", text)
 
     def test_no_password_of_the_prototype(self) -> None:
         """Every service password is random."""

@@ -78,7 +78,7 @@ class SwitchTest(base.TestCase):
     """What differs between a cloud with one release and with another."""
 
     def _services(self, release: releases.Release) -> dict[str, str]:
-        rendered = configuration.render(SECRETS, with_driver=True, release=release)
+        rendered = configuration.render(SECRETS, release=release)
         versions = openstack_services.Versions("1", "2", "3")
         found = openstack_services.Catalogue(rendered, versions, {}, release).services()
         return {service.name: service.fingerprint for service in found}
@@ -95,6 +95,6 @@ class SwitchTest(base.TestCase):
         tables = [t.service for t in openstack_services.all_tables(SECRETS, OLD)]
         self.assertIn("magnum_21", tables)
         self.assertNotIn("magnum", tables)
-        text = configuration.render(SECRETS, with_driver=True, release=OLD)["magnum/magnum.conf"]
+        text = configuration.render(SECRETS, release=OLD)["magnum/magnum.conf"]
         self.assertIn("/magnum_21?", text)
         self.assertIn(str(Path(OLD.venv, "etc/magnum/api-paste.ini")), text)
