@@ -152,7 +152,7 @@ class DriverTest(base.BaseTestCase):
             self._set("keystone_authtoken", "www_authenticate_uri", f"{self.cloud.url}/v3")
             for name in ("domain_name", "domain_admin_name", "domain_admin_password"):
                 self._set("trust", f"trustee_{name}", "magnum")
-        self._set("swarm_mode", "docker_api_timeout", 1.0)
+        self._set("swarm_mode", "docker_api_timeout", 10.0)
         self.useFixture(
             fixtures.MonkeyPatch("magnum_swarm_mode.conductor.reach.SWARMS", swarm_client.Pool())
         )

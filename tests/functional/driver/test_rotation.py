@@ -98,7 +98,7 @@ class RotationCase(OperationsCase):
 
     def serves(self, files):
         """Tell whether the manager and somebody with such files believe each other."""
-        swarm = swarm_client.Swarm([base.MANAGER], files, 2.0)
+        swarm = swarm_client.Swarm([base.MANAGER], files, 10.0)
         try:
             swarm.engine()
         except exceptions.Unavailable:
