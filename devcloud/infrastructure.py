@@ -64,6 +64,9 @@ def database() -> Service:
             f"--datadir={DATABASE_DIRECTORY}",
             f"--socket={DATABASE_SOCKET}",
             f"--pid-file={DATABASE_SOCKET.parent}/pid",
+            # Its own: a server removes every temporary table in this directory when it starts,
+            # those of another server too, which then crashes.
+            f"--tmpdir={DATABASE_SOCKET.parent}",
             f"--bind-address={settings.LOOPBACK}",
             f"--port={settings.DATABASE_PORT}",
             "--innodb-flush-log-at-trx-commit=0",
