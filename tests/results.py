@@ -1,46 +1,64 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts the results in a subunit stream: ``stestr last --subunit | python -m tests.results``."""
+"""Prints the results in a subunit stream: ``stestr last --subunit | python -m tests.results``.
 
-import collections
+JSON, a list: ``id``, ``status`` and ``seconds`` of each test and, unless it passed, ``text``: what
+it left to read, its traceback last.
+"""
+
 import json
 import sys
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import subunit
+import testtools
 
-# Results that are no test's end: a list of tests, a sign of life.
-_NOT_FINAL = (None, "exists", "inprogress")
+# No ends of tests: a name in a list; output without a test.
+_NO_TEST = ("exists", "unknown")
 
 
-class _Last:
-    """Keeps the last status of each test; one that never ended stays ``inprogress``."""
+class _Results:
+    """Keeps the last end of each test; one that never ended is ``inprogress``."""
 
     def __init__(self) -> None:
-        self.statuses: dict[str, str] = {}
+        self.tests: dict[str, dict[str, Any]] = {}
+        self._ended: dict[str, Any] = {}  # when the last test of each process ended
 
-    def startTestRun(self) -> None:  # noqa: N802  (testtools' protocol)
-        """Nothing is prepared."""
-
-    def stopTestRun(self) -> None:  # noqa: N802
-        """Nothing is closed."""
-
-    def status(
-        self, test_id: str | None = None, test_status: str | None = None, **_: object
-    ) -> None:
-        """Receive an event of the stream."""
-        if test_id is None or test_status in (None, "exists"):
+    def take(self, test: Any) -> None:
+        """Receive a test as ``testtools.StreamToDict`` describes it."""
+        status = str(test["status"])
+        if status in _NO_TEST or (status == "inprogress" and test["id"] in self.tests):
             return
-        if test_status == "inprogress" and self.statuses.get(test_id) not in _NOT_FINAL:
-            return
-        self.statuses[test_id] = str(test_status)
+        began, ended = test["timestamps"]
+        process = next((tag for tag in test["tags"] if tag.startswith("worker-")), "")
+        seconds = 0.0
+        if began and ended:
+            # Setting up a class or module belongs to the first test that needs it.
+            seconds = (ended - min(began, self._ended.get(process, began))).total_seconds()
+            self._ended[process] = ended
+        self.tests[test["id"]] = {
+            "id": test["id"],
+            "status": status,
+            "seconds": seconds,
+            "text": "" if status == "success" else _text(test["details"]),
+        }
 
 
-def count(stream: BinaryIO) -> dict[str, int]:
-    """Return how many tests ended in each status: success, fail, skip, inprogress, …"""
-    last = _Last()
-    subunit.ByteStreamToStreamResult(stream, non_subunit_name="stdout").run(last)
-    return dict(collections.Counter(last.statuses.values()))
+def _text(details: dict[str, Any]) -> str:
+    """Return what a test left to read: its tracebacks last."""
+    names = sorted(details, key=lambda name: (name.startswith("traceback"), name))
+    texts = (f"{name}:\n{details[name].as_text().strip()}" for name in names)
+    return "\n\n".join(text for text in texts if not text.endswith(":\n"))
+
+
+def read(stream: BinaryIO) -> list[dict[str, Any]]:
+    """Return how each test of a stream ended."""
+    results = _Results()
+    target = testtools.StreamToDict(results.take)
+    target.startTestRun()
+    subunit.ByteStreamToStreamResult(stream, non_subunit_name="stdout").run(target)
+    target.stopTestRun()
+    return list(results.tests.values())
 
 
 if __name__ == "__main__":
-    print(json.dumps(count(sys.stdin.buffer)))
+    print(json.dumps(read(sys.stdin.buffer)))

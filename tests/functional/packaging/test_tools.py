@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
+import collections
 import contextlib
-import importlib.machinery
-import importlib.util
+import datetime
+import io
 import json
 import os
 import pathlib
@@ -16,10 +16,14 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any
 
 import fixtures
 from oslotest import base
+
+from tests import results
+from tests.runner import processes, report, steps
+from tests.runner.schedule import Schedule
+from tests.runner.steps import STEPS, Outcome, Result, Step
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
 
@@ -68,39 +72,40 @@ class Sample(unittest.TestCase):
 """
 
 
-def load() -> Any:
-    """Return tools/test as a module."""
-    loader = importlib.machinery.SourceFileLoader("tools_test", str(CHECKOUT / "tools/test"))
-    spec = importlib.util.spec_from_loader("tools_test", loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    # Its dataclasses look themselves up here.
-    sys.modules["tools_test"] = module
-    loader.exec_module(module)
-    return module
+# Three steps, of which the first does not want to end; prints the process of each command.
+STUBBORN = """
+import pathlib, sys
+from tests.runner import main, processes, schedule, steps
+
+schedule.Schedule.logs = pathlib.Path(sys.argv[1])
+script = "trap '' TERM INT; echo $$ >> {logs}/pids; (trap '' TERM; sleep 99) & sleep 99"
+command = ("sh", "-c", script.format(logs=sys.argv[1]))
+sys.exit(main.main("", ["--no-install"], [steps.Step(name, "", 90, (command,)) for name in "abc"]))
+"""
 
 
 class ReportTest(base.BaseTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.tool = load()
-        self.addCleanup(sys.modules.pop, "tools_test")
         self.logs = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        self.useFixture(fixtures.MonkeyPatch("tools_test.LOGS", self.logs))
-        self.useFixture(fixtures.MonkeyPatch("tools_test.SERVICE_LOGS", self.logs))
+        self.schedule = Schedule(logs=self.logs)
 
-    def report(self, *outcomes: Any) -> tuple[int, list[str]]:
+    def report(self, *outcomes: Outcome) -> tuple[int, list[str]]:
         """Return the exit code and the lines of a report."""
         out = self.useFixture(fixtures.StringStream("out"))
         with fixtures.MonkeyPatch("sys.stdout", out.stream):
-            code = self.tool.report(list(outcomes))
+            code = report.report(list(outcomes), self.logs, self.logs)
         out.stream.flush()
         return code, out.getDetails()["out"].as_text().splitlines()
 
-    def outcome(self, name: str, passed: int = 0, failed: int = 0, *problems: str) -> Any:
+    def outcome(self, name: str, passed: int = 0, failed: int = 0, *problems: str) -> Outcome:
         """Return how a suite of that name ended."""
-        step = self.tool.Step(name, "", 1, tests="tests")
-        return self.tool.Outcome(step, passed, failed, list(problems))
+        results = [
+            Result(f"tests.{name}.Test.test_{number}", "success" if number < passed else "fail",
+                   number)
+            for number in range(passed + failed)
+        ]  # fmt: skip
+        return Outcome(Step(name, "", 1, tests="tests"), results, list(problems))
 
     def test_last_line_is_the_sum(self) -> None:
         """The last line sums the suites, and all good is code 0."""
@@ -116,9 +121,27 @@ class ReportTest(base.BaseTestCase):
 
     def test_names_of_failed_tests(self) -> None:
         """Which tests failed stands at the end, where whoever sees only the end sees it."""
-        outcome = self.outcome("b", 4, 1)
-        outcome.red.append("tests.b.Test.test_it")
+        outcome = self.outcome("b", 4)
+        outcome.results.append(Result("tests.b.Test.test_it", "fail"))
         self.assertEqual("failed: b tests.b.Test.test_it", self.report(outcome)[1][-3])
+
+    def test_tracebacks(self) -> None:
+        """The end of what a failed test left to read stands under its name."""
+        outcome = self.outcome("b", 4)
+        text = "\n".join(f"line {number}" for number in range(100))
+        outcome.results.append(Result("tests.b.Test.test_it", "fail", 1, text))
+        lines = self.report(outcome)[1]
+        place = lines.index("--- b tests.b.Test.test_it: fail")
+        self.assertEqual(["line 40", "line 99"], [lines[place + 1], lines[place + 60]])
+
+    def test_times(self) -> None:
+        """The slowest tests are named and, of what runs on the cloud, the seconds of modules."""
+        outcome = self.outcome("b", 30)
+        outcome.step = Step("b", "", 1, tests="tests", needs_cloud=True)
+        lines = self.report(outcome)[1]
+        self.assertEqual("   29.0 s  tests.b.Test.test_29", lines[2])
+        self.assertNotIn("    4.0 s  tests.b.Test.test_4", lines)
+        self.assertEqual("  435.0 s  tests.b", lines[lines.index("b: modules:") + 1])
 
     def test_a_step_that_failed_without_tests(self) -> None:
         """What fails without a failed test (lint, a crash) still is no "0 failed"."""
@@ -137,21 +160,29 @@ class ReportTest(base.BaseTestCase):
             [sys.executable, "-m", "subunit.run", "discover", str(directory)],
             capture_output=True, check=False,
         ).stdout  # fmt: skip
-        counted = subprocess.run(
-            [sys.executable, "-m", "tests.results"],
-            input=stream, capture_output=True, cwd=CHECKOUT, check=True, text=False,
-        ).stdout  # fmt: skip
+        tests = results.read(io.BytesIO(stream))
         self.assertEqual(
-            b'{"fail": 1, "skip": 1, "success": 1, "xfail": 1}',
-            b"{" + b", ".join(sorted(counted.strip(b"{}\n").split(b", "))) + b"}",
+            {"fail": 1, "skip": 1, "success": 1, "xfail": 1},
+            dict(collections.Counter(test["status"] for test in tests)),
         )
+        failed = next(test for test in tests if test["status"] == "fail")
+        self.assertEqual("AssertionError: on purpose", failed["text"].splitlines()[-1])
+
+    def test_seconds_count_what_is_prepared(self) -> None:
+        """What is set up between two tests of a process belongs to the second one."""
+        read = results._Results()
+        for name, began, ended, tag in (("a", 0, 1, 0), ("b", 2, 5, 1), ("c", 4, 6, 0)):
+            moments = [datetime.datetime.fromtimestamp(number) for number in (began, ended)]
+            read.take({"id": name, "status": "success", "tags": {f"worker-{tag}"}, "details": {},
+                       "timestamps": moments})  # fmt: skip
+        self.assertEqual([1, 3, 5], [test["seconds"] for test in read.tests.values()])
 
     def test_deadline_ends_all_children(self) -> None:
         """A command that does not end is ended with everything it started, and said so."""
         began = time.monotonic()
         mark = self.logs / "mark"
         problem = asyncio.run(
-            self.tool.run(
+            processes.run(
                 ["sh", "-c", f"(sleep 3; touch {mark}) & sleep 60"], self.logs / "late.log", 0.5
             )
         )
@@ -160,15 +191,14 @@ class ReportTest(base.BaseTestCase):
         time.sleep(3.5)
         self.assertFalse(mark.exists())
 
-    def beside(self, *commands: tuple[str, ...]) -> list[Any]:
+    def beside(self, *commands: tuple[str, ...]) -> list[Outcome]:
         """Return how steps of these commands ended, beside a block that does nothing."""
         steps = [
-            self.tool.Step(f"step-{number}", "", 30, (command,), beside=True)
+            Step(f"step-{number}", "", 30, (command,), beside=True)
             for number, command in enumerate(commands)
         ]
-        outcomes: list[Any] = []
-        asyncio.run(self.tool.beside(steps, None, outcomes))
-        return outcomes
+        asyncio.run(self.schedule.beside(steps))
+        return self.schedule.outcomes
 
     def test_beside(self) -> None:
         """Steps beside another run one after the other, politely, with their output in a log."""
@@ -177,7 +207,7 @@ class ReportTest(base.BaseTestCase):
             first, second = self.beside(("sh", "-c", "nice; echo done"), ("false",))
         out.stream.flush()
         self.assertEqual((True, False), (first.good, second.good))
-        priority = os.nice(0) + self.tool.BESIDE_NICE
+        priority = os.nice(0) + processes.BESIDE_NICE
         self.assertIn(f"{priority}\ndone\n", (self.logs / "step-0.log").read_text())
         self.assertNotIn("done", out.getDetails()["out"].as_text())
 
@@ -186,14 +216,12 @@ class ReportTest(base.BaseTestCase):
         # A shell has what it starts in the background ignore it.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         self.addCleanup(signal.signal, signal.SIGINT, before)
-        steps = [
-            self.tool.Step(name, "", 60, (("sleep", "60"),), beside=True) for name in ("a", "b")
-        ]
-        outcomes: list[Any] = []
+        steps = [Step(name, "", 60, (("sleep", "60"),), beside=True) for name in ("a", "b")]
+        outcomes = self.schedule.outcomes
 
         async def both(seconds: float) -> None:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self.tool.beside(steps, None, outcomes))
+                group.create_task(self.schedule.beside(steps))
                 await asyncio.sleep(seconds)
 
         # While the block runs, and while only its end is waited for.
@@ -209,17 +237,49 @@ class ReportTest(base.BaseTestCase):
                 [("a", ["was ended"])], [(one.step.name, one.problems) for one in outcomes]
             )
 
+    def test_signals(self) -> None:
+        """A signal ends all that runs, also what ignores it, and no other step begins.
+
+        That holds where SIGINT is ignored, as it is for what a shell has in the background, and at
+        once for a second signal.
+        """
+        cases = ((signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGTERM, 2))
+        for number, times in cases:
+            pids = self.logs / "pids"
+            pids.unlink(missing_ok=True)
+            process = subprocess.Popen(
+                [sys.executable, "-c", STUBBORN, str(self.logs)],
+                cwd=CHECKOUT, stdout=subprocess.PIPE, text=True,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN) and None,
+            )  # fmt: skip
+            self.addCleanup(process.kill)
+            limit = time.monotonic() + 60
+            while not (pids.exists() and pids.read_text()):
+                self.assertLess(time.monotonic(), limit, "no step began")
+                time.sleep(0.1)
+            began = time.monotonic()
+            for _ in range(times):
+                process.send_signal(number)
+                time.sleep(0.5)
+            out, _ = process.communicate(timeout=60)
+            self.assertEqual(1, process.returncode)
+            self.assertLess(time.monotonic() - began, 20 if times == 1 else 4)
+            (session,) = pids.read_text().split()
+            self.assertEqual([], list(processes._members(int(session))))
+            if times == 1:
+                self.assertEqual("0 passed, 2 failed", out.splitlines()[-1])
+
     def test_what_ran_beside_has_the_end_of_its_log_shown(self) -> None:
-        """Its output was not on the terminal, so more of it is shown where it failed."""
+        """Its output was not on the terminal, so more is shown if no test tells why it failed."""
         (self.logs / "a.log").write_text("".join(f"line {n}\n" for n in range(200)))
         for quiet in (True, False):
-            outcome = self.outcome("a", 0, 1)
+            outcome = self.outcome("a", 0, 0, "ended with 1")
             outcome.quiet = quiet
             self.assertEqual(quiet, "line 10" in self.report(outcome)[1])
 
     def test_what_shares_nothing_with_the_cloud(self) -> None:
         """Only steps that need no cloud run beside those that do."""
-        beside = [step for step in self.tool.STEPS if step.beside]
+        beside = [step for step in STEPS if step.beside]
         self.assertEqual(["docs", "unit", "functional", "bare"], [step.name for step in beside])
         self.assertEqual([], [step.name for step in beside if step.needs_cloud])
 
@@ -242,7 +302,7 @@ class ReportTest(base.BaseTestCase):
         )  # fmt: skip
         return [name for together in json.loads(done.stdout) for part in together for name in part]
 
-    def step(self, *tests: str) -> Any:
+    def step(self, *tests: str) -> Step:
         """Return a step of a suite of these test modules."""
         directory = self.logs / "suite"
         directory.mkdir()
@@ -253,24 +313,14 @@ class ReportTest(base.BaseTestCase):
         (self.logs / "tests").mkdir()
         (self.logs / "tests/__init__.py").touch()
         (self.logs / "tests/plan.py").write_text((CHECKOUT / "tests/plan.py").read_text())
-        self.useFixture(fixtures.MonkeyPatch("tools_test.CHECKOUT", self.logs))
-        self.useFixture(fixtures.MonkeyPatch("tools_test.count", self._count))
-        return self.tool.Step("suite", "", 400, tests="suite", planned=True, needs_cloud=True)
+        self.schedule.checkout = self.logs
+        return Step("suite", "", 400, tests="suite", needs_cloud=True)
 
-    def _count(self, stestr: Any) -> dict[str, int]:
-        last = subprocess.run(
-            (*stestr, "last", "--subunit"), cwd=self.logs, capture_output=True, check=False
-        )
-        counted = subprocess.run(
-            [sys.executable, "-m", "tests.results"],
-            input=last.stdout, capture_output=True, cwd=CHECKOUT, check=True,
-        )  # fmt: skip
-        result: dict[str, int] = json.loads(counted.stdout)
-        return result
-
-    def run_step(self, step: Any, regex: str | None = None, with_long: bool = False) -> Any:
-        options = argparse.Namespace(regex=regex, concurrency=1, long=with_long)
-        return asyncio.run(self.tool.run_tests(step, self.logs / "suite.log", options))
+    def run_step(self, step: Step, regex: str = "", with_long: bool = False) -> Outcome:
+        self.schedule.regex, self.schedule.long = regex, with_long
+        outcome = Outcome(step)
+        asyncio.run(self.schedule.run_tests(outcome, self.logs / "suite.log"))
+        return outcome
 
     def moments(self) -> list[list[str]]:
         """What the tests of the suite noted."""
@@ -313,18 +363,18 @@ class ReportTest(base.BaseTestCase):
         """A test on the cloud that fails is not tried again, and the result names it."""
         outcome = self.run_step(self.step("a", "bad"))
         self.assertEqual((1, 1), (outcome.passed, outcome.failed))
-        self.assertEqual(["suite.test_bad.Sample.test_it"], outcome.red)
+        self.assertEqual(["suite.test_bad.Sample.test_it"], [test.id for test in outcome.red])
         self.assertEqual(1, self.moments().count(["bad", "begins"]))
 
     def test_older_releases(self) -> None:
         """With --long, some tests run again on older releases of Magnum, which end with them."""
-        endtoend = next(step for step in self.tool.STEPS if step.needs_cloud)
-        older = self.tool.older(endtoend)
+        endtoend = next(step for step in STEPS if step.needs_cloud)
+        older = steps.older(endtoend)
         self.assertEqual(["21.0.1", "22.0.0"], [step.release for step in older])
         self._devcloud("")
-        outcomes: list[Any] = []
-        step = self.tool.Step("old", "", 60, (("true",),), release="21.0.1")
-        asyncio.run(self.tool.on_cloud(step, True, None, outcomes))
+        outcomes = self.schedule.outcomes
+        step = Step("old", "", 60, (("true",),), release="21.0.1")
+        asyncio.run(self.schedule.on_cloud(step, True))
         self.assertEqual([("old", True)], [(one.step.name, one.good) for one in outcomes])
         self.assertEqual(["up --magnum 21.0.1", "up"], self._verbs())
 
@@ -334,7 +384,7 @@ class ReportTest(base.BaseTestCase):
         tool.parent.mkdir()
         tool.write_text(f'#!/bin/sh\necho "$@" >> verbs\n{more}\n')
         tool.chmod(0o755)
-        self.useFixture(fixtures.MonkeyPatch("tools_test.CHECKOUT", self.logs))
+        self.schedule.checkout = self.logs
 
     def _verbs(self) -> list[str]:
         return (self.logs / "verbs").read_text().splitlines()
@@ -343,11 +393,12 @@ class ReportTest(base.BaseTestCase):
         """What is left on the cloud is deleted before it is brought up, if that is asked for."""
         self._devcloud('[ "$1" != status ]')
 
-        async def use(options: argparse.Namespace) -> None:
-            async with self.tool.cloud(options, []) as is_up:
+        async def use() -> None:
+            async with self.schedule.cloud() as is_up:
                 self.assertTrue(is_up)
 
         for fresh, verbs in ((True, "status reset up down"), (False, "status up down")):
             (self.logs / "verbs").unlink(missing_ok=True)
-            asyncio.run(use(argparse.Namespace(fresh=fresh, keep=False)))
+            self.schedule.fresh = fresh
+            asyncio.run(use())
             self.assertEqual(verbs.split(), self._verbs())
