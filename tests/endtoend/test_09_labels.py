@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from devcloud import settings
+from devcloud.demo import shell
 from tests.endtoend import base, clusters, images, shared, users
 from tests.endtoend.clusters import Cluster, Server
 from tests.endtoend.docker import Docker
@@ -268,5 +269,15 @@ class TestLabels(base.EndToEndTestCase):
         self.assertEqual(MTU - VXLAN, int(self._on(self.worker, mtu.format("above"))))
         gateway = "cat /sys/class/net/docker_gwbridge/mtu"
         self.assertEqual(MTU, int(self._on(self.worker, gateway)))
-        ingress = self.docker.run("network", "inspect", "ingress", "--format", "{{json .Options}}")
-        self.assertEqual(str(MTU), json.loads(ingress)["com.docker.network.driver.mtu"])
+        # A busy manager calls a network of the swarm unknown when its store answers late.
+        ingress = wait_for("the ingress network", self._ingress, timeout=60)
+        self.assertEqual(str(MTU), ingress["com.docker.network.driver.mtu"])
+
+    def _ingress(self) -> dict[str, str]:
+        """The options of the ingress network; none while the manager does not know it."""
+        try:
+            said = self.docker.run("network", "inspect", "ingress", "--format", "{{json .Options}}")
+        except shell.CommandError:
+            return {}
+        options: dict[str, str] = json.loads(said)
+        return options
