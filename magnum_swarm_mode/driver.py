@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # ruff: noqa: ARG002 - the names of the parameters are Magnum's
-"""The class that Magnum calls; what it does is in ``lifecycle`` and ``monitor``."""
+"""The class that Magnum calls; what it does is in ``conductor``."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,8 +12,12 @@ from oslo_log import log as logging
 
 from magnum_swarm_mode import conf, constants, exceptions
 from magnum_swarm_mode.admission import cluster_request
-from magnum_swarm_mode.conductor.lifecycle import Lifecycle
+from magnum_swarm_mode.conductor import create, delete, poll
+from magnum_swarm_mode.conductor.change import new_group, requests
 from magnum_swarm_mode.conductor.monitor import SwarmModeMonitor
+from magnum_swarm_mode.conductor.rotation import ca
+from magnum_swarm_mode.conductor.rotation.credential_request import Request as CredentialRequest
+from magnum_swarm_mode.db.store import Store
 from magnum_swarm_mode.registration import register as registration
 from magnum_swarm_mode.stack import upgrade as stack_upgrade
 
@@ -37,19 +41,19 @@ class Driver(driver.Driver):
     def create_cluster(self, context: Any, cluster: Any, cluster_create_timeout: int) -> None:
         """Ask Heat for the cluster; raises what its ``status_reason`` shall say."""
         with _logged(cluster):
-            Lifecycle().create(context, cluster, cluster_create_timeout or 0)
+            create.create(Store(), context, cluster, cluster_create_timeout or 0)
 
     def update_cluster_status(
         self, context: Any, cluster: Any, use_admin_ctx: bool = False
     ) -> None:
         """Bring a cluster in progress up to date."""
         with _logged(cluster):
-            Lifecycle().poll(context, cluster)
+            poll.poll(Store(), context, cluster)
 
     def delete_cluster(self, context: Any, cluster: Any) -> None:
         """Start to delete the cluster; raises what its ``status_reason`` shall say."""
         with _logged(cluster):
-            Lifecycle().delete(context, cluster)
+            delete.delete(Store(), context, cluster)
 
     def get_monitor(self, context: Any, cluster: Any) -> SwarmModeMonitor:
         """Return what reads the cluster's health and use."""
@@ -77,9 +81,8 @@ class Driver(driver.Driver):
         """Let the first group of workers have as many nodes as its row says by now."""
         group = cluster.default_ng_worker
         with _logged(cluster):
-            operations = Lifecycle().operations
-            operations.request(cluster, group, rollback=bool(rollback))
-            operations.begin(context, cluster)
+            requests.request(Store(), cluster, group, rollback=bool(rollback))
+            requests.begin(Store(), context, cluster)
 
     def resize_cluster(
         self,
@@ -94,9 +97,8 @@ class Driver(driver.Driver):
         group = nodegroup or cluster.default_ng_worker
         named = [str(name) for name in nodes_to_remove or ()]
         with _logged(cluster):
-            operations = Lifecycle().operations
-            operations.request(cluster, group, named)
-            operations.begin(context, cluster)
+            requests.request(Store(), cluster, group, named)
+            requests.begin(Store(), context, cluster)
 
     def upgrade_cluster(
         self,
@@ -111,23 +113,23 @@ class Driver(driver.Driver):
         """Let groups be made of what another template says."""
         with _logged(cluster):
             upgrade = stack_upgrade.build(cluster, cluster_template, nodegroup, max_batch_size)
-            Lifecycle().operations.request(cluster, nodegroup, resized=False, upgrade=upgrade)
+            requests.request(Store(), cluster, nodegroup, resized=False, upgrade=upgrade)
 
     def create_nodegroup(self, context: Any, cluster: Any, nodegroup: Any) -> None:
         """Ask Heat for a further group of workers."""
         with _logged(cluster):
-            Lifecycle().operations.create_group(context, cluster, nodegroup)
+            new_group.create(Store(), context, cluster, nodegroup)
 
     def update_nodegroup(self, context: Any, cluster: Any, nodegroup: Any) -> None:
         """Let the nodes of a group have the labels that its row says by now."""
         with _logged(cluster):
-            Lifecycle().operations.request(cluster, nodegroup, resized=False)
+            requests.request(Store(), cluster, nodegroup, resized=False)
 
     def delete_nodegroup(self, context: Any, cluster: Any, nodegroup: Any) -> None:
         """Let a further group of workers be emptied and deleted."""
         with _logged(cluster):
-            Lifecycle().operations.request(
-                cluster, nodegroup, resized=False, status="DELETE_IN_PROGRESS"
+            requests.request(
+                Store(), cluster, nodegroup, resized=False, status="DELETE_IN_PROGRESS"
             )
 
     def create_federation(self, context: Any, federation: Any) -> None:
@@ -145,12 +147,12 @@ class Driver(driver.Driver):
     def rotate_ca_certificate(self, context: Any, cluster: Any) -> None:
         """Have managers and clients use the certificates that Magnum has just made."""
         with _logged(cluster):
-            Lifecycle().operations.rotate_ca(context, cluster)
+            ca.begin(Store(), context, cluster)
 
     def rotate_credential(self, context: Any, cluster: Any) -> None:
         """Make new rights with the user's token, and begin to revoke the former ones."""
         with _logged(cluster), _answered():
-            Lifecycle().credential_rotation.request(context, cluster)
+            CredentialRequest(Store()).serve(context, cluster)
 
 
 def _not_offered(what: str) -> Exception:

@@ -11,7 +11,7 @@ from typing import Any
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.admission import cluster_request
 from magnum_swarm_mode.admission import fields as request_fields
-from magnum_swarm_mode.decisions import change
+from magnum_swarm_mode.decisions import model, steps
 from magnum_swarm_mode.sentences import shown
 
 _DONE = tuple(
@@ -174,13 +174,13 @@ def check_count(group: Mapping[str, Any], count: int) -> None:
         )
 
 
-def check_named(names: Sequence[str], members: Sequence[change.Member], group: str) -> None:
+def check_named(names: Sequence[str], members: Sequence[model.Member], group: str) -> None:
     """Refuse nodes to remove that are not in the group.
 
     :raises Refused: naming the first of them, and what there is.
     """
     for name in names:
-        if change.resolve(members, name) is None:
+        if steps.resolve(members, name) is None:
             known = ", ".join(member.hostname for member in members[:10]) or "no node"
             more = f" and {len(members) - 10} more" if len(members) > 10 else ""
             raise exceptions.Refused(

@@ -22,7 +22,7 @@ from magnum_swarm_mode.api import requests as api_requests
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import reach
 from magnum_swarm_mode.conf import CONF
-from magnum_swarm_mode.decisions import change
+from magnum_swarm_mode.decisions import model
 from magnum_swarm_mode.heat import members as heat_members
 from magnum_swarm_mode.labels import parsing as label_parsing
 from magnum_swarm_mode.labels import table as label_table
@@ -223,7 +223,7 @@ def _row(group: Any) -> Mapping[str, Any]:
     return {name: getattr(group, name, None) for name in names}
 
 
-def _members(group: Any) -> tuple[change.Member, ...]:
+def _members(group: Any) -> tuple[model.Member, ...]:
     """Return the nodes of a group as the user who asks sees them in Heat.
 
     :raises Unavailable: when Heat does not show them now.

@@ -10,9 +10,10 @@ from oslo_log import log as logging
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import notifications, reach, roles, rows
-from magnum_swarm_mode.conductor.change import operations
+from magnum_swarm_mode.conductor.change import heal, requests
 from magnum_swarm_mode.db import store as record_store
 from magnum_swarm_mode.decisions import health as decisions_health
+from magnum_swarm_mode.decisions import status
 from magnum_swarm_mode.decisions.health import Health
 from magnum_swarm_mode.swarm import client as swarm_client
 
@@ -83,12 +84,12 @@ class SwarmModeMonitor(monitors.MonitorBase):
         is_at_rest = not self.cluster.status.endswith("_IN_PROGRESS")
         record = store.get(self.cluster.uuid) if is_at_rest else None
         if is_at_rest:
-            operations.Operations(store).recall(self.cluster, record)
+            requests.recall(store, self.cluster, record)
             record = store.get(self.cluster.uuid)
         health, nodes = self._poll()
         line, notes = "", {}
         if is_at_rest:
-            line = operations.Operations(store).heal(self.context, self.cluster, record, nodes)
+            line = heal.heal(store, self.context, self.cluster, record, nodes)
         if is_at_rest and nodes is not None:
             notes = roles.mend(store, self.cluster, record, self._swarm(), nodes)
         if nodes is not None:
@@ -120,7 +121,7 @@ class SwarmModeMonitor(monitors.MonitorBase):
         return decisions_health.unknown(""), nodes
 
     def _judge(self, nodes: list[dict[str, Any]], notes: Mapping[str, str]) -> Health:
-        if self.cluster.status in operations.BUSY:
+        if self.cluster.status in status.BUSY:
             # Until the operation has ended, what is there is what shall be there.
             return decisions_health.judge(nodes)
         managers, workers = self.cluster.master_count, self.cluster.node_count

@@ -10,6 +10,7 @@ from oslo_log import log as logging
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.certificates import store as certificate_store
+from magnum_swarm_mode.cloud import grants
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor.rotation import ca_state
 from magnum_swarm_mode.db.store import State, Store
@@ -81,6 +82,35 @@ def heat_sessions(context: Any, cluster: Any, state: State) -> Iterator[tuple[st
     ):
         yield CALLER, cloud_sessions.user_session(context)
     yield SERVICE, cloud_sessions.service_session()
+
+
+def find_stack(
+    context: Any, cluster: Any, state: State
+) -> tuple[heat_client.Heat, heat_client.Stack]:
+    """Return the cluster's stack, and Heat as it was seen through.
+
+    :raises Lost: when it is shown to nobody but Magnum's own user: with the first change
+        Heat would put the stack into his hands.
+    :raises Unavailable: when Heat does not show it now.
+    """
+    problems = []
+    for who, session in heat_sessions(context, cluster, state):
+        try:
+            heat_api = heat_of(session)
+            stack = heat_api.get(state.stack_id or state.stack_name)
+        except heat_client.NotAllowed as error:
+            problems.append(f"{who}: {error.operator_message}")
+            continue
+        if stack is not None and who == SERVICE:
+            raise grants.Lost("; ".join(problems))
+        if stack is not None:
+            return heat_api, stack
+        problems.append(f"{who}: sees no stack")
+    raise exceptions.Unavailable(
+        "Heat does not show the cluster's stack to Magnum: it was deleted from outside Magnum, or "
+        "the rights of the cluster's creator are gone.",
+        "; ".join(problems),
+    )
 
 
 def brings_owners_token(context: Any, state: State) -> bool:

@@ -10,7 +10,7 @@ from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.conductor import lease
 from magnum_swarm_mode.db.store import Phase, Record, Store
 from magnum_swarm_mode.decisions import roles
-from magnum_swarm_mode.decisions.change import Plan
+from magnum_swarm_mode.decisions.model import Plan
 from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.swarm import client as swarm_client
 from magnum_swarm_mode.swarm import nodes as swarm_nodes

@@ -35,6 +35,16 @@ def write(cluster: Any, changes: Mapping[str, Any]) -> bool:
     return True
 
 
+def tell(
+    cluster: Any, status: str, reason: str | None, found: Mapping[str, Any] | None = None
+) -> bool:
+    """Write status and reason, as :func:`write` does.
+
+    :param found: what else the row shall say.
+    """
+    return write(cluster, {"status": status, "status_reason": reason, **(found or {})})
+
+
 def write_group(group: Any, changes: Mapping[str, Any]) -> None:
     """Save a node group's row where something of it changes."""
     wanted = _different(group, changes)

@@ -432,7 +432,6 @@ class Step:
     """What is to be done now: keep the plan, then act, then tell.
 
     :ivar reason: a sentence for the user; None for nothing to say.
-    :ivar wanted: group to the number of nodes that its row shall say from now on.
     :ivar group: the group at fault for a failure.
     :ivar soon: whether another look is worth while at once.
     """
@@ -441,6 +440,5 @@ class Step:
     plan: Plan
     actions: tuple[Action, ...] = ()
     outcome: Outcome = Outcome.GOES_ON
-    wanted: Mapping[str, int] = dataclasses.field(default_factory=dict)
     group: str = ""
     soon: bool = False

@@ -44,6 +44,8 @@ BLIND_SECONDS = 3600
 # After so many looks in a row that ended with an exception nobody expected the operation ends.
 MOST_ERRORS = 10
 _MOST_NAMES = 10
+# Statuses of Magnum's in which a cluster is changed.
+BUSY = ("UPDATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS")
 
 
 class Action(enum.Enum):

@@ -3,6 +3,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from magnum_swarm_mode.decisions.model import (
     ACTIVE,
@@ -26,6 +27,8 @@ PATIENCE = 300
 # The part of a cluster's nodes that is emptied at a time.
 _DRAIN_SHARE = 10
 _MOST_NAMES = 5
+# What a new node may take beside the time in which it tries to join.
+BOOT_SECONDS = 300
 
 
 def end(plan: Plan) -> None:
@@ -58,11 +61,11 @@ def fail(
     debts = _debts(plan)
     actions = repayment(seen.nodes or (), debts)
     goes_back = plan.rollback and bool(plan.previous) and not undone
-    wanted = dict(plan.previous) if goes_back else {}
+    counts = dict(plan.previous) if goes_back else {}
     if undone:
-        wanted = {one.uuid: len(one.members) for one in seen.groups if one.wanted is not None}
+        counts = {one.uuid: len(one.members) for one in seen.groups if one.wanted is not None}
     end(plan)
-    plan.desired.update(wanted)
+    plan.desired.update(counts)
     # Until somebody has seen that they are what they were.
     plan.debts = debts
     # One look is one request: what fails now does not fail again at the next look.
@@ -72,11 +75,11 @@ def fail(
     if goes_back:
         outcome = Outcome.GOES_BACK
         plan.number += 1
-        plan.pending = list(wanted)
+        plan.pending = list(counts)
         plan.notes = [f"Went back to the number of nodes before, because this failed: {reason}"]
     else:
         plan.notes = []
-    return Step(reason, plan, tuple(actions), outcome, wanted, group.uuid if group else "")
+    return Step(reason, plan, tuple(actions), outcome, group.uuid if group else "")
 
 
 def _debts(plan: Plan) -> dict[str, Debt]:
@@ -161,6 +164,33 @@ def leave(seen: Seen, plan: Plan, group: Group, member: Member, why: str) -> Non
         )
     elif known.why == "excess":
         known.why = why
+
+
+def rank(seen: Seen, group: Group, member: Member) -> tuple[Any, ...]:
+    """Order workers: who leaves first."""
+    node = seen.node(member)
+    return (seen.is_well(group, member), node.tasks if node else 0, -member.number)
+
+
+def late(seen: Seen, plan: Plan, missing: Sequence[tuple[Group, Member]]) -> Step | None:
+    """Wait for new nodes; give up when one says that it cannot join, or in time.
+
+    :param missing: those that are not in the swarm yet, each with its group.
+    """
+    for group, member in missing:
+        if report := seen.reports.get(member.server_id):
+            return fail(seen, plan, report, group)
+    if not missing:
+        return None
+    names = listed(member.hostname for _, member in missing)
+    return wait(
+        seen,
+        plan,
+        "arrivals",
+        f"Waiting until {names} joined the swarm and {'is' if len(missing) == 1 else 'are'} ready.",
+        seen.join_timeout + BOOT_SECONDS,
+        missing[0][0],
+    )
 
 
 def quorum(managers: int) -> int:

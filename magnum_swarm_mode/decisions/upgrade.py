@@ -37,8 +37,6 @@ from magnum_swarm_mode.decisions.model import (
 )
 from magnum_swarm_mode.decisions.upgrade_plan import Target
 
-# What a new node may take beside the time in which it tries to join.
-BOOT_SECONDS = 300
 _QUOTA = re.compile("(?i)quota")
 _BLUE = ""
 # Among the managers that are named in Heat, stands for all others.
@@ -137,7 +135,9 @@ def workers(seen: Seen, plan: Plan, group: Group, target: Target) -> Step | None
     target.ready = sum(
         seen.is_well(group, one) for one in group.members if filling == aim and one in new
     )
-    if step := _late(seen, plan, group, new):
+    if step := steps.late(
+        seen, plan, [(group, one) for one in new if not seen.is_well(group, one)]
+    ):
         return step
     total = len(new) + len(old)
     leavers = [one for one in group.members if one.hostname in plan.leaving]
@@ -146,8 +146,8 @@ def workers(seen: Seen, plan: Plan, group: Group, target: Target) -> Step | None
         surplus = target.batch
     if surplus > 0:
         # Whoever is left over if that is more than there are old ones is new.
-        order = sorted(old, key=lambda one: rank(seen, group, one))
-        order += sorted(new, key=lambda one: rank(seen, group, one))
+        order = sorted(old, key=lambda one: steps.rank(seen, group, one))
+        order += sorted(new, key=lambda one: steps.rank(seen, group, one))
         for member in order[: min(surplus, total)]:
             steps.leave(seen, plan, group, member, "upgraded")
             leavers.append(member)
@@ -266,31 +266,6 @@ def _pins_of_others(seen: Seen, plan: Plan, target: Target) -> Machines | None:
     return None
 
 
-def rank(seen: Seen, group: Group, member: Member) -> tuple[Any, ...]:
-    """Order workers: who leaves first."""
-    node = seen.node(member)
-    return (seen.is_well(group, member), node.tasks if node else 0, -member.number)
-
-
-def _late(seen: Seen, plan: Plan, group: Group, members: Sequence[Member]) -> Step | None:
-    """Wait for new nodes; give up when one says that it cannot join, or in time."""
-    late = [one for one in members if not seen.is_well(group, one)]
-    for member in late:
-        if report := seen.reports.get(member.server_id):
-            return steps.fail(seen, plan, report, group)
-    if not late:
-        return None
-    names = steps.listed(one.hostname for one in late)
-    return steps.wait(
-        seen,
-        plan,
-        "arrivals",
-        f"Waiting until {names} joined the swarm and {'is' if len(late) == 1 else 'are'} ready.",
-        seen.join_timeout + BOOT_SECONDS,
-        group,
-    )
-
-
 # Managers
 
 
@@ -310,7 +285,9 @@ def managers(seen: Seen, plan: Plan, group: Group, target: Target) -> Step | Non
     target.ready = sum(seen.is_well(group, one) for one in new)
     if absent:
         return _make_again(seen, plan, group, target, absent)
-    if step := _late(seen, plan, group, new):
+    if step := steps.late(
+        seen, plan, [(group, one) for one in new if not seen.is_well(group, one)]
+    ):
         return step
     renewed = group.seals[0] == target.seal
     if old:

@@ -45,19 +45,12 @@ class Target:
 class Upgrade:
     """An upgrade of some groups of a cluster to a cluster template.
 
-    :ivar template: its uuid.
-    :ivar batch: how many workers are made, and how many removed, at a time.
-    :ivar settings: parameters of the cluster's stack that belong to the template's labels.
-    :ivar cluster: fields of the cluster's row, once its first two groups follow the template.
+    :ivar groups: uuid of each group to what it is upgraded to.
     :ivar running: whether the operation that is under way works on it.
     :ivar over: whether it is done.
     """
 
-    template: str
-    batch: int
     groups: dict[str, Target]
-    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
-    cluster: dict[str, Any] = dataclasses.field(default_factory=dict)
     running: bool = False
     over: bool = False
 
@@ -75,10 +68,6 @@ class Upgrade:
         upgrading one group never changes what another one was told.
         """
         merged = copy.deepcopy(self)
-        for target in merged.groups.values():
-            target.template, target.batch = self.template, self.batch
-            target.settings = copy.deepcopy(self.settings)
-            target.cluster = copy.deepcopy(self.cluster)
         for uuid, target in (former.groups if former and not former.over else {}).items():
             if uuid not in merged.groups and not target.done:
                 merged.groups[uuid] = copy.deepcopy(target)

@@ -9,7 +9,7 @@ from typing import Any
 
 from heatclient import exc
 
-from magnum_swarm_mode.decisions.change import GREEN, Member
+from magnum_swarm_mode.decisions.model import GREEN, Member
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.heat import failures
 

@@ -75,6 +75,10 @@ def build(cluster: Any, template: Any, row: Any, size: int | Mapping[str, Any]) 
         before.master_flavor_id or before.flavor_id,
         template.master_flavor_id or template.flavor_id,
     )
+    told = {"engine": engine, "manager_availability": values.manager_availability}
+    labels = template_change.labels_after(
+        cluster.labels or {}, before.labels or {}, template.labels or {}
+    )
     groups = {}
     for one in cluster.nodegroups:
         if one.uuid not in asked["groups"]:
@@ -87,18 +91,13 @@ def build(cluster: Any, template: Any, row: Any, size: int | Mapping[str, Any]) 
         if one.is_default:
             made_of = masters if is_manager else flavor
         groups[one.uuid] = Target(
-            one.name, template.image_id, made_of, seal(template.image_id, made_of, settings)
+            name=one.name,
+            image=template.image_id,
+            flavor=made_of,
+            seal=seal(template.image_id, made_of, settings),
+            template=template.uuid,
+            batch=max(1, int(asked["size"] or 1)),
+            settings=dict(told),
+            cluster={"labels": labels, "flavor_id": flavor, "master_flavor_id": masters},
         )
-    return Upgrade(
-        template=template.uuid,
-        batch=max(1, int(asked["size"] or 1)),
-        groups=groups,
-        settings={"engine": engine, "manager_availability": values.manager_availability},
-        cluster={
-            "labels": template_change.labels_after(
-                cluster.labels or {}, before.labels or {}, template.labels or {}
-            ),
-            "flavor_id": flavor,
-            "master_flavor_id": masters,
-        },
-    )
+    return Upgrade(groups)

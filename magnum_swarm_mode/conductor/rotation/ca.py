@@ -24,7 +24,7 @@ over when they are back. Neither the swarm's managers nor its quorum are touched
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from magnum import objects
@@ -47,13 +47,8 @@ _HANDLER_SECONDS = 20.0
 INTERRUPTED_SECONDS = 120
 _UNCHANGED = "Nothing was changed; before you try again, resize a node group to its present count."
 
-FindStack = ca_steps.FindStack
-Look = ca_steps.Look
-has_stopped = ca_state.has_stopped
-is_under_way = ca_state.is_under_way
 
-
-def begin(store: Store, cluster: Any, find_stack: Callable[[State], FindStack]) -> None:
+def begin(store: Store, context: Any, cluster: Any) -> None:
     """Take up what Magnum's handler has made, as far as goes while its caller waits.
 
     :param cluster: with new references, which Magnum saves when this returns, and also when it
@@ -63,12 +58,12 @@ def begin(store: Store, cluster: Any, find_stack: Callable[[State], FindStack]) 
     row = objects.Cluster.get_by_uuid(cloud_sessions.admin_context(), cluster.uuid)
     old, new = certificate_store.references(row), certificate_store.references(cluster)
     try:
-        record = _recorded(store, cluster, row, old, new, find_stack)
+        record = _recorded(store, context, cluster, row, old, new)
     except Exception:
         ca_steps.put(cluster, old)
         orphans.discard(store, cluster.uuid, list(new.values()))
         raise
-    rotation = ca_state.of(record.state) if is_under_way(record.state) else None
+    rotation = ca_state.of(record.state) if ca_state.is_under_way(record.state) else None
     if rotation is None or rotation.new != new:
         # Somebody else was quicker; what they do goes on, and nothing is failed for it.
         ca_steps.put(cluster, rotation.new if rotation else old)
@@ -78,23 +73,22 @@ def begin(store: Store, cluster: Any, find_stack: Callable[[State], FindStack]) 
     while time.monotonic() < end:
         # Whatever goes wrong from here on is tried again by the next poll.
         with contextlib.suppress(exceptions.SwarmModeError):
-            looking = Look(store, cluster, record, find_stack(record.state), _silent)
-            if looking.advance(only=ca_state.STEPS[0]):
+            if ca_steps.Look(store, context, cluster, record).advance(only=ca_state.STEPS[0]):
                 return
         time.sleep(1)
         # A look at the cluster's health may have written something else into it.
         record = store.get(cluster.uuid) or record
-        if not is_under_way(record.state):
+        if not ca_state.is_under_way(record.state):
             return
 
 
 def _recorded(
     store: Store,
+    context: Any,
     cluster: Any,
     row: Any,
     old: Mapping[str, str],
     new: Mapping[str, str],
-    find_stack: Callable[[State], FindStack],
 ) -> Record:
     """Write down that a rotation has begun, unless something is written down already."""
     checked = False
@@ -106,7 +100,7 @@ def _recorded(
             return record
         if not checked:
             try:
-                _check(record, row, old, new, find_stack)
+                _check(record, context, row, old, new)
             except exceptions.SwarmModeError as error:
                 # Magnum calls the cluster failed, and then refuses to be asked again.
                 error.user_message = f"{error.user_message} {_UNCHANGED}"
@@ -135,10 +129,10 @@ def _too_slow() -> exceptions.SwarmModeError:
 
 def _check(
     record: Record,
+    context: Any,
     row: Any,
     old: Mapping[str, str],
     new: Mapping[str, str],
-    find_stack: Callable[[State], FindStack],
 ) -> None:
     """Refuse what could not be carried through.
 
@@ -155,7 +149,7 @@ def _check(
             "Magnum made an authority with the old one's name, or one that may not stand above "
             "another: magnum_swarm_mode.registration.register was not in effect.",
         )
-    _, stack = find_stack(record.state)()
+    _, stack = reach.find_stack(context, row, record.state)
     try:
         nodes = reach.swarm_of(row, reach.output(stack, "manager_addresses")).nodes()
     except exceptions.Unavailable as error:
@@ -170,10 +164,6 @@ def _check(
             "those managers, or they have just joined. Replace them (cluster upgrade), or try "
             "again in a minute."
         )
-
-
-def _silent(*_: str) -> None:
-    """Tell nobody: the handler's caller writes the row."""
 
 
 def forget(cluster_uuid: str, state: State) -> None:

@@ -37,9 +37,6 @@ _TELLS_HEAT = "Heat is told what later workers are to believe in."
 _RESUME = "Resize a node group to its present count to go on."
 _GOES_ON = "After that the certificates are replaced to the end."
 
-FindStack = Callable[[], tuple[heat_client.Heat, heat_client.Stack]]
-Tell = Callable[[str, str], None]
-
 
 def put(cluster: Any, references: Mapping[str, str]) -> None:
     """Let a cluster name certificates; it is not saved."""
@@ -51,18 +48,13 @@ class Look:
     """One look at a cluster whose authority is being replaced.
 
     :ivar record: as it is by now.
-    :param find_stack: returns Heat and the cluster's stack as they can be reached.
-    :param tell: writes a status and a reason into the cluster's row.
     """
 
-    def __init__(
-        self, store: Store, cluster: Any, record: Record, find_stack: FindStack, tell: Tell
-    ) -> None:
+    def __init__(self, store: Store, context: Any, cluster: Any, record: Record) -> None:
         self._store = store
+        self._context = context
         self._cluster = cluster
         self.record = record
-        self._find_stack = find_stack
-        self._tell = tell
         self._heat_api: heat_client.Heat | None = None
         self._stack: heat_client.Stack | None = None
 
@@ -107,7 +99,7 @@ class Look:
             return
         if not rotation.deadline:
             self._write(deadline=int(time.time()) + self._patience())
-        self._tell("UPDATE_IN_PROGRESS", said)
+        rows.tell(self._cluster, "UPDATE_IN_PROGRESS", said)
 
     def _patience(self) -> int:
         """Return how many seconds the present step may wait."""
@@ -171,7 +163,7 @@ class Look:
 
     def _stop(self, said: str) -> None:
         self._write(failed=True, deadline=0)
-        self._tell("UPDATE_FAILED", said)
+        rows.tell(self._cluster, "UPDATE_FAILED", said)
 
     def _finish(self, *, more_to_do: bool) -> None:
         away = manager_settings.away(self._swarm().nodes())
@@ -183,13 +175,15 @@ class Look:
         state = dataclasses.replace(self.record.state, rotation={})
         self.record = self._store.write(self.record, state)
         reach.SWARMS.forget(self._cluster.uuid)
-        self._tell("UPDATE_IN_PROGRESS" if more_to_do else "UPDATE_COMPLETE", said)
+        rows.tell(self._cluster, "UPDATE_IN_PROGRESS" if more_to_do else "UPDATE_COMPLETE", said)
 
     # What the steps look at
 
     def _heat(self) -> tuple[heat_client.Heat, heat_client.Stack]:
         if self._heat_api is None or self._stack is None:
-            self._heat_api, self._stack = self._find_stack()
+            self._heat_api, self._stack = reach.find_stack(
+                self._context, self._cluster, self.record.state
+            )
         return self._heat_api, self._stack
 
     def _addresses(self) -> list[str]:

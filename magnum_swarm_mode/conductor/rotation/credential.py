@@ -34,7 +34,7 @@ from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.cloud import credentials
 from magnum_swarm_mode.cloud import grants as cloud_grants
 from magnum_swarm_mode.conductor import reach
-from magnum_swarm_mode.conductor.rotation import credential_request, credential_rows
+from magnum_swarm_mode.conductor.rotation import credential_rows
 from magnum_swarm_mode.conductor.rotation import credential_state as states
 from magnum_swarm_mode.conductor.rotation.credential_rows import Stopped
 from magnum_swarm_mode.conductor.rotation.credential_state import Step
@@ -43,8 +43,6 @@ from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.swarm import manager_settings
 
 LOG = logging.getLogger(__name__)
-
-is_under_way = states.is_under_way
 
 
 class CredentialRotation:
@@ -56,14 +54,6 @@ class CredentialRotation:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._rows = credential_rows.Rows(store)
-
-    def request(self, context: Any, cluster: Any) -> None:
-        """Do what the token of the user who asks is needed for.
-
-        :raises SwarmModeError: with a sentence for the user; where nothing uses the new rights yet,
-            everything is as it was before.
-        """
-        credential_request.Request(self._store).serve(context, cluster)
 
     def step(self, context: Any, cluster: Any, record: Record) -> None:
         """Look and do the next thing, under the cluster's lease.

@@ -20,11 +20,10 @@ from magnum_swarm_mode.cloud import grants as cloud_grants
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.cloud.credentials import Grant
 from magnum_swarm_mode.conductor import lease, reach
-from magnum_swarm_mode.conductor.rotation import ca as certificates
-from magnum_swarm_mode.conductor.rotation import credential_rows, credential_state
+from magnum_swarm_mode.conductor.rotation import ca_state, credential_rows, credential_state
 from magnum_swarm_mode.conductor.rotation.credential_state import Rotation, Step
 from magnum_swarm_mode.db.store import Conflict, Phase, Record, State, Store
-from magnum_swarm_mode.decisions import change as decisions_change
+from magnum_swarm_mode.decisions.model import Plan
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.swarm import client as swarm_client
 from magnum_swarm_mode.swarm import manager_settings
@@ -218,10 +217,10 @@ def _check(state: State) -> None:
     """
     if state.phase is not Phase.CREATED:
         raise exceptions.Refused("The cluster is being deleted.")
-    if certificates.has_stopped(state):
+    if ca_state.has_stopped(state):
         # What was asked for since then waits for its end, so that nothing of it is under way.
         return
-    if state.rotation or not decisions_change.Plan.from_json(state.update).is_over:
+    if state.rotation or not Plan.from_json(state.update).is_over:
         raise exceptions.Refused(
             "Another operation is under way, or has stopped and goes on with a resize to the "
             "present number; rotate the credential when it has ended."

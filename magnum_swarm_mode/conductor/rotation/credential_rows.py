@@ -10,7 +10,7 @@ from magnum_swarm_mode.cloud.credentials import Grant
 from magnum_swarm_mode.conductor import reach, rows
 from magnum_swarm_mode.conductor.rotation import credential_state
 from magnum_swarm_mode.db.store import Conflict, Phase, Record, State, Store
-from magnum_swarm_mode.decisions import change as decisions_change
+from magnum_swarm_mode.decisions.model import Plan
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.swarm import client as swarm_client
 
@@ -60,7 +60,7 @@ class Rows:
             return credential_state.over(grants.without(state, revoked) if revoked else state)
 
         record = self.write(record, ended)
-        if decisions_change.Plan.from_json(record.state.update).is_over:
+        if Plan.from_json(record.state.update).is_over:
             self.tell(cluster, status, reason)
 
     def write(self, record: Record, change: Callable[[State], State]) -> Record:

@@ -129,7 +129,7 @@ class BoundsTest(base.DriverTest):
         uuid = self.new_cluster().uuid
         self.cloud.lost_answers.add("GET")
         self.die(
-            "magnum_swarm_mode.conductor.lifecycle.Lifecycle._revoke",
+            "magnum_swarm_mode.conductor.delete.revoke",
             functools.partial(self.fail_to_create, uuid),
         )
         self.pass_time(61)

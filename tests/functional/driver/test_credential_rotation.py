@@ -7,7 +7,7 @@ from magnum.common import exception as magnum_exception
 from magnum.conductor.handlers import credential_conductor
 from oslo_db.sqlalchemy import enginefacade
 
-from magnum_swarm_mode.conductor.change import operations
+from magnum_swarm_mode.conductor.change import requests
 from magnum_swarm_mode.db import schema
 from magnum_swarm_mode.swarm import manager_settings
 from tests import cases
@@ -388,7 +388,7 @@ class DiedTest(RotationCase):
             connection.execute(schema.CLUSTER.update().values(lease_expires=0))
 
     def recall(self):
-        operations.Operations(self.store).recall(self.cluster(self.uuid), self.record())
+        requests.recall(self.store, self.cluster(self.uuid), self.record())
 
 
 class GroupsTest(RotationCase, test_node_groups.NodeGroupsCase):

@@ -10,7 +10,7 @@ from oslo_service import loopingcall, threadgroup
 
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.decisions import healing
-from magnum_swarm_mode.decisions.change import Plan
+from magnum_swarm_mode.decisions.model import Plan
 from magnum_swarm_mode.registration import register as registration
 from tests import cases
 from tests.functional.driver import base, test_operations

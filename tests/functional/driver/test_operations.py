@@ -9,7 +9,7 @@ from oslo_service import loopingcall
 
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import rows
-from magnum_swarm_mode.conductor.change import operations
+from magnum_swarm_mode.conductor.change import requests
 from magnum_swarm_mode.db.store import Store
 from tests import cases
 from tests.functional.driver import base, fake_cloud
@@ -404,7 +404,7 @@ class ConductorsTest(OperationsCase):
         row.node_count = 3
         row.save()
         store = Store()
-        operations.Operations(store).request(cluster, row)
+        requests.request(store, cluster, row)
         rows.change(self.uuid, "UPDATE_IN_PROGRESS", {"status": "CREATE_COMPLETE"})
         self.poll_health()
         self.assertEqual("UPDATE_IN_PROGRESS", self.cluster(self.uuid).status)

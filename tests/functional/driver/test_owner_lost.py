@@ -10,8 +10,8 @@ from magnum.drivers.common import driver
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.cloud import grants
-from magnum_swarm_mode.conductor.change import operations
-from magnum_swarm_mode.conductor.rotation import ca as ca_rotation
+from magnum_swarm_mode.conductor.change import requests
+from magnum_swarm_mode.conductor.rotation import ca_state
 from tests import cases
 from tests.functional.driver import base, fake_cloud, test_rotation
 
@@ -118,7 +118,7 @@ class OwnerLostTest(OwnerLostCase):
     def _end(self, before, owner):
         """Have another member take over what was left; return whether it had stopped halfway."""
         (other,) = {fake_cloud.OWNER, fake_cloud.MEMBER} - {owner}
-        stopped = ca_rotation.has_stopped(self.record().state)
+        stopped = ca_state.has_stopped(self.record().state)
         if stopped:
             self.assertEqual("UPDATE_FAILED", self.cluster(self.uuid).status)
         self.take_charge(other)
@@ -167,7 +167,7 @@ class OwnerLostTest(OwnerLostCase):
         cluster = self.cluster(self.uuid)
         self.assertEqual("UPDATE_FAILED", cluster.status)
         self.assertIn("Managers do not take the new credential over", cluster.status_reason)
-        self.assertTrue(ca_rotation.has_stopped(self.record().state))
+        self.assertTrue(ca_state.has_stopped(self.record().state))
         self.assertTrue(self.serves(self.old))
 
         self.lazy = False
@@ -247,7 +247,7 @@ class OwnerLostTest(OwnerLostCase):
                 died = True
         if died:
             self.pass_time(300)
-            operations.Operations(self.store).recall(self.cluster(self.uuid), self.record())
+            requests.recall(self.store, self.cluster(self.uuid), self.record())
             self._go_on_or_again(other)
         return died
 

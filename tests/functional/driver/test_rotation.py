@@ -16,7 +16,7 @@ from magnum_swarm_mode.certificates import authority
 from magnum_swarm_mode.certificates import names as certificate_names
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor.change import operations
+from magnum_swarm_mode.conductor.change import requests
 from magnum_swarm_mode.conductor.rotation import ca as ca_rotation
 from magnum_swarm_mode.db.store import Store
 from magnum_swarm_mode.swarm import client as swarm_client
@@ -246,7 +246,7 @@ class RotateTest(RotationCase):
         self.assertEqual("UPDATE_FAILED", cluster.status)
         self.assertIn("waiting for swarm-manager-0. Resize a node group", cluster.status_reason)
         cases.shown(self, "certificates-stopped", cluster.status_reason, answer=cluster.status)
-        operations.Operations(Store()).recall(cluster, Store().get(self.uuid))
+        requests.recall(Store(), cluster, Store().get(self.uuid))
         self.assertEqual("UPDATE_FAILED", self.cluster(self.uuid).status)
         self.lazy = False
         self.take_over()
@@ -389,7 +389,7 @@ class ConductorTest(RotationCase):
                 self.assertEqual(before, self.references())
                 self.rotate()
             cluster = self.cluster(self.uuid)
-            operations.Operations(Store()).recall(cluster, Store().get(self.uuid))
+            requests.recall(Store(), cluster, Store().get(self.uuid))
             self.go_on()
         self.assert_done(before)
         return died

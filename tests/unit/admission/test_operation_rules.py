@@ -8,7 +8,7 @@ from oslotest import base
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.admission import operations as operation_rules
-from magnum_swarm_mode.decisions.change import Member
+from magnum_swarm_mode.decisions.model import Member
 from tests import cases
 
 WORKERS = {"role": "worker", "name": "more", "min_node_count": 1, "max_node_count": 4}

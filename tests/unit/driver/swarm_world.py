@@ -8,8 +8,8 @@ import dataclasses
 import itertools
 from typing import Any
 
-from magnum_swarm_mode.decisions import change
-from magnum_swarm_mode.decisions.change import (
+from magnum_swarm_mode.decisions import change, model, steps
+from magnum_swarm_mode.decisions.model import (
     Forget,
     Group,
     Member,
@@ -130,7 +130,7 @@ class World:
 
     def seen(self, **more):
         raft = [n for n in self.nodes.values() if n.in_raft]
-        answers = sum(n.reachable for n in raft) >= change.quorum(len(raft))
+        answers = sum(n.reachable for n in raft) >= steps.quorum(len(raft))
         return Seen(
             groups=tuple(
                 Group(
@@ -165,7 +165,7 @@ class World:
         step = change.decide(self.seen())
         self.plan = step.plan
         if act:
-            for group, count in step.wanted.items():
+            for group, count in step.plan.desired.items():
                 self.rows[group].wanted = count
             for action in step.actions:
                 self.act(action)
@@ -198,7 +198,7 @@ class World:
             row.removed |= {int(index) for index in action.removals}
             self.stack_status = "UPDATE_IN_PROGRESS"
             self.updated = f"t{len(self.updates)}"
-        elif isinstance(action, change.FreePorts):
+        elif isinstance(action, model.FreePorts):
             assert not self.stack_status.endswith("IN_PROGRESS"), (
                 "a second update cancels the first"
             )
@@ -211,7 +211,7 @@ class World:
 
     def check(self):
         raft = [n for n in self.nodes.values() if n.in_raft]
-        if sum(n.reachable for n in raft) < change.quorum(len(raft)):
+        if sum(n.reachable for n in raft) < steps.quorum(len(raft)):
             raise LostQuorumError(raft)
         leaders = [n for n in raft if n.leader]
         assert len(leaders) == 1, leaders
@@ -270,9 +270,9 @@ class World:
         """Go on until the operation ends; return the last step."""
         for _ in range(most):
             step = self.step()
-            if step.outcome is change.Outcome.GOES_BACK:
+            if step.outcome is model.Outcome.GOES_BACK:
                 continue
-            if step.outcome is not change.Outcome.GOES_ON:
+            if step.outcome is not model.Outcome.GOES_ON:
                 return step
             if not step.soon:
                 self.advance()

@@ -3,8 +3,8 @@
 
 from oslotest import base
 
-from magnum_swarm_mode.decisions import change
-from magnum_swarm_mode.decisions.change import Outcome, Plan, Remake
+from magnum_swarm_mode.decisions import change, steps
+from magnum_swarm_mode.decisions.model import Outcome, Plan, Remake
 from tests import cases
 from tests.unit.driver.swarm_world import World
 from tests.unit.driver.upgrade_world import COMPLETE, NEW, UpgradeWorld
@@ -63,7 +63,7 @@ class UpgradesTest(base.BaseTestCase):
                 world.advance()
         self.assertEqual(1, len(demoted))
 
-        failed = change.give_up(world.seen(), step.plan, "The image does not exist.")
+        failed = steps.give_up(world.seen(), step.plan, "The image does not exist.")
         for action in failed.actions:
             world.act(action)
         world.advance()
@@ -147,7 +147,7 @@ class EndTest(base.BaseTestCase):
         cases.shown(self, "change-overdue", step.reason, answer="UPDATE_FAILED")
         self.assertLess(
             world.now - began,
-            change.OPERATION_SECONDS + 2 * (300 + 1200 + change.BOOT_SECONDS) + 120,
+            change.OPERATION_SECONDS + 2 * (300 + 1200 + steps.BOOT_SECONDS) + 120,
         )
         self.assertTrue(world.plan.is_over)
 

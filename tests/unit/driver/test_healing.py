@@ -3,9 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oslotest import base
 
-from magnum_swarm_mode.decisions import change, healing
-from magnum_swarm_mode.decisions.change import Node
+from magnum_swarm_mode.decisions import healing, model
 from magnum_swarm_mode.decisions.healing import Memory, Rule
+from magnum_swarm_mode.decisions.model import Node
 from tests.unit.driver.swarm_world import World
 
 RULE = Rule(delay=30, most=3)
@@ -294,7 +294,7 @@ class HealTest(base.BaseTestCase):
         step = world.run()
 
         self.assertEqual([("worker", 3, ("0",))], world.updates)
-        self.assertEqual(change.Outcome.COMPLETE, step.outcome)
+        self.assertEqual(model.Outcome.COMPLETE, step.outcome)
         self.assertEqual("Healing: it was down for 35 s. Replaced swarm-worker-0.", step.reason)
         self.assertEqual("down", world.node("swarm-worker-2").state)
 
@@ -321,7 +321,7 @@ class HealTest(base.BaseTestCase):
 
             step = world.run()
 
-            self.assertEqual(change.Outcome.COMPLETE, step.outcome)
+            self.assertEqual(model.Outcome.COMPLETE, step.outcome)
             self.assertEqual([("worker", 2, ("0",)), ("masters", 3, ("1",))], world.updates)
 
     def test_leader(self):
@@ -336,7 +336,7 @@ class HealTest(base.BaseTestCase):
 
         step = world.run()
 
-        self.assertEqual(change.Outcome.COMPLETE, step.outcome)
+        self.assertEqual(model.Outcome.COMPLETE, step.outcome)
         self.assertEqual(
             ["swarm-manager-1", "swarm-manager-2", "swarm-manager-3"], world.hostnames()[:3]
         )
@@ -350,7 +350,7 @@ class HealTest(base.BaseTestCase):
 
         step = world.run()
 
-        self.assertEqual(change.Outcome.COMPLETE, step.outcome)
+        self.assertEqual(model.Outcome.COMPLETE, step.outcome)
         self.assertEqual(5, sum(n.in_raft and n.reachable for n in world.nodes.values()))
         self.assertEqual([("masters", 5, ("0", "3"))], world.updates)
 
@@ -379,7 +379,7 @@ class HealTest(base.BaseTestCase):
 
         step = world.run()
 
-        self.assertEqual(change.Outcome.FAILED, step.outcome)
+        self.assertEqual(model.Outcome.FAILED, step.outcome)
         self.assertEqual(
             "Healing: it was down for 35 s. The server of worker 9 failed: Quota exceeded.",
             step.reason,

@@ -5,8 +5,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oslotest import base
 
-from magnum_swarm_mode.decisions import change
-from magnum_swarm_mode.decisions.change import Outcome, Plan
+from magnum_swarm_mode.decisions import change, model, steps
+from magnum_swarm_mode.decisions.model import Outcome, Plan
 from tests import cases
 from tests.unit.driver.swarm_world import World
 
@@ -394,11 +394,11 @@ class ManagersTest(base.BaseTestCase):
         world.request("masters", 1)
         silent = {**vars(seen), "nodes": None, "silence": "no leader", "plan": world.plan}
 
-        step = change.decide(change.Seen(**silent))
+        step = change.decide(model.Seen(**silent))
 
         self.assertEqual("Waiting for the swarm: no leader", step.reason)
         late = change.decide(
-            change.Seen(**{**silent, "plan": step.plan, "now": seen.now + change.PATIENCE + 1})
+            model.Seen(**{**silent, "plan": step.plan, "now": seen.now + steps.PATIENCE + 1})
         )
         self.assertEqual(Outcome.FAILED, late.outcome)
         cases.shown(self, "change-no-quorum", str(late.reason), answer="UPDATE_FAILED")
@@ -453,7 +453,7 @@ class AnythingTest(base.BaseTestCase):
             node.hostname
             for node in world.nodes.values()
             if node.state == "ready"
-            and (not node.in_raft or reachable - 1 >= change.quorum(len(raft)))
+            and (not node.in_raft or reachable - 1 >= steps.quorum(len(raft)))
         ]
         if candidates:
             world.kill(dice.choice(candidates))

@@ -5,8 +5,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oslotest import base
 
-from magnum_swarm_mode.decisions import change
-from magnum_swarm_mode.decisions.change import Recolour, Remake, Resize
+from magnum_swarm_mode.decisions import model
+from magnum_swarm_mode.decisions.model import Recolour, Remake, Resize
 from magnum_swarm_mode.decisions.upgrade_plan import Upgrade
 from tests import cases
 from tests.unit.driver.upgrade_world import COMPLETE, FAILED, NEW, OLD, UpgradeWorld
@@ -343,7 +343,7 @@ class AnyMomentTest(base.BaseTestCase):
         world = UpgradeWorld()
         world.upgrade()
         world.step()
-        again = change.Plan.from_json(world.plan.to_json())
+        again = model.Plan.from_json(world.plan.to_json())
         self.assertEqual(world.plan, again)
         self.assertIsInstance(again.upgrade, Upgrade)
 

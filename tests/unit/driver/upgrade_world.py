@@ -3,8 +3,8 @@
 
 import dataclasses
 
-from magnum_swarm_mode.decisions import change
-from magnum_swarm_mode.decisions.change import GREEN, Member, Recolour, Remake, Resize
+from magnum_swarm_mode.decisions import model
+from magnum_swarm_mode.decisions.model import GREEN, Member, Recolour, Remake, Resize
 from magnum_swarm_mode.decisions.upgrade_plan import Target, Upgrade, seal
 from tests.unit.driver import swarm_world
 
@@ -43,13 +43,18 @@ class UpgradeWorld(swarm_world.World):
         self.plan = self.plan.requested(
             resized=False,
             upgrade=Upgrade(
-                template=f"template-{image}",
-                batch=batch,
-                groups={
-                    name: Target(name, image, FLAVOR, seal(image, FLAVOR, settings))
+                {
+                    name: Target(
+                        name,
+                        image,
+                        FLAVOR,
+                        seal(image, FLAVOR, settings),
+                        template=f"template-{image}",
+                        batch=batch,
+                        settings=settings,
+                    )
                     for name in groups
-                },
-                settings=settings,
+                }
             ),
         )
 
@@ -108,7 +113,7 @@ class UpgradeWorld(swarm_world.World):
         if action.renew:
             self.renewals += 1
             assert self.plan.upgrade is not None
-            self.settings = self.plan.upgrade.settings
+            self.settings = self.plan.upgrade.groups[action.group].settings
         if isinstance(action, Remake):
             images[""] = action.image
             self.machines = {index: dict(one) for index, one in action.machines.items()}
@@ -206,5 +211,5 @@ class UpgradeWorld(swarm_world.World):
         return dict(sorted(self.made_of.items()))
 
 
-COMPLETE = change.Outcome.COMPLETE
-FAILED = change.Outcome.FAILED
+COMPLETE = model.Outcome.COMPLETE
+FAILED = model.Outcome.FAILED

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes a further node group."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.cloud import credentials
+from magnum_swarm_mode.cloud import sessions as cloud_sessions
+from magnum_swarm_mode.conductor import reach
+from magnum_swarm_mode.db.store import Phase, State, Store
+from magnum_swarm_mode.decisions.model import Plan
+from magnum_swarm_mode.stack import node_group
+
+CONF = cloud_sessions.CONF
+
+
+def create(store: Store, context: Any, cluster: Any, row: Any) -> None:
+    """Ask Heat for a further node group, with the token of the user who wants it.
+
+    Heat needs a trust of its own for a stack, which it cannot make of the conductor's.
+
+    :raises SwarmModeError: with a sentence for the user.
+    """
+    record = store.get(cluster.uuid)
+    if record is None or record.state.phase is not Phase.CREATED:
+        raise exceptions.Refused("The cluster is being deleted; no node group can be added.")
+    values = node_group.check_labels(row.labels, cluster.labels, CONF.swarm_mode)
+    heat_api, stack = reach.find_stack(context, cluster, record.state)
+    taken = [made["prefix"] for made in record.state.groups.values()]
+    prefix = node_group.name_prefix(
+        str(stack.parameters["node_name_prefix"]), row.name, row.uuid, taken
+    )
+    secret = node_group.new_secret()
+    request = node_group.build(cluster, row, values, stack, prefix, secret)
+    name = node_group.stack_name(row.uuid)
+    _note_group(store, cluster, row, {"stack_name": name, "prefix": prefix}, ask=True)
+    swarm = reach.swarm_of(cluster, reach.output(stack, "manager_addresses"))
+    swarm.put_config(
+        node_group.config_name(row.uuid),
+        {node_group.DIGEST_LABEL: node_group.digest(secret)},
+    )
+    if cloud_sessions.has_token(context):
+        heat_api = reach.heat_of(cloud_sessions.user_session(context))
+    before = _trusts(context)
+    row.stack_id = reach.submit(heat_api, request, name, int(cluster.create_timeout or 0))
+    noted = {
+        "stack_name": name,
+        "prefix": prefix,
+        "stack_id": row.stack_id,
+        "heat_trust": credentials.only_new(before, _trusts(context)),
+    }
+    if not _note_group(store, cluster, row, noted):
+        # A user's delete has begun meanwhile, and may already have looked for what is here.
+        heat_api.delete(row.stack_id)
+
+
+def _trusts(context: Any) -> set[str] | None:
+    return (
+        credentials.trusts_given(cloud_sessions.user_session(context))
+        if cloud_sessions.has_token(context)
+        else None
+    )
+
+
+def _note_group(
+    store: Store, cluster: Any, row: Any, made: Mapping[str, str], *, ask: bool = False
+) -> bool:
+    """Write down what is made for a group; whether the cluster is there to have one."""
+
+    def noted(state: State) -> State:
+        if state.phase is not Phase.CREATED:
+            return state
+        plan = Plan.from_json(state.update)
+        if ask:
+            plan = plan.requested(row.uuid, resized=False)
+            plan.desired[row.uuid] = int(row.node_count)
+            # Whatever Heat says of the stack, it says because of this request.
+            plan.sent[row.uuid] = [plan.number, "not made"]
+        return dataclasses.replace(
+            state, update=plan.to_json(), groups={**state.groups, row.uuid: dict(made)}
+        )
+
+    record = store.amend(cluster.uuid, noted)
+    return record is not None and record.state.phase is Phase.CREATED

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takes requests for changes of a cluster, and recalls those that were forgotten."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from magnum import objects
+from oslo_log import log as logging
+
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.certificates import orphans
+from magnum_swarm_mode.cloud import sessions as cloud_sessions
+from magnum_swarm_mode.conductor import lease, reach, rows
+from magnum_swarm_mode.conductor.change import act, observe
+from magnum_swarm_mode.conductor.change import step as change_step
+from magnum_swarm_mode.conductor.rotation import ca, ca_state
+from magnum_swarm_mode.db.store import Conflict, Phase, Record, State, Store
+from magnum_swarm_mode.decisions import status as decisions_status
+from magnum_swarm_mode.decisions import steps, upgrade_plan
+from magnum_swarm_mode.decisions.model import Plan
+
+LOG = logging.getLogger(__name__)
+
+# How long a conductor may take from a group's row to the record.
+_REQUEST_SECONDS = 120
+_INTERRUPTED = "The request was interrupted before it began; resize the group again."
+
+
+def request(
+    store: Store,
+    cluster: Any,
+    group: Any,
+    named: Sequence[str] = (),
+    *,
+    rollback: bool = False,
+    resized: bool = True,
+    status: str = "UPDATE_IN_PROGRESS",
+    upgrade: upgrade_plan.Upgrade | None = None,
+) -> None:
+    """Write down that a group shall be as its row says; the next polls see to it.
+
+    Whatever is under way goes on; this is served after what cannot be interrupted. Nothing is
+    raised for a cluster that is being deleted, for Magnum would then stop the deletion.
+
+    :param named: nodes to remove, by server id, host name or index.
+    :param rollback: whether a failure shall lead back to the number of nodes before.
+    :param status: of the group from now on.
+    :param upgrade: what groups shall be made of, the others of which go with this one.
+    """
+    # The row goes first: whoever finds it different from the record takes it for a request.
+    group.save()
+
+    def asked(state: State) -> State:
+        if state.phase is not Phase.CREATED:
+            return state
+        plan = Plan.from_json(state.update).requested(
+            group.uuid, named, rollback=rollback, resized=resized, upgrade=upgrade
+        )
+        if status == "DELETE_IN_PROGRESS":
+            plan.desired[group.uuid] = None
+        elif resized:
+            plan.desired[group.uuid] = int(group.node_count)
+            plan.projected[group.uuid] = int(group.node_count)
+        return dataclasses.replace(state, update=plan.to_json())
+
+    record = store.amend(cluster.uuid, asked)
+    if record is None or record.state.phase is not Phase.CREATED:
+        LOG.info("Cluster %s is not there to be changed", cluster.uuid)
+        return
+    others = [
+        row
+        for row in cluster.nodegroups
+        if upgrade is not None and row.uuid in upgrade.groups and row.uuid != group.uuid
+    ]
+    for row in (group, *others):
+        row.status, row.status_reason = status, None
+        row.save()
+    # The handler does so as well, if its conductor lives long enough.
+    rows.change(cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"})
+
+
+def begin(store: Store, context: Any, cluster: Any) -> None:
+    """Take the first step of what was requested, where that needs the token of the request.
+
+    It is a step as the polls take it; whatever goes wrong with it, they try again.
+    """
+    record = store.get(cluster.uuid)
+    if record is None or not reach.brings_owners_token(context, record.state):
+        return
+    if record.state.rotation:
+        return
+    with lease.held(store, cluster.uuid, "first step") as record:
+        try:
+            row = objects.Cluster.get_by_uuid(cloud_sessions.admin_context(), cluster.uuid)
+            if not record or record.state.rotation or record.state.phase is not Phase.CREATED:
+                return
+            if row.status in decisions_status.BUSY:
+                change_step.step(store, context, row, record)
+        except Exception as error:
+            LOG.warning("Cluster %s: %s: %s", cluster.uuid, type(error).__name__, error)
+
+
+def recall(store: Store, cluster: Any, record: Record | None) -> None:
+    """Take up what was asked for and forgotten, because the conductor died that was asked.
+
+    Called with clusters that are in no operation, at each poll of their health. It may change
+    the record.
+    """
+    if record is None or record.state.phase is not Phase.CREATED:
+        return
+    if record.state.loose:
+        with contextlib.suppress(Conflict):
+            orphans.sweep(store, cluster.uuid)
+    if ca_state.is_under_way(record.state):
+        ca.recall(cluster, record.state)
+        return
+    plan = Plan.from_json(record.state.update)
+    counts = observe.counts(cluster)
+    waiting = plan.adopted(counts, observe.deleted(cluster))
+    if record.state.rotation or not waiting.is_over:
+        if waiting != plan:
+            try:
+                act.keep(store, record, waiting)
+            except Conflict:
+                return
+        rows.change(cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"})
+        return
+    for row in cluster.nodegroups:
+        touched = row.updated_at or row.created_at
+        if not str(row.status).endswith("_IN_PROGRESS") or touched is None:
+            continue
+        if time.time() - touched.timestamp() > _REQUEST_SECONDS:
+            # Which nodes were to go is not known any more, so that nothing is guessed.
+            rows.write_group(row, {"status": "UPDATE_FAILED", "status_reason": _INTERRUPTED})
+            rows.tell(cluster, "UPDATE_FAILED", f"Node group {row.name}: {_INTERRUPTED}")
+            return
+    _settle(store, cluster, record, dataclasses.replace(plan, projected=counts))
+
+
+def _settle(store: Store, cluster: Any, record: Record, changed: Plan) -> None:
+    """Give nodes back what an ended operation owes them, and remember what rows say."""
+    plan = Plan.from_json(record.state.update)
+    if plan.debts:
+        try:
+            swarm = reach.swarm_of(cluster, list(cluster.master_addresses or ()))
+            raw = {str(node["ID"]): node for node in swarm.nodes()}
+            nodes = [observe.to_node(node, {}) for node in raw.values()]
+            for action in steps.repayment(nodes, plan.debts):
+                act.set_node(swarm, raw, action)
+            changed = dataclasses.replace(changed, debts={})
+        except exceptions.SwarmModeError as error:
+            LOG.info("Cluster %s: %s", cluster.uuid, error.operator_message)
+    if changed != plan:
+        with contextlib.suppress(Conflict):
+            act.keep(store, record, changed)

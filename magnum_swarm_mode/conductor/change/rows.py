@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes into Magnum's rows how far the change of a cluster has come."""
+
+import contextlib
+from typing import Any
+
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.conductor import reach, rows
+from magnum_swarm_mode.conductor.change.observe import View
+from magnum_swarm_mode.db.store import Phase, Store
+from magnum_swarm_mode.decisions.model import Group, Outcome, Plan, Step
+from magnum_swarm_mode.swarm import client as swarm_client
+
+
+def write(store: Store, view: View, step: Step) -> None:
+    """Write what a step led to, and go on with what was requested meanwhile."""
+    cluster = view.cluster
+    for uuid, row in view.rows.items():
+        count = step.plan.desired.get(uuid, row.node_count)
+        if count is not None and row.node_count != count:
+            row.node_count = count
+            row.save()
+    for uuid, target in (step.plan.upgrade.groups if step.plan.upgrade else {}).items():
+        made = view.rows.get(uuid)
+        if target.done and made is not None:
+            made.image_id, made.flavor_id = target.image, target.flavor
+            made.save()
+    found = _api_address(view)
+    if step.outcome is Outcome.GOES_ON:
+        rows.tell(cluster, cluster.status, step.reason, found)
+        return
+    if step.outcome is Outcome.GOES_BACK:
+        rows.tell(cluster, "ROLLBACK_IN_PROGRESS", step.reason, found)
+        return
+    _end_groups(view, step)
+    if step.outcome is Outcome.COMPLETE:
+        _follow(cluster, step.plan)
+    if step.outcome is Outcome.COMPLETE and view.swarm is not None:
+        with contextlib.suppress(exceptions.SwarmModeError):
+            engine = view.swarm.engine()
+            found |= {"coe_version": engine.version, "container_version": engine.version}
+    # Magnum lets nobody change a cluster that is ROLLBACK_FAILED, and does not look at the
+    # health of one that is ROLLBACK_COMPLETE.
+    rows.tell(cluster, f"UPDATE_{step.outcome.name}", step.reason, found)
+    _reopen(store, cluster)
+
+
+def _reopen(store: Store, cluster: Any) -> None:
+    """Go on at once with a request that came while the rows of the last one were written."""
+    record = store.get(cluster.uuid)
+    if record is None or record.state.phase is not Phase.CREATED:
+        return
+    plan = Plan.from_json(record.state.update)
+    if plan.begun != plan.number:
+        rows.tell(cluster, "UPDATE_IN_PROGRESS", cluster.status_reason)
+
+
+def _end_groups(view: View, step: Step) -> None:
+    complete = step.outcome is Outcome.COMPLETE
+    for uuid, row in view.rows.items():
+        group = view.groups.get(uuid)
+        if group is None:
+            continue
+        done = complete or (
+            uuid != step.group
+            and group.wanted == len(group.members)
+            and step.plan.target(group) is None
+        )
+        changes: dict[str, Any] = {}
+        if str(row.status).endswith("_IN_PROGRESS") or uuid == step.group:
+            operation = str(row.status).rpartition("_")[0].removesuffix("_IN") or "UPDATE"
+            changes["status"] = f"{operation}_{'COMPLETE' if done else 'FAILED'}"
+            changes["status_reason"] = None if done else step.reason
+        addresses = _addresses(view, group)
+        if addresses is not None and list(row.node_addresses or ()) != addresses:
+            changes["node_addresses"] = addresses
+        rows.write_group(row, changes)
+
+
+def _follow(cluster: Any, plan: Plan) -> None:
+    """Let the cluster's row name the template that both its first groups were upgraded to."""
+    if plan.upgrade is None:
+        return
+    first = [row for row in cluster.nodegroups if row.is_default]
+    targets = [target for row in first if (target := plan.upgrade.groups.get(row.uuid)) is not None]
+    template = cluster.cluster_template_id
+    followed = {plan.followed.get(row.uuid, template) for row in first}
+    if not targets or followed != {targets[0].template}:
+        return
+    values = {"cluster_template_id": targets[0].template, **targets[0].cluster}
+    for name, value in values.items():
+        if getattr(cluster, name) != value:
+            setattr(cluster, name, value)
+    cluster.save()
+    for row in first:
+        if "labels" in values and row.labels != values["labels"]:
+            row.labels = values["labels"]
+            row.save()
+
+
+def _api_address(view: View) -> dict[str, Any]:
+    """Return where the API is to be found if the manager that it is said to be at is none now."""
+    reachable = {
+        str(manager.get("Addr")).rpartition(":")[0].strip("[]")
+        for node in view.raw.values()
+        if (manager := node.get("ManagerStatus")) and manager.get("Reachability") == "reachable"
+    }
+    stack = view.stacks["cluster"]
+    pairs = zip(
+        reach.output(stack, "manager_fixed_addresses"),
+        reach.output(stack, "manager_addresses"),
+        strict=False,
+    )
+    living = [swarm_client.url(address) for fixed, address in pairs if fixed in reachable]
+    if not living or view.cluster.api_address in living:
+        return {}
+    return {"api_address": living[0]}
+
+
+def _addresses(view: View, group: Group) -> list[str] | None:
+    stack = view.stacks.get(group.stack)
+    if stack is None:
+        return None
+    if group.stack != "cluster":
+        return reach.output(stack, "addresses")
+    return reach.output(stack, "manager_addresses" if group.is_manager else "worker_addresses")

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Carries out what ``decisions.change`` decides about a cluster that shall change.
+
+Each look is one step, under the cluster's lease: the plan is written down before anything is done,
+so that whichever conductor looks next goes on from there, and every step may be done twice.
+"""
+
+import contextlib
+import dataclasses
+import time
+from typing import Any
+
+from oslo_log import log as logging
+
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.cloud import grants
+from magnum_swarm_mode.conductor import rows
+from magnum_swarm_mode.conductor.change import act, observe
+from magnum_swarm_mode.conductor.change import rows as change_rows
+from magnum_swarm_mode.db.store import Record, Store
+from magnum_swarm_mode.decisions import change, steps
+from magnum_swarm_mode.decisions.model import Plan, Seen, Step
+
+LOG = logging.getLogger(__name__)
+
+# How long a step is tried again that cannot be taken now.
+_TROUBLED_SECONDS = 600
+# How long an operation waits for Heat to show the cluster's stack.
+_BLIND_SECONDS = 1800
+# How many steps one look may lead to that need no waiting between them.
+_STEPS_AT_ONCE = 6
+
+
+def step(store: Store, context: Any, cluster: Any, record: Record) -> None:
+    """Look, decide and act, some times over while nothing has to be waited for.
+
+    :raises Conflict: when somebody else changed the record meanwhile.
+    """
+    for _ in range(_STEPS_AT_ONCE):
+        try:
+            seen, view = observe.look(context, cluster, record)
+        except grants.Lost as error:
+            LOG.error("Cluster %s: %s", cluster.uuid, error.operator_message)
+            _abandon(store, cluster, record, error.user_message)
+            return
+        except exceptions.SwarmModeError as error:
+            LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
+            _unseen(store, cluster, record, error)
+            return
+        step = change.decide(seen)
+        # Whoever changed the record meanwhile wins here, before anything is done.
+        record = act.keep(store, record, step.plan)
+        try:
+            record = act.act(store, view, step, record)
+        except exceptions.SwarmModeError as error:
+            LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
+            _stumble(store, seen, view, step, record, error)
+            return
+        if step.plan.troubled:
+            record = act.keep(store, record, dataclasses.replace(step.plan, troubled=0))
+        change_rows.write(store, view, step)
+        if not step.soon:
+            return
+
+
+def _unseen(store: Store, cluster: Any, record: Record, error: exceptions.SwarmModeError) -> None:
+    """Wait for Heat to show the cluster, for a time that is the same for all conductors."""
+    plan = Plan.from_json(record.state.update)
+    now = int(time.time())
+    if plan.blind and now - plan.blind > _BLIND_SECONDS:
+        minutes = _BLIND_SECONDS // 60
+        _abandon(store, cluster, record, f"Given up after {minutes} minutes: {error.user_message}")
+        return
+    if not plan.blind:
+        act.keep(store, record, dataclasses.replace(plan, blind=now))
+    rows.tell(cluster, cluster.status, error.user_message)
+
+
+def _abandon(store: Store, cluster: Any, record: Record, reason: str) -> None:
+    """End an operation that nobody has the rights for; nothing of it was seen to be done."""
+    act.keep(store, record, steps.abandon(Plan.from_json(record.state.update), reason))
+    for row in cluster.nodegroups:
+        if str(row.status).endswith("_IN_PROGRESS"):
+            rows.write_group(row, {"status": "UPDATE_FAILED", "status_reason": reason})
+    # Only a delete leads out of ROLLBACK_FAILED in Magnum.
+    rows.tell(cluster, "UPDATE_FAILED", reason)
+
+
+def _stumble(
+    store: Store,
+    seen: Seen,
+    view: observe.View,
+    step: Step,
+    record: Record,
+    error: exceptions.SwarmModeError,
+) -> None:
+    """Deal with a step that could not be taken: try again for a while, or give up."""
+    since = step.plan.troubled or seen.now
+    lasting = not isinstance(error, exceptions.Unavailable)
+    if lasting or seen.now - since > _TROUBLED_SECONDS:
+        failed = steps.give_up(seen, step.plan, error.user_message)
+        record = act.keep(store, record, failed.plan)
+        with contextlib.suppress(exceptions.Unavailable):
+            act.act(store, view, failed, record)
+        change_rows.write(store, view, failed)
+        return
+    act.keep(store, record, dataclasses.replace(step.plan, troubled=since))
+    rows.tell(view.cluster, view.cluster.status, f"{step.reason} {error.user_message}")

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Deletes clusters: whoever asks, and however far they had come."""
+
+import contextlib
+import dataclasses
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+from oslo_log import log as logging
+
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.certificates import store as certificate_store
+from magnum_swarm_mode.cloud import grants, leftover_ports
+from magnum_swarm_mode.cloud import sessions as cloud_sessions
+from magnum_swarm_mode.cloud.credentials import Grant
+from magnum_swarm_mode.conductor import reach
+from magnum_swarm_mode.conductor.rotation import ca
+from magnum_swarm_mode.db.store import Conflict, Phase, Record, State, Store
+from magnum_swarm_mode.decisions import status
+from magnum_swarm_mode.heat import client as heat_client
+from magnum_swarm_mode.heat import members as heat_members
+from magnum_swarm_mode.stack import request as stack_request
+
+LOG = logging.getLogger(__name__)
+
+
+def delete(store: Store, context: Any, cluster: Any) -> None:
+    """Start to delete a cluster, whoever asks and however far it had come.
+
+    :raises SwarmModeError: with a sentence for the user; it may be asked again.
+    """
+    record = _mark_deleting(store, cluster)
+    reach.SWARMS.forget(cluster.uuid)
+    if record.state.phase is not Phase.CLEANING:
+        try:
+            grants.make_way(record.state)
+        except exceptions.SwarmModeError as error:
+            # Then Heat may fail, and says so.
+            LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
+        try:
+            # What is on the cluster's network goes before the network.
+            if groups_are_gone(context, cluster, record.state):
+                _delete_stack(store, context, cluster, record)
+        except exceptions.Unavailable as error:
+            if not record.state.trust_id:
+                raise
+            # The trust lets the next poll ask again, which no user needs to do then.
+            LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
+    if cloud_sessions.has_token(context):
+        # The owner's own token may do what Magnum's user perhaps may not.
+        _revoke_own(store, context, cluster, record.state)
+
+
+def _revoke_own(store: Store, context: Any, cluster: Any, state: State) -> None:
+    """Revoke the managers' credentials that the user has given who asks."""
+    for grant in (grants.present(state), *grants.others(state)):
+        if grant.owner_id != context.user_id:
+            continue
+        try:
+            grants.revoke_node(
+                store, cluster.uuid, grant, [lambda: cloud_sessions.user_session(context)]
+            )
+        except exceptions.SwarmModeError as error:
+            LOG.info("Cluster %s: %s", cluster.uuid, error.operator_message)
+            continue
+        if grant == grants.present(state):
+            store.amend(
+                cluster.uuid,
+                lambda state: dataclasses.replace(state, node_credential_revoked=True),
+            )
+
+
+def _mark_deleting(store: Store, cluster: Any) -> Record:
+    def mark(state: State) -> State:
+        if state.phase is Phase.CLEANING:
+            return dataclasses.replace(state, blind_since=0, errors=0)
+        known = state.stack_id or cluster.stack_id or ""
+        return state.entering(Phase.DELETING, stack_id=known, blind_since=0, errors=0)
+
+    marked = store.amend(cluster.uuid, mark)
+    if marked is not None:
+        return marked
+    state = State(
+        phase=Phase.DELETING,
+        owner_id=cluster.user_id or "",
+        stack_name=stack_request.stack_name(cluster),
+        phase_since=int(time.time()),
+        stack_id=cluster.stack_id or "",
+    )
+    with contextlib.suppress(Conflict):
+        return store.insert(cluster.uuid, cluster.project_id, state)
+    # Its creation has begun meanwhile.
+    marked = store.amend(cluster.uuid, mark)
+    if marked is None:
+        raise Conflict(cluster.uuid)
+    return marked
+
+
+def _delete_stack(store: Store, context: Any, cluster: Any, record: Record) -> None:
+    state = record.state
+    problems = []
+    for who, session in reach.heat_sessions(context, cluster, state):
+        foreign = who == reach.SERVICE
+        target = state.stack_id if foreign else state.stack_name
+        if not target:
+            continue
+        try:
+            heat_api = reach.heat_of(session)
+            stack = heat_api.get(target)
+            if stack is None and foreign:
+                problems.append(f"{who}: sees no stack {target}")
+                continue
+            if stack is not None and stack.status != "DELETE_COMPLETE":
+                group = stack.outputs.get("node_security_group")
+                if group and not stack.status.endswith("_IN_PROGRESS"):
+                    leftover_ports.sweep(session, str(group))
+                heat_api.delete(target)
+            elif not _may_still_appear(state):
+                # Nobody has to look again, which perhaps nobody may.
+                store.amend(
+                    cluster.uuid,
+                    lambda state: dataclasses.replace(state, stack_id="", submitted_at=0),
+                )
+                return
+            return
+        except heat_client.NotAllowed as error:
+            problems.append(f"{who}: {error.operator_message}")
+    if not state.stack_id and not state.submitted_at:
+        return
+    raise exceptions.SwarmModeError(
+        "The cluster's Heat stack cannot be deleted with the rights of the cluster's creator "
+        "(deleted, disabled or no longer in the project?), nor with Magnum's. A member of the "
+        "project must delete the cluster.",
+        f"stack {state.stack_name} of project {cluster.project_id}: {'; '.join(problems)}",
+    )
+
+
+def _may_still_appear(state: State) -> bool:
+    """Tell whether Heat may yet make a stack that it was asked for a moment ago."""
+    return not state.stack_id and time.time() - state.submitted_at < status.SUBMIT_SECONDS
+
+
+def groups_are_gone(context: Any, cluster: Any, state: State) -> bool:
+    """Have the stacks of further groups deleted; whether none is there any more.
+
+    Magnum's own user sees another project's stacks only by their ids and only where Heat lets it,
+    and Heat's answer is the same for what is not there and for what is not shown. So a stack is
+    gone when somebody of the project does not see it, or when it is seen to be deleted.
+
+    :raises Unavailable: when Heat does not answer.
+    :raises SwarmModeError: when Heat cannot delete a stack, or nobody may.
+    """
+    if not state.groups:
+        return True
+    problems = []
+    for who, session in reach.heat_sessions(context, cluster, state):
+        try:
+            heat_api = reach.heat_of(session)
+            found = [_find(heat_api, one, who) for one in state.groups.values()]
+            if any(stack is None for stack in found) and who == reach.SERVICE:
+                problems.append(f"{who}: sees not all stacks")
+                continue
+            left = [s for s in found if s is not None and s.status != "DELETE_COMPLETE"]
+            for stack in left:
+                if stack.status == "DELETE_FAILED" and not cloud_sessions.has_token(context):
+                    raise exceptions.SwarmModeError(heat_members.failure(heat_api, stack))
+                if stack.status != "DELETE_IN_PROGRESS":
+                    heat_api.delete(stack.id)
+        except heat_client.NotAllowed as error:
+            problems.append(f"{who}: {error.operator_message}")
+            continue
+        return not left
+    raise exceptions.SwarmModeError(
+        "The stacks of the cluster's node groups cannot be deleted with the rights of the "
+        "cluster's creator, nor with Magnum's. A member of the project must delete the "
+        "cluster.",
+        "; ".join(problems),
+    )
+
+
+def _find(heat_api: heat_client.Heat, made: Any, who: str) -> heat_client.Stack | None:
+    name = made.get("stack_id") or ("" if who == reach.SERVICE else made.get("stack_name"))
+    return heat_api.get(name) if name else None
+
+
+def clean_up(store: Store, context: Any, cluster: Any, record: Record) -> None:
+    """Revoke and remove what was made beside the stack, which is gone.
+
+    :raises Unavailable: when that does not work now.
+    :raises SwarmModeError: when nobody may.
+    """
+    sessions: list[Callable[[], Any]] = []
+    if cloud_sessions.has_token(context):
+        sessions.append(functools.partial(cloud_sessions.user_session, context))
+    revoke(store, cluster, record.state, sessions)
+    ca.forget(cluster.uuid, record.state)
+    _delete_certificates(cluster)
+    store.delete(record)
+
+
+def revoke(
+    store: Store, cluster: Any, state: State | None, sessions: list[Callable[[], Any]]
+) -> None:
+    """Revoke all rights, with the given sessions before those of Magnum's own."""
+    if state is None:
+        grants.revoke(store, cluster.uuid, Grant(cluster.user_id or ""), sessions)
+        return
+    for grant in grants.others(state):
+        grants.revoke(store, cluster.uuid, grant, sessions)
+    grants.revoke(
+        store,
+        cluster.uuid,
+        grants.present(state),
+        sessions,
+        node=not state.node_credential_revoked,
+    )
+
+
+def _delete_certificates(cluster: Any) -> None:
+    """Delete those certificates that Magnum itself forgets to."""
+    forgotten = ("etcd_ca_cert_ref", "front_proxy_ca_cert_ref")
+    certificate_store.delete(cluster.uuid, [getattr(cluster, name, None) for name in forgotten])

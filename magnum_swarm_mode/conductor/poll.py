@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looks at clusters in progress: the one place that says what is done about which."""
+
+import dataclasses
+import time
+from typing import Any
+
+from oslo_log import log as logging
+
+from magnum_swarm_mode.conductor import lease, rows, watch
+from magnum_swarm_mode.conductor.change import step as change_step
+from magnum_swarm_mode.conductor.rotation import ca_state, credential_state
+from magnum_swarm_mode.conductor.rotation.ca_steps import Look
+from magnum_swarm_mode.conductor.rotation.credential import CredentialRotation
+from magnum_swarm_mode.db.store import Conflict, Phase, Record, State, Store
+from magnum_swarm_mode.decisions import status, steps
+from magnum_swarm_mode.decisions.model import Plan
+from magnum_swarm_mode.decisions.status import Decision
+
+LOG = logging.getLogger(__name__)
+
+# How long a delete may take from its record to its status.
+_DELETE_MARK_SECONDS = 60
+
+
+def poll(store: Store, context: Any, cluster: Any) -> None:
+    """Bring the status of a cluster in progress up to date.
+
+    Every conductor does this every ten seconds for every such cluster; the record's lease lets
+    one of them act. ``context`` has no token.
+    """
+    with lease.held(store, cluster.uuid, "poll") as record:
+        if record is not None:
+            _pass(store, context, cluster, record)
+        elif store.get(cluster.uuid) is None:
+            _poll_without_record(cluster)
+
+
+def _pass(store: Store, context: Any, cluster: Any, record: Record) -> None:
+    """Look at a cluster once, under its lease."""
+    try:
+        _act(store, context, cluster, record)
+    except Conflict:
+        LOG.debug("Cluster %s was changed during a poll", cluster.uuid)
+    except Exception as error:
+        LOG.exception("A look at cluster %s failed", cluster.uuid)
+        _count(store, cluster, type(error).__name__)
+    else:
+        if record.state.errors:
+            store.amend(cluster.uuid, lambda state: dataclasses.replace(state, errors=0))
+
+
+def _act(store: Store, context: Any, cluster: Any, record: Record) -> None:
+    phase = record.state.phase
+    is_deleted = cluster.status.startswith("DELETE")
+    if phase in (Phase.DELETING, Phase.CLEANING) and not is_deleted:
+        _mend_delete(cluster, record)
+    elif cluster.status in status.BUSY and phase is Phase.CREATED:
+        _go_on(store, context, cluster, record)
+    elif cluster.status == "DELETE_IN_PROGRESS" and record.state.groups:
+        watch.delete_groups(store, context, cluster, record)
+    else:
+        watch.step(store, context, cluster, record)
+
+
+def _go_on(store: Store, context: Any, cluster: Any, record: Record) -> None:
+    """Go on with what is under way of a cluster that was made."""
+    if credential_state.is_under_way(record.state):
+        CredentialRotation(store).step(context, cluster, record)
+    elif ca_state.is_under_way(record.state):
+        more = not Plan.from_json(record.state.update).is_over
+        Look(store, context, cluster, record).go_on(more_to_do=more)
+    else:
+        change_step.step(store, context, cluster, record)
+
+
+def _count(store: Store, cluster: Any, error: str) -> None:
+    """Note a look that failed unexpectedly; end the operation after several in a row."""
+    record = store.amend(
+        cluster.uuid, lambda state: dataclasses.replace(state, errors=state.errors + 1)
+    )
+    if record is None or record.state.errors < status.MOST_ERRORS:
+        return
+    decision = status.broken(cluster.status, error)
+    LOG.error("Cluster %s: %s", cluster.uuid, decision.reason)
+    store.amend(cluster.uuid, lambda state: _at_rest(state, decision.reason or ""))
+    watch.change(cluster, decision)
+
+
+def _mend_delete(cluster: Any, record: Record) -> None:
+    """Let a delete go on whose status another request overwrote, or that has none yet."""
+    if time.time() - record.state.phase_since > _DELETE_MARK_SECONDS:
+        LOG.warning("The deletion of cluster %s is taken up again", cluster.uuid)
+        watch.change(cluster, Decision("DELETE_IN_PROGRESS", None))
+
+
+def _poll_without_record(cluster: Any) -> None:
+    if cluster.status == "DELETE_IN_PROGRESS":
+        # The record goes last, so this cluster was cleaned up by a conductor that then died.
+        rows.remember(cluster, {"status": "DELETE_COMPLETE", "status_reason": None})
+        return
+    age = time.time() - cluster.created_at.timestamp() if cluster.created_at else 0.0
+    if cluster.status == "CREATE_IN_PROGRESS" and age > status.PREPARE_SECONDS:
+        watch.change(
+            cluster,
+            Decision(
+                "CREATE_FAILED",
+                "The making of the cluster was interrupted before it began; delete the cluster "
+                "and create it again.",
+            ),
+        )
+
+
+def _at_rest(state: State, reason: str) -> State:
+    """Return a state in which nothing is under way that a look would go on with."""
+    try:
+        update = steps.abandon(Plan.from_json(state.update), reason).to_json()
+    except Exception as error:
+        LOG.warning("What was under way cannot be read: %s: %s", type(error).__name__, error)
+        update = {}
+    rotation, paused = state.rotation, state.paused
+    if credential_state.is_under_way(state):
+        rotation, paused = paused, {}
+    if rotation:
+        # It goes on when somebody has it go on.
+        rotation = {**rotation, "failed": True}
+    return dataclasses.replace(state, update=update, rotation=rotation, paused=paused, errors=0)

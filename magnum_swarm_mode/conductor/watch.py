@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Watches clusters that are being created or deleted."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from oslo_log import log as logging
+
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.conductor import delete, reach, rows
+from magnum_swarm_mode.db.store import Conflict, Phase, Record, Store
+from magnum_swarm_mode.decisions import status
+from magnum_swarm_mode.decisions.status import Action, Decision, Seen
+from magnum_swarm_mode.heat import client as heat_client
+from magnum_swarm_mode.stack import request as stack_request
+from magnum_swarm_mode.swarm import client as swarm_client
+
+LOG = logging.getLogger(__name__)
+
+
+def step(store: Store, context: Any, cluster: Any, record: Record) -> None:
+    """Look at a cluster once, and write what follows.
+
+    :raises Conflict: when somebody else changed the record meanwhile.
+    """
+    seen, stack, heat_api = _look(context, cluster, record)
+    state = record.state
+    if stack is not None and not state.stack_id:
+        state = dataclasses.replace(state, stack_id=stack.id)
+    blind_since = (state.blind_since or seen.now) if seen.blind else 0
+    state = dataclasses.replace(state, blind_since=blind_since)
+    seen = dataclasses.replace(seen, state=state)
+    found: dict[str, Any] = {}
+    if stack is not None and status.is_made(seen):
+        state = dataclasses.replace(state, complete_since=state.complete_since or seen.now)
+        problem, found = _ask_docker(cluster, stack)
+        seen = dataclasses.replace(seen, docker_problem=problem, state=state)
+    decision = status.decide(seen)
+    if decision.action is Action.DELETE_STACK and heat_api is not None and stack is not None:
+        try:
+            heat_api.delete(stack.id)
+        except exceptions.SwarmModeError as error:
+            LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
+            _blind(store, cluster, record, error.user_message)
+            return
+    if decision.action is Action.CLEAN_UP:
+        _clean_up(store, context, cluster, record)
+        return
+    if decision.status != cluster.status or state != record.state:
+        # Whoever marked the cluster for deletion meanwhile wins here.
+        record = store.write(record, state)
+    change(cluster, decision, stack, found)
+
+
+def _look(
+    context: Any, cluster: Any, record: Record
+) -> tuple[Seen, heat_client.Stack | None, heat_client.Heat | None]:
+    state = record.state
+    seen = Seen(cluster_status=cluster.status, state=state, now=int(time.time()))
+    if state.phase in (Phase.CLEANING, Phase.ABANDONED):
+        return seen, None, None
+    if not (state.stack_id or state.submitted_at):
+        # There is nothing to be seen.
+        return seen, None, None
+    try:
+        found = _first_sight(context, cluster, seen)
+    except exceptions.Unavailable as error:
+        LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
+        return dataclasses.replace(seen, blind=error.user_message), None, None
+    if found is not None:
+        return found
+    blind = (
+        "Heat does not show the cluster's stack to Magnum any more: the rights of the "
+        "cluster's creator are gone. A member of the project can delete the cluster."
+    )
+    return dataclasses.replace(seen, blind=blind), None, None
+
+
+def _first_sight(
+    context: Any, cluster: Any, seen: Seen
+) -> tuple[Seen, heat_client.Stack | None, heat_client.Heat] | None:
+    """Look with each session until one may; None when none may."""
+    state = seen.state
+    problems = []
+    for who, session in reach.heat_sessions(context, cluster, state):
+        foreign = who == reach.SERVICE
+        if foreign and not state.stack_id:
+            continue
+        try:
+            heat_api = reach.heat_of(session)
+            stack = heat_api.get(state.stack_id or state.stack_name)
+            if stack is None and foreign:
+                # Heat answers so as well where it does not let this user see the stack.
+                problems.append(f"{who}: sees no stack {state.stack_id}")
+                continue
+            return _described(seen, cluster, stack, heat_api), stack, heat_api
+        except heat_client.NotAllowed as error:
+            problems.append(f"{who}: {error.operator_message}")
+    LOG.warning("Cluster %s cannot be watched: %s", cluster.uuid, "; ".join(problems))
+    return None
+
+
+def _described(
+    seen: Seen, cluster: Any, stack: heat_client.Stack | None, heat_api: heat_client.Heat
+) -> Seen:
+    if stack is None:
+        return seen
+    failure, progress = None, ""
+    if stack.status.endswith("_FAILED"):
+        failure = heat_api.failure_reason(stack)
+    elif stack.status == "CREATE_IN_PROGRESS" and seen.cluster_status == "CREATE_IN_PROGRESS":
+        with contextlib.suppress(exceptions.SwarmModeError):
+            progress = status.progress(
+                {"managers": cluster.master_count, "workers": cluster.node_count},
+                heat_api.signals(stack.id),
+            )
+    return dataclasses.replace(seen, stack_status=stack.status, failure=failure, progress=progress)
+
+
+def _ask_docker(cluster: Any, stack: heat_client.Stack) -> tuple[str, dict[str, Any]]:
+    """Return what the swarm lacks, and where it is whole what the cluster's row shall say."""
+    addresses = reach.output(stack, "manager_addresses")
+    try:
+        swarm = reach.swarm_of(cluster, addresses)
+        engine, nodes = swarm.engine(), swarm.nodes()
+    except exceptions.SwarmModeError as error:
+        return error.user_message, {}
+    prefix = stack_request.node_name_prefix(cluster.name or "", cluster.uuid)
+    lacking = status.lacking(prefix, nodes, cluster.master_count, cluster.node_count)
+    if lacking:
+        return lacking, {}
+    host = stack.outputs.get("api_address") or addresses[0]
+    return "", {
+        "api_address": swarm_client.url(str(host)),
+        # Swarm mode is a part of the engine and has no version of its own.
+        "coe_version": engine.version,
+        "container_version": engine.version,
+    }
+
+
+def _clean_up(store: Store, context: Any, cluster: Any, record: Record) -> None:
+    if record.state.phase is not Phase.CLEANING:
+        record = store.write(record, record.state.entering(Phase.CLEANING))
+    try:
+        delete.clean_up(store, context, cluster, record)
+    except Conflict:
+        raise
+    except exceptions.Unavailable as error:
+        _blind(store, cluster, record, error.user_message)
+        return
+    except exceptions.SwarmModeError as error:
+        LOG.error("Cluster %s: %s", cluster.uuid, error.operator_message)
+        reason = f"{error.user_message} Then delete the cluster again."
+        change(cluster, Decision("DELETE_FAILED", reason))
+        return
+    # Magnum removes its own row when it sees this; it need not be saved.
+    rows.remember(cluster, {"status": "DELETE_COMPLETE", "status_reason": None})
+
+
+def delete_groups(store: Store, context: Any, cluster: Any, record: Record) -> None:
+    """Have the stacks of further groups deleted, and then the cluster's own."""
+    try:
+        gone = delete.groups_are_gone(context, cluster, record.state)
+    except exceptions.Unavailable as error:
+        _blind(store, cluster, record, error.user_message)
+        return
+    except exceptions.SwarmModeError as error:
+        LOG.error("Cluster %s: %s", cluster.uuid, error.operator_message)
+        change(cluster, Decision("DELETE_FAILED", error.user_message))
+        return
+    if not gone:
+        reason = "Heat deletes the further node groups."
+        if record.state.blind_since:
+            store.write(record, dataclasses.replace(record.state, blind_since=0))
+        change(cluster, Decision("DELETE_IN_PROGRESS", reason))
+        return
+    state = dataclasses.replace(record.state, groups={}, blind_since=0)
+    record = store.write(record, state)
+    step(store, context, cluster, record)
+
+
+def _blind(store: Store, cluster: Any, record: Record, why: str) -> None:
+    """Note that nothing can be seen now; end the operation when that lasts."""
+    now = int(time.time())
+    since = record.state.blind_since or now
+    if since != record.state.blind_since:
+        store.write(record, dataclasses.replace(record.state, blind_since=since))
+    change(cluster, status.blind(cluster.status, since, now, why))
+
+
+def change(
+    cluster: Any,
+    decision: Decision,
+    stack: heat_client.Stack | None = None,
+    found: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a decision to Magnum's rows, unless its status was changed since it was read."""
+    values = {"status": decision.status, "status_reason": decision.reason, **(found or {})}
+    own = {"status": decision.status, "status_reason": decision.reason}
+    if stack is not None:
+        values["stack_id"] = own["stack_id"] = stack.id
+    if not rows.write(cluster, values):
+        LOG.debug("Cluster %s has another status than was polled", cluster.uuid)
+        return
+    for group in cluster.nodegroups:
+        more: dict[str, Any] = {}
+        if decision.action is Action.COMPLETE and stack is not None:
+            more["node_addresses"] = _addresses(group, stack)
+        rows.write_group(group, {**own, **more})
+
+
+def _addresses(group: Any, stack: heat_client.Stack) -> list[str]:
+    return reach.output(
+        stack, "manager_addresses" if group.role == "master" else "worker_addresses"
+    )
