@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Iterator, List
 
-from . import system
+from . import openstack, system
 from .codes import Code
 from .config import Config
 from .errors import NodeError, Temporary
@@ -57,6 +57,16 @@ def choose(offered: str, package: str, prefix: str) -> str:
     raise NodeError(text, code=Code.VERSION_UNAVAILABLE)
 
 
+def _exceptions(config: Config, root: Path) -> str:
+    """Return no_proxy for apt, which knows only names: with the hosts of sources it stands for."""
+    etc = root / "etc/apt"
+    files = [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))]
+    told = [config.engine_repository, config.engine_repository_key, *map(system.read, files)]
+    hosts = re.findall(r"https?://(?:[^@/\s]+@)?(\[[^]\s]+\]|[^/:\s]+)", " ".join(told).lower())
+    direct = [host for host in hosts if openstack.is_excepted(config, host.strip("[]"))]
+    return ",".join(filter(None, [config.engine_no_proxy, *dict.fromkeys(direct)]))
+
+
 class Apt:
     """Debian's package manager, with the cluster's proxies."""
 
@@ -69,7 +79,7 @@ class Apt:
             "NEEDRESTART_SUSPEND=1",
             f"http_proxy={config.engine_http_proxy}",
             f"https_proxy={config.engine_https_proxy}",
-            f"no_proxy={config.engine_no_proxy}",
+            f"no_proxy={_exceptions(config, paths.root)}",
         )
 
     def run(self, *command: str, timeout: float = 120) -> str:

@@ -24,21 +24,27 @@ from .errors import NodeError, Temporary
 LARGEST_SKEW = 300  # seconds
 
 
-def proxy_for(config: Config, url: str) -> str:
-    """Return the URL of the cluster's proxy that a request has to go through; empty for none.
+def is_excepted(config: Config, host: str) -> bool:
+    """Say whether the cluster's no_proxy names a host.
 
     As the engine reads them, the exceptions are addresses, networks and domains with all that is
     below them, or * for everything.
     """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
     for item in re.split("[, ]+", config.engine_no_proxy.lower()):
         with contextlib.suppress(ValueError):
             if ipaddress.ip_address(host) in ipaddress.ip_network(item, strict=False):
-                return ""
+                return True
         name = item.split(":")[0].lstrip("*.")
         if item == "*" or (name and ("." + host).endswith("." + name)):
-            return ""
+            return True
+    return False
+
+
+def proxy_for(config: Config, url: str) -> str:
+    """Return the URL of the cluster's proxy that a request has to go through; empty for none."""
+    parts = urlsplit(url)
+    if is_excepted(config, parts.hostname or ""):
+        return ""
     return config.engine_https_proxy if parts.scheme == "https" else config.engine_http_proxy
 
 

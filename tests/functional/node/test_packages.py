@@ -145,6 +145,13 @@ class InstallationTest(base.BaseTestCase):
         )
         self.assertEqual("Docker version 27.3.1, build test", seen.dockerd)
 
+    def test_repository_without_proxy(self) -> None:
+        """apt fetches directly what no_proxy names by its network, though the proxy is away."""
+        away = {"http_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.0/8"}
+        seen = self.node.install(repository=self.repository.url, **away)
+        self.assertEqual(("", []), (seen.error, seen.said))
+        self.assertEqual("Docker version 27.3.1, build test", seen.dockerd)
+
     def test_version_that_does_not_exist(self) -> None:
         """The sentence names the versions that there are."""
         seen = self.node.install(version="99.9", repository=self.repository.url)

@@ -189,6 +189,26 @@ class PackagesTest(fakes.NodeTest):
         self.assertIn(" ".join(PROXY.values()), self.programs.calls())
         self.assertEqual("apt-get: http://user:***@proxy:3128", str(error))
 
+    def test_exceptions_of_proxies(self):
+        """apt is told the hosts of its sources that networks, domains and * stand for."""
+        sources = self.paths.root / "etc/apt/sources.list.d"
+        sources.mkdir(parents=True)
+        (sources / "a.list").write_text(
+            "deb [signed-by=k] http://10.1.2.3:8080/debian bookworm m\n"
+        )
+        (sources / "b.sources").write_text("URIs: https://user:word@Mirror.example.org/debian\n")
+        script = 'echo "no_proxy=$no_proxy." >>'
+        self.programs.add("apt-get", f"{script}{self.programs.log}; exit 1")
+        for told, expected in (
+            ("10.0.0.0/8", "10.0.0.0/8,10.1.2.3"),
+            ("*.example.org", "*.example.org,mirror.example.org"),
+            ("*", "*,10.1.2.3,mirror.example.org"),
+            ("192.0.2.0/24", "192.0.2.0/24"),
+            ("", ""),
+        ):
+            self.assertRaises(NodeError, self._ensure, **{**PROXY, "no_proxy": told})
+            self.assertIn(f"no_proxy={expected}.", self.programs.calls()[-1])
+
     def test_nothing_starts(self):
         """While packages are installed, none may start a service; the image's word comes back."""
         seen = self.programs.directory / "seen"
