@@ -67,6 +67,15 @@ _OPTIONS: list[cfg.Opt] = [
         help="How long, in seconds, magnum-conductor waits for one manager's Docker API to "
         "connect and to answer before it asks another manager.",
     ),
+    cfg.IntOpt(
+        "kept_connections",
+        default=2000,
+        min=1,
+        help="To the managers of how many clusters each process of magnum-conductor keeps a "
+        "connection, so that looking at a cluster's health costs a request and no handshake. Those "
+        "that were not used for longest are closed for others. Each is an open file (LimitNOFILE "
+        "in the service's unit) and takes some 100 KiB.",
+    ),
     cfg.FloatOpt(
         "preflight_timeout",
         default=10.0,

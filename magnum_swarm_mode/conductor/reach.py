@@ -17,13 +17,15 @@ from magnum_swarm_mode.db.store import State, Store
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.swarm import client as swarm_client
+from magnum_swarm_mode.swarm import pool as swarm_pool
+from magnum_swarm_mode.swarm import transport
 
 CONF = cloud_sessions.CONF
 LOG = logging.getLogger(__name__)
 
 TRUST, CALLER, SERVICE = "the creator's trust", "the caller", "Magnum's user"
 
-SWARMS = swarm_client.Pool()
+SWARMS = swarm_pool.Pool(lambda: int(CONF.swarm_mode.kept_connections))
 # How often, and after how many seconds each, a stack is looked for whose creation had no answer.
 _LOOKS = 3
 _LOOK_SECONDS = 1.0
@@ -153,7 +155,7 @@ def swarm_with(
     ca: str, own: certificate_store.Pair, addresses: list[str], cluster_uuid: str
 ) -> swarm_client.Swarm:
     """Return new connections to managers that have a certificate of ``ca``, with one's own."""
-    identity = swarm_client.Identity(ca=ca, certificate=own.certificate, key=own.key)
+    identity = transport.Identity(ca=ca, certificate=own.certificate, key=own.key)
     seconds = CONF.swarm_mode.docker_api_timeout
     return swarm_client.Swarm(addresses, identity, seconds, cluster=cluster_uuid)
 

@@ -41,7 +41,7 @@ from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.db import migration, schema
 from magnum_swarm_mode.db.store import Store
-from magnum_swarm_mode.swarm import client as swarm_client
+from magnum_swarm_mode.swarm import pool as swarm_pool
 from tests.functional.driver import fake_cloud
 from tests.unit.driver import fake_docker
 from tests.unit.driver.certificates import Pair
@@ -154,7 +154,7 @@ class DriverTest(base.BaseTestCase):
                 self._set("trust", f"trustee_{name}", "magnum")
         self._set("swarm_mode", "docker_api_timeout", 10.0)
         self.useFixture(
-            fixtures.MonkeyPatch("magnum_swarm_mode.conductor.reach.SWARMS", swarm_client.Pool())
+            fixtures.MonkeyPatch("magnum_swarm_mode.conductor.reach.SWARMS", swarm_pool.Pool())
         )
         keys = _keys()
         self.useFixture(

@@ -11,7 +11,7 @@ import time
 import fixtures
 from oslo_db.sqlalchemy import enginefacade
 
-from magnum_swarm_mode.swarm import client as swarm_client
+from magnum_swarm_mode.swarm import pool as swarm_pool
 from tests.functional.driver import test_operations
 
 KILLS = 20
@@ -72,7 +72,7 @@ class KillsTest(test_operations.OperationsCase):
             # Nothing that two processes would both speak to.
             enginefacade.writer.get_engine().dispose(close=False)
             pool = fixtures.MonkeyPatch(
-                "magnum_swarm_mode.conductor.reach.SWARMS", swarm_client.Pool()
+                "magnum_swarm_mode.conductor.reach.SWARMS", swarm_pool.Pool()
             )
             with pool:
                 self.pass_time(late)

@@ -20,6 +20,7 @@ from magnum_swarm_mode.conductor.change import requests
 from magnum_swarm_mode.conductor.rotation import ca as ca_rotation
 from magnum_swarm_mode.db.store import Store
 from magnum_swarm_mode.swarm import client as swarm_client
+from magnum_swarm_mode.swarm import transport
 from magnum_swarm_mode.swarm import manager_settings
 from tests import cases
 from tests.functional.driver import base
@@ -94,7 +95,7 @@ class RotationCase(OperationsCase):
         cluster = self.cluster(self.uuid)
         ca = certificate_store.certificate(self.uuid, cluster.ca_cert_ref)
         own = certificate_store.read(self.uuid, cluster.magnum_cert_ref)
-        return swarm_client.Identity(ca, own.certificate, own.key)
+        return transport.Identity(ca, own.certificate, own.key)
 
     def serves(self, files):
         """Tell whether the manager and somebody with such files believe each other."""

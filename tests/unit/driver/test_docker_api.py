@@ -9,6 +9,8 @@ from oslotest import base
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.swarm import client as swarm_client
+from magnum_swarm_mode.swarm import pool as swarm_pool
+from magnum_swarm_mode.swarm import transport
 from tests.unit.driver import certificates, fake_docker
 
 
@@ -20,7 +22,7 @@ class DockerAPITest(base.BaseTestCase):
 
     def identity_of(self, authority):
         pair = authority.client()
-        return swarm_client.Identity(ca=authority.pem, certificate=pair.certificate, key=pair.key)
+        return transport.Identity(ca=authority.pem, certificate=pair.certificate, key=pair.key)
 
     def manager(self, address="127.0.0.1", port=0, authority=None):
         pair = (authority or self.authority).server(address)
@@ -178,7 +180,7 @@ class DockerAPITest(base.BaseTestCase):
     def test_endless_answer(self):
         """An answer beyond the limit is not read to its end."""
         self.useFixture(
-            fixtures.MonkeyPatch("magnum_swarm_mode.swarm.client._LARGEST_ANSWER_BYTES", 1000)
+            fixtures.MonkeyPatch("magnum_swarm_mode.swarm.transport._LARGEST_ANSWER_BYTES", 1000)
         )
         manager = self.manager()
         manager.answers["/nodes"] = (200, b"[" + b" " * 200_000 + b"]")
@@ -243,7 +245,7 @@ class DockerAPITest(base.BaseTestCase):
         """A client with a certificate of another cluster's CA is not served."""
         manager = self.manager()
         other = certificates.Authority().client()
-        identity = swarm_client.Identity(self.authority.pem, other.certificate, other.key)
+        identity = transport.Identity(self.authority.pem, other.certificate, other.key)
         swarm = swarm_client.Swarm(["127.0.0.1"], identity, 1.0, manager.port)
         self.addCleanup(swarm.close)
 
@@ -270,7 +272,7 @@ class DockerAPITest(base.BaseTestCase):
 
     def test_broken_certificates(self):
         """Rubbish from the certificate store is told as such, without its contents."""
-        identity = swarm_client.Identity("no certificate", "SECRET", "SECRET")
+        identity = transport.Identity("no certificate", "SECRET", "SECRET")
 
         error = self.assertRaises(
             exceptions.Inconsistent, swarm_client.Swarm, ["127.0.0.1"], identity, 1.0
@@ -284,7 +286,7 @@ class DockerAPITest(base.BaseTestCase):
         self.useFixture(fixtures.MonkeyPatch("tempfile.tempdir", directory))
         self.assertEqual(directory, tempfile.gettempdir())
 
-        swarm_client.context_of(self.identity)
+        transport.context_of(self.identity)
 
         self.assertEqual([], list(pathlib.Path(directory).iterdir()))
 
@@ -294,9 +296,24 @@ class DockerAPITest(base.BaseTestCase):
         self.useFixture(fixtures.MonkeyPatch("tempfile.tempdir", directory))
         self.useFixture(fixtures.MonkeyPatch("os.memfd_create", fixtures.MonkeyPatch.delete))
 
-        swarm_client.context_of(self.identity)
+        transport.context_of(self.identity)
 
         self.assertEqual([], list(pathlib.Path(directory).iterdir()))
+
+
+class ManagersTest(DockerAPITest):
+    def test_one_connection(self):
+        """Of several managers that have answered only the last one's connection is kept."""
+        first = self.manager()
+        second = self.manager("127.0.0.2", first.port)
+        addresses = [first.address, second.address]
+        swarm = swarm_client.Swarm(addresses, self.identity, 5.0, first.port)
+        self.addCleanup(swarm.close)
+        self.assertEqual(
+            [second.address, first.address, first.address],
+            [swarm.poll(address)[0] for address in (second.address, first.address, "")],
+        )
+        self.assertEqual([True, False], [manager.is_open for manager in swarm._managers])
 
 
 class PoolTest(base.BaseTestCase):
@@ -304,7 +321,7 @@ class PoolTest(base.BaseTestCase):
         super().setUp()
         authority = certificates.Authority()
         pair = authority.client()
-        self.identity = swarm_client.Identity(authority.pem, pair.certificate, pair.key)
+        self.identity = transport.Identity(authority.pem, pair.certificate, pair.key)
         self.made = 0
 
     def make(self):
@@ -313,20 +330,20 @@ class PoolTest(base.BaseTestCase):
 
     def test_same_key(self):
         """The same cluster with the same certificates gets the same connections."""
-        pool = swarm_client.Pool()
+        pool = swarm_pool.Pool()
 
         self.assertIs(pool.get(("a", 1), self.make), pool.get(("a", 1), self.make))
         self.assertEqual(1, self.made)
 
     def test_other_certificates(self):
         """New certificates mean new connections."""
-        pool = swarm_client.Pool()
+        pool = swarm_pool.Pool()
 
         self.assertIsNot(pool.get(("a", 1), self.make), pool.get(("a", 2), self.make))
 
     def test_size(self):
         """The longest unused connections go first."""
-        pool = swarm_client.Pool(size=2)
+        pool = swarm_pool.Pool(lambda: 2)
         first = pool.get(("a",), self.make)
         second = pool.get(("b",), self.make)
         pool.get(("a",), self.make)
@@ -338,7 +355,7 @@ class PoolTest(base.BaseTestCase):
 
     def test_age(self):
         """Connections are made anew after a while, with the certificates of then."""
-        pool = swarm_client.Pool(age=0.0)
+        pool = swarm_pool.Pool(age=0.0)
 
         pool.get(("a",), self.make)
         pool.get(("a",), self.make)
@@ -347,7 +364,7 @@ class PoolTest(base.BaseTestCase):
 
     def test_forget(self):
         """A deleted cluster's connections are dropped, others' are not."""
-        pool = swarm_client.Pool()
+        pool = swarm_pool.Pool()
         pool.get(("a", 1), self.make)
         kept = pool.get(("b", 1), self.make)
 

@@ -6,6 +6,7 @@ from oslotest import base
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.swarm import client as swarm_client
+from magnum_swarm_mode.swarm import transport
 from magnum_swarm_mode.swarm import manager_settings
 from tests.unit.driver import certificates, fake_docker
 
@@ -39,7 +40,7 @@ class TestTelling(base.BaseTestCase):
         self.docker = self.useFixture(
             fake_docker.FakeDocker(authority.pem, authority.server("127.0.0.1"))
         )
-        identity = swarm_client.Identity(authority.pem, pair.certificate, pair.key)
+        identity = transport.Identity(authority.pem, pair.certificate, pair.key)
         self.swarm = swarm_client.Swarm(
             ["127.0.0.1"], identity, 2.0, self.docker.port, cluster="own"
         )
