@@ -190,8 +190,8 @@ def _magnum(space: Path) -> Any:
     return cluster
 
 
-def _server_pair(cluster: Any, space: Path) -> tuple[Path, Path]:
-    """Have Magnum sign a manager's certificate; return the paths of pair and authority."""
+def signed_pair(cluster: Any, addresses: list[str]) -> tuple[str, str]:
+    """Have Magnum sign a manager's certificate; return it with its key, and the authority."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
@@ -202,7 +202,7 @@ def _server_pair(cluster: Any, space: Path) -> tuple[Path, Path]:
     from magnum_swarm_mode.cloud import sessions as cloud_sessions
 
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    names = [x509.IPAddress(ipaddress.ip_address(ADDRESS))]
+    names = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
     request = (
         x509.CertificateSigningRequestBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "manager")]))
@@ -218,10 +218,18 @@ def _server_pair(cluster: Any, space: Path) -> tuple[Path, Path]:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     ).decode()
-    pair, authority = space / "pair.pem", space / "ca.pem"
-    pair.write_text(certificate_store.as_text(signed) + "\n" + private)
     ca = cert_manager.get_cluster_ca_certificate(cluster, context=cloud_sessions.admin_context())
-    authority.write_text(certificate_store.as_text(ca.get_certificate()))
+    return (
+        f"{certificate_store.as_text(signed)}\n{private}",
+        certificate_store.as_text(ca.get_certificate()),
+    )
+
+
+def _server_pair(cluster: Any, space: Path) -> tuple[Path, Path]:
+    """Write a manager's pair and its authority; return their paths."""
+    pair, authority = space / "pair.pem", space / "ca.pem"
+    for path, text in zip((pair, authority), signed_pair(cluster, [ADDRESS]), strict=True):
+        path.write_text(text)
     return pair, authority
 
 
