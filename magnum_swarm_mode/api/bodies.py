@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ from magnum.api.controllers.v1 import cluster_template as template_controller
 from magnum.api.controllers.v1 import nodegroup as group_controller
 from magnum.common import context as magnum_context
 from magnum.common import exception, policy
+from oslo_utils import uuidutils
 
 from magnum_swarm_mode import constants, exceptions
 from magnum_swarm_mode.admission import fields as request_fields
@@ -186,17 +186,10 @@ def _changed(known: Request, context: Any, name_or_id: str) -> Any:
     # To those, Magnum shows every project's.
     seen = magnum_context.make_admin_context(all_tenants=True) if context.is_admin else context
     kind = objects.Cluster if known.path.startswith(_CLUSTER) else objects.ClusterTemplate
-    find = kind.get_by_uuid if _is_uuid(name_or_id) else kind.get_by_name
+    find = kind.get_by_uuid if uuidutils.is_uuid_like(name_or_id) else kind.get_by_name
     try:
         found = find(seen, name_or_id)
     except exception.MagnumException:
         return None
     template = found.cluster_template if kind is objects.Cluster else found
     return found if template.coe == constants.COE else None
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        return str(uuid.UUID(text)) == text.lower()
-    except ValueError:
-        return False

@@ -11,24 +11,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.admission import quota
 from magnum_swarm_mode.admission import room as rules
-from magnum_swarm_mode.cloud import networks, rest
-from magnum_swarm_mode.cloud.rest import NotAllowed, NotThere, Service, Services
+from magnum_swarm_mode.api.cloud_answers import Answers, addresses_in, parsed_image, routers_of
+from magnum_swarm_mode.cloud import rest
+from magnum_swarm_mode.cloud.rest import Service, Services
 from magnum_swarm_mode.labels.table import Labels
 from magnum_swarm_mode.stack import size as stack_size
 from magnum_swarm_mode.stack.model import MADE_SUBNET_CIDR
 
-_PAGE = 1000
-_PAGES = 10
 # Rules of the cluster's security groups beside those for the networks that labels name.
 _FIXED_RULES = 7
-_ROUTER_PORTS = "network:router_"
-_HA_PORTS = "network:ha_router_"
 # Takes nothing of a quota.
 _UNKNOWN_FLAVOR = rules.Flavor("", "", vcpus=0, ram=0, disk=0)
 # By name, which service each asks, and what to call.
@@ -138,6 +135,7 @@ class Preflight:
     def __init__(self, ask: Services, project_id: str, with_quota: bool = True) -> None:
         self.ask = ask
         self._project_id = project_id
+        self._cloud = Answers(ask, project_id)
         self._with_quota = with_quota
 
     def image(self, name_or_id: str) -> dict[str, Any]:
@@ -145,18 +143,7 @@ class Preflight:
 
         :raises Refused: when there is none, or several.
         """
-        found: list[dict[str, Any]] = []
-        if _is_uuid(name_or_id):
-            with contextlib.suppress(NotThere):
-                found = [self.ask.get(Service.GLANCE, f"/images/{rest.quoted(name_or_id)}")]
-        if not found:
-            listed = self._list(Service.GLANCE, "images", name=name_or_id)
-            # Glance gives operators such as "in:" a meaning of their own.
-            found = [image for image in listed if image.get("name") == name_or_id]
-        image = dict(rules.choose_image(name_or_id, found))
-        with rest.believed(Service.GLANCE):
-            _parsed_image(image)
-        return image
+        return self._cloud.image(name_or_id)
 
     def check(
         self, wants: rules.Wanted, *, cluster: bool, image: Mapping[str, Any] | None = None
@@ -172,20 +159,26 @@ class Preflight:
         known = image
         asks: _Asks = {
             "image": (Service.GLANCE, lambda: known or self.image(wants.image)),
-            "flavors": (Service.NOVA, self._flavors),
-            "network": (Service.NEUTRON, lambda: self._network(wants)),
+            "flavors": (Service.NOVA, self._cloud.flavors),
+            "network": (Service.NEUTRON, lambda: self._cloud.network(wants)),
         }
         if wants.external_network:
-            asks["external"] = (Service.NEUTRON, lambda: self._external(wants.external_network))
+            asks["external"] = (
+                Service.NEUTRON,
+                lambda: self._cloud.external(wants.external_network),
+            )
         asks |= self._asks_for_names(wants)
         if cluster:
-            asks["keystone"] = (Service.KEYSTONE, self._keystone)
-            asks["heat"] = (Service.HEAT, lambda: self._list(Service.HEAT, "stacks", limit=1))
+            asks["keystone"] = (Service.KEYSTONE, self._cloud.keystone)
+            asks["heat"] = (
+                Service.HEAT,
+                lambda: self._cloud.listed(Service.HEAT, "stacks", limit=1),
+            )
             if wants.keypair:
-                asks["keypair"] = (Service.NOVA, lambda: self._keypair(wants.keypair))
+                asks["keypair"] = (Service.NOVA, lambda: self._cloud.keypair(wants.keypair))
             if wants.needs_volumes:
                 # Needed all the same where quotas are not compared.
-                asks["cinder"] = (Service.CINDER, self._cinder_quota)
+                asks["cinder"] = (Service.CINDER, self._cloud.cinder_quota)
         compares = cluster and self._with_quota
         resources = stack_size.of_cluster(wants) if compares else 0
         if compares:
@@ -195,7 +188,7 @@ class Preflight:
         found = dict(zip(asks, self.ask.together(*asks.values()), strict=True))
 
         image = found["image"]
-        parsed = _parsed_image(image)
+        parsed = parsed_image(image)
         rules.check_image_status(parsed)
         manager = rules.choose_flavor("master_flavor_id", wants.manager_flavor, found["flavors"])
         worker = rules.choose_flavor("flavor_id", wants.worker_flavor, found["flavors"])
@@ -212,9 +205,9 @@ class Preflight:
         if compares:
             # Last, as there may be no time left after it.
             found |= more()
-            needed = rules.needs(wants, manager, worker, *_kinds(found))
-            rules.check_quota(needed, _left(found))
-            rules.check_stack(resources, found.get("stack", ""))
+            needed = quota.needs(wants, manager, worker, *_kinds(found))
+            quota.check_quota(needed, _left(found))
+            quota.check_stack(resources, found.get("stack", ""))
         return Seen(image, network)
 
     def check_change(self, change: Change) -> None:
@@ -230,20 +223,20 @@ class Preflight:
         compares = grows and self._with_quota
         asks: _Asks = {}
         if compares or is_new:
-            asks["flavors"] = (Service.NOVA, self._flavors)
+            asks["flavors"] = (Service.NOVA, self._cloud.flavors)
             asks |= self._asks_for_names(after)
         if compares:
             asks |= self._asks_for_quota(after)
             asks |= self._asks_for_limits(after, change.resources, is_new=is_new)
         if grows and not after.network_is_made:
-            asks["network"] = (Service.NEUTRON, lambda: self._network(after))
+            asks["network"] = (Service.NEUTRON, lambda: self._cloud.network(after))
         found = self.ask.begin(asks)()
 
         flavor = _UNKNOWN_FLAVOR
         if "flavors" in found:
             flavor = rules.choose_flavor("flavor_id", after.worker_flavor, found["flavors"])
         if change.image is not None:
-            parsed = _parsed_image(change.image)
+            parsed = parsed_image(change.image)
             rules.check_image_status(parsed)
             if flavor is not _UNKNOWN_FLAVOR:
                 rules.check_flavor("flavor_id", flavor, parsed, after.boot_volume_size)
@@ -252,9 +245,9 @@ class Preflight:
             _check_addresses(change, found)
         if compares:
             kinds = _kinds(found)
-            needed = (rules.needs(one, flavor, flavor, *kinds) for one in (change.before, after))
-            rules.check_quota(rules.growth(*needed), _left(found), change.what)
-            rules.check_stack(
+            needed = (quota.needs(one, flavor, flavor, *kinds) for one in (change.before, after))
+            quota.check_quota(quota.growth(*needed), _left(found), change.what)
+            quota.check_stack(
                 change.resources,
                 found.get("stack", ""),
                 change.what[0].lower() + change.what[1:],
@@ -265,20 +258,20 @@ class Preflight:
         """Return what to ask because of what labels name."""
         asks: _Asks = {}
         if wants.availability_zones:
-            asks["zones"] = (Service.NOVA, self._zones)
+            asks["zones"] = (Service.NOVA, self._cloud.zones)
         if wants.volume_types:
             # The quotas of types go by their names, which a label need not.
-            asks["types"] = (Service.CINDER, self._volume_types)
+            asks["types"] = (Service.CINDER, self._cloud.volume_types)
         return asks
 
     def _asks_for_quota(self, wants: rules.Wanted) -> _Asks:
         """Return what to ask because of quotas that services show."""
         asks: _Asks = {
-            "nova": (Service.NOVA, self._nova_quota),
-            "neutron": (Service.NEUTRON, self._neutron_quota),
+            "nova": (Service.NOVA, self._cloud.nova_quota),
+            "neutron": (Service.NEUTRON, self._cloud.neutron_quota),
         }
         if wants.needs_volumes:
-            asks["cinder"] = (Service.CINDER, self._cinder_quota)
+            asks["cinder"] = (Service.CINDER, self._cloud.cinder_quota)
         return asks
 
     def _asks_for_limits(self, wants: rules.Wanted, resources: int, *, is_new: bool) -> _Asks:
@@ -287,13 +280,13 @@ class Preflight:
         :param resources: how many there are to be in the stack.
         :param is_new: whether there is no such stack yet.
         """
-        asks: _Asks = {"stack": (Service.HEAT, lambda: self._refused_by_heat(resources))}
+        asks: _Asks = {"stack": (Service.HEAT, lambda: self._cloud.refused_by_heat(resources))}
         if wants.needs_volumes:
-            asks["by type"] = (Service.CINDER, self._cinder_quota_by_type)
+            asks["by type"] = (Service.CINDER, self._cloud.cinder_quota_by_type)
         untyped = wants.docker_volume_size and not wants.volume_type("docker_volume_type")
         if untyped and is_new:
             # A stack that there is may have a type by a default that the operator had then.
-            asks["default type"] = (Service.CINDER, self._default_volume_type)
+            asks["default type"] = (Service.CINDER, self._cloud.default_volume_type)
         return asks
 
     def _check_network(
@@ -314,168 +307,17 @@ class Preflight:
         rules.check_network(network)
         rules.check_gateway(subnet)
         with rest.believed(Service.NEUTRON):
-            addresses = _addresses(ports, existing.subnet_id)
-            routers = _routers(ports, existing.subnet_id)
+            addresses = addresses_in(ports, existing.subnet_id)
+            routers = routers_of(ports, existing.subnet_id)
             rules.check_free_addresses(subnet, addresses, wants.managers + wants.workers)
         # Neutron shows all ports of a network to its owner only.
         own = network.get("project_id") == self._project_id
         if external is not None and own and wants.floating_ips:
-            asks = ((Service.NEUTRON, self._router(router)) for router in routers)
+            asks = ((Service.NEUTRON, self._cloud.router(router)) for router in routers)
             seen = self.ask.together(*asks)
             with rest.believed(Service.NEUTRON):
                 rules.check_router(subnet, external, seen)
         return existing
-
-    # Keystone and Heat
-
-    def _keystone(self) -> None:
-        answer = self.ask.require(Service.KEYSTONE, "")
-        with rest.believed(Service.KEYSTONE):
-            answer["version"]["id"]
-
-    def _refused_by_heat(self, resources: int) -> str:
-        """Return why Heat takes no further stack of so many resources; empty where it does."""
-        answer = self.ask.try_post(Service.HEAT, "/stacks/preview", stack_size.preview(resources))
-        with rest.believed(Service.HEAT):
-            error = answer.get("error") or {}
-            return rest.one_line(error.get("message", ""))
-
-    # Nova
-
-    def _flavors(self) -> list[rules.Flavor]:
-        found: list[rules.Flavor] = []
-        marker: dict[str, str] = {}
-        for _ in range(_PAGES):
-            page = self._list(
-                Service.NOVA, "flavors/detail", "flavors", is_public="None", limit=_PAGE, **marker
-            )
-            with rest.believed(Service.NOVA):
-                found += [_parsed_flavor(one) for one in page]
-            if len(page) < _PAGE:
-                break
-            marker = {"marker": found[-1].id}
-        return found
-
-    def _keypair(self, name: str) -> bool:
-        try:
-            answer = self.ask.get(Service.NOVA, f"/os-keypairs/{rest.quoted(name)}")
-        except NotThere:
-            return False
-        with rest.believed(Service.NOVA):
-            return bool(answer["keypair"]["name"])
-
-    def _zones(self) -> set[str]:
-        listed = self._list(Service.NOVA, "os-availability-zone", "availabilityZoneInfo")
-        with rest.believed(Service.NOVA):
-            return {
-                str(zone["zoneName"])
-                for zone in listed
-                if zone.get("zoneState", {}).get("available", True)
-            }
-
-    def _nova_quota(self) -> dict[str, int]:
-        answer = self.ask.require(Service.NOVA, "/limits")
-        with rest.believed(Service.NOVA):
-            return rules.left_by_nova(answer["limits"]["absolute"])
-
-    # Cinder
-
-    def _cinder_quota(self) -> dict[str, int]:
-        answer = self.ask.require(Service.CINDER, "/limits")
-        with rest.believed(Service.CINDER):
-            return rules.left_by_cinder(answer["limits"]["absolute"])
-
-    def _cinder_quota_by_type(self) -> dict[str, int]:
-        path = f"/os-quota-sets/{rest.quoted(self._project_id)}"
-        answer = self.ask.get(Service.CINDER, path, usage="True")
-        with rest.believed(Service.CINDER):
-            return rules.left_by_type(answer["quota_set"])
-
-    def _default_volume_type(self) -> str:
-        answer = self.ask.get(Service.CINDER, "/types/default")
-        with rest.believed(Service.CINDER):
-            return str(answer["volume_type"]["name"])
-
-    def _volume_types(self) -> dict[str, str]:
-        """Return the names of the types, by name and by id."""
-        listed = self._list(Service.CINDER, "types", "volume_types")
-        with rest.believed(Service.CINDER):
-            return {str(one[key]): str(one["name"]) for one in listed for key in ("id", "name")}
-
-    # Neutron
-
-    def _network(
-        self, wants: rules.Wanted
-    ) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]] | None:
-        if wants.network_is_made:
-            # Neutron is needed all the same.
-            self._list(Service.NEUTRON, "networks", limit=1, fields="id")
-            return None
-        with rest.believed(Service.NEUTRON):
-            network, subnet = networks.find(
-                _Neutron(self._list), wants.fixed_network, wants.fixed_subnet
-            )
-            fields = ["fixed_ips", "device_owner", "device_id"]
-            ports = self._list(Service.NEUTRON, "ports", network_id=network["id"], fields=fields)
-        return network, subnet, ports
-
-    def _external(self, name_or_id: str) -> dict[str, Any]:
-        found: list[dict[str, Any]] = []
-        if _is_uuid(name_or_id):
-            found = self._list(Service.NEUTRON, "networks", id=name_or_id)
-        found = found or self._list(Service.NEUTRON, "networks", name=name_or_id)
-        network = dict(rules.choose_external(name_or_id, found))
-        with rest.believed(Service.NEUTRON):
-            network["id"] = str(network["id"])
-        return network
-
-    def _router(self, ident: str) -> Callable[[], dict[str, Any] | None]:
-        def ask() -> dict[str, Any] | None:
-            try:
-                answer = self.ask.get(Service.NEUTRON, f"/routers/{rest.quoted(ident)}")
-            except (NotThere, NotAllowed):
-                return None
-            with rest.believed(Service.NEUTRON):
-                return dict(answer["router"])
-
-        return ask
-
-    def _neutron_quota(self) -> dict[str, int]:
-        path = f"/quotas/{rest.quoted(self._project_id)}/details.json"
-        try:
-            answer = self.ask.get(Service.NEUTRON, path)
-        except (NotThere, NotAllowed):
-            # An extension that not every Neutron has, nor shows to everybody.
-            return {}
-        with rest.believed(Service.NEUTRON):
-            return rules.left_by_neutron(answer["quota"])
-
-    def _list(
-        self, service: Service, path: str, key: str = "", **query: Any
-    ) -> list[dict[str, Any]]:
-        """Return a list that a service answers; empty where it takes a name for no name."""
-        try:
-            answer = self.ask.get(service, f"/{path}", **query)
-        except NotThere as error:
-            if "name" in query or "id" in query:
-                return []
-            raise rest.answers_rubbish(service, error) from error
-        with rest.believed(service):
-            found = answer[key or path]
-            if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-                raise TypeError(f"{path} is no list of objects")
-            return found
-
-
-class _Neutron:
-    """Neutron's lists, as :func:`networks.find` asks for them."""
-
-    def __init__(self, ask: Callable[..., list[dict[str, Any]]]) -> None:
-        self._ask = ask
-
-    def list(self, collection: str, **filters: Any) -> list[dict[str, Any]]:
-        """Return what of a collection matches all filters."""
-        return self._ask(Service.NEUTRON, collection, **filters)
 
 
 def _check_names(wants: rules.Wanted, found: Mapping[str, Any]) -> None:
@@ -494,7 +336,7 @@ def _check_addresses(change: Change, found: Mapping[str, Any]) -> None:
         _, subnet, ports = found["network"]
         more = change.after.nodes - change.before.nodes
         with contextlib.suppress(exceptions.Unavailable), rest.believed(Service.NEUTRON):
-            used = _addresses(ports, str(subnet["id"]))
+            used = addresses_in(ports, str(subnet["id"]))
             rules.check_free_addresses(subnet, used, more, change.what)
 
 
@@ -509,51 +351,3 @@ def _left(found: Mapping[str, Any]) -> dict[str, int]:
 def _kinds(found: Mapping[str, Any]) -> tuple[Mapping[str, str], str]:
     """Return the names of volume types, and that of the default one."""
     return found.get("types") or {}, str(found.get("default type") or "")
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        return uuid.UUID(text).hex == text.lower().replace("-", "")
-    except ValueError:
-        return False
-
-
-def _parsed_image(image: Mapping[str, Any]) -> rules.Image:
-    return rules.Image(
-        id=str(image["id"]),
-        name=str(image.get("name") or image["id"]),
-        status=str(image["status"]),
-        min_disk=int(image.get("min_disk") or 0),
-        min_ram=int(image.get("min_ram") or 0),
-        size=int(image.get("virtual_size") or image.get("size") or 0),
-    )
-
-
-def _parsed_flavor(flavor: Mapping[str, Any]) -> rules.Flavor:
-    return rules.Flavor(
-        id=str(flavor["id"]),
-        name=str(flavor["name"]),
-        vcpus=int(flavor["vcpus"]),
-        ram=int(flavor["ram"]),
-        disk=int(flavor["disk"]),
-    )
-
-
-def _addresses(ports: list[dict[str, Any]], subnet_id: str) -> set[str]:
-    return {
-        str(fixed["ip_address"])
-        for port in ports
-        for fixed in port["fixed_ips"]
-        if fixed["subnet_id"] == subnet_id
-    }
-
-
-def _routers(ports: list[dict[str, Any]], subnet_id: str) -> list[str]:
-    """Return the ids of the routers that have a port in a subnet."""
-    found = [
-        str(port["device_id"])
-        for port in ports
-        if str(port["device_owner"]).startswith((_ROUTER_PORTS, _HA_PORTS))
-        and any(fixed["subnet_id"] == subnet_id for fixed in port["fixed_ips"])
-    ]
-    return list(dict.fromkeys(found))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which existing network a cluster uses, seen through Neutron's API (version 2.0)."""
 
-import uuid
 from typing import Any
 
 from keystoneauth1 import exceptions as auth_exceptions
+from oslo_utils import uuidutils
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.stack.model import FixedNetwork
@@ -88,7 +88,7 @@ def _only_subnet(network: str, subnets: list[dict[str, Any]]) -> dict[str, Any]:
 def _one(neutron: Any, kind: str, name_or_id: str, **filters: Any) -> dict[str, Any]:
     """Return the only network or subnet of an id or, failing that, of a name."""
     found: list[dict[str, Any]] = []
-    if _is_uuid(name_or_id):
+    if uuidutils.is_uuid_like(name_or_id):
         found = neutron.list(f"{kind}s", id=name_or_id, **filters)
     if not found:
         found = neutron.list(f"{kind}s", name=name_or_id, **filters)
@@ -102,13 +102,6 @@ def _one(neutron: Any, kind: str, name_or_id: str, **filters: Any) -> dict[str, 
             f"{len(found)} {kind}s are named {name_or_id} (fixed_{kind}){where}; give the id."
         )
     return found[0]
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        return str(uuid.UUID(text)) == text.lower()
-    except ValueError:
-        return False
 
 
 class _Neutron:

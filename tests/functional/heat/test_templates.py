@@ -12,7 +12,7 @@ import yaml
 from oslotest import base
 
 from magnum_swarm_mode import exceptions
-from magnum_swarm_mode.admission import room
+from magnum_swarm_mode.admission import quota, room
 from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.stack import size as stack_size
 from magnum_swarm_mode.stack.files import user_data
@@ -184,12 +184,12 @@ class TestSize(base.BaseTestCase):
         )
         for answer in (good, none):
             self.assertIn("Invalid stack name", answer["error"])
-            room.check_stack(5, answer["error"])
+            quota.check_stack(5, answer["error"])
         for answer in (stacks, resources):
             self.assertIn("RequestLimitExceeded", answer["error"])
-            self.assertRaises(exceptions.Refused, room.check_stack, 5, answer["error"])
+            self.assertRaises(exceptions.Refused, quota.check_stack, 5, answer["error"])
         # A stack that there is needs no further one.
-        room.check_stack(5, stacks["error"], is_new=False)
+        quota.check_stack(5, stacks["error"], is_new=False)
 
 
 class TestServers(base.BaseTestCase):

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from oslotest import base
 
 from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.admission import quota
 from magnum_swarm_mode.admission import room as rules
 from tests.unit.admission.properties import PROPERTY
 
@@ -50,7 +51,7 @@ class NeedsTest(RulesCase):
                 "security groups": 2,
                 "security group rules": 4,
             },
-            rules.needs(WANTED, SMALL, LARGE),
+            quota.needs(WANTED, SMALL, LARGE),
         )
 
     def test_existing_network_and_volumes(self):
@@ -64,14 +65,14 @@ class NeedsTest(RulesCase):
             worker_server_group=True,
             rules=9,
         )
-        needed = rules.needs(wanted, SMALL, LARGE)
+        needed = quota.needs(wanted, SMALL, LARGE)
         self.assertEqual(
             (22, 275, 11, 11, 0, 2, 8, 13),
             tuple(
                 needed[name]
                 for name in (
-                    *(rules.VOLUMES, rules.VOLUME_SPACE, rules.FLOATING_IPS, rules.PORTS),
-                    *(rules.NETWORKS, rules.SERVER_GROUPS, rules.GROUP_MEMBERS, rules.RULES),
+                    *(quota.VOLUMES, quota.VOLUME_SPACE, quota.FLOATING_IPS, quota.PORTS),
+                    *(quota.NETWORKS, quota.SERVER_GROUPS, quota.GROUP_MEMBERS, quota.RULES),
                 )
             ),
         )
@@ -84,7 +85,7 @@ class NeedsTest(RulesCase):
             boot_volume_size=20,
             volume_types={"label boot_volume_type": "id-of-fast"},
         )
-        needed = rules.needs(wanted, SMALL, LARGE, {"id-of-fast": "fast"}, "__DEFAULT__")
+        needed = quota.needs(wanted, SMALL, LARGE, {"id-of-fast": "fast"}, "__DEFAULT__")
         self.assertEqual(
             {
                 "GiB in one volume": 20,
@@ -97,12 +98,12 @@ class NeedsTest(RulesCase):
         )
         # What a node boots from may have a type that the image names.
         untyped = dataclasses.replace(wanted, volume_types={})
-        needed = rules.needs(untyped, SMALL, LARGE, {}, "__DEFAULT__")
+        needed = quota.needs(untyped, SMALL, LARGE, {}, "__DEFAULT__")
         self.assertEqual(11, needed["volumes of type __DEFAULT__"])
 
     def test_growth(self):
         """A change takes what it adds; what is limited for each of something holds as a whole."""
-        before = rules.needs(WANTED, SMALL, LARGE)
+        before = quota.needs(WANTED, SMALL, LARGE)
         larger = dataclasses.replace(WANTED, managers=5, worker_floating_ip_enabled=True)
         self.assertEqual(
             {
@@ -113,9 +114,9 @@ class NeedsTest(RulesCase):
                 "floating IPs": 10,
                 "ports": 2,
             },
-            rules.growth(before, rules.needs(larger, SMALL, LARGE)),
+            quota.growth(before, quota.needs(larger, SMALL, LARGE)),
         )
-        self.assertEqual({}, rules.growth(before, before))
+        self.assertEqual({}, quota.growth(before, before))
 
     @PROPERTY
     @given(counts, counts, counts, counts)
@@ -125,7 +126,7 @@ class NeedsTest(RulesCase):
         large = dataclasses.replace(
             WANTED, managers=managers + more_managers, workers=workers + more_workers
         )
-        before, after = (rules.needs(wanted, SMALL, LARGE) for wanted in (small, large))
+        before, after = (quota.needs(wanted, SMALL, LARGE) for wanted in (small, large))
         self.assertTrue(all(before[name] <= after[name] for name in before))
 
 
@@ -139,21 +140,21 @@ class QuotaTest(RulesCase):
             "Make it smaller, delete what is not needed any more, or ask the operator for a larger "
             "quota.",
             self.refused(
-                rules.check_quota,
-                {rules.SERVERS: 11, rules.CORES: 11, rules.FLOATING_IPS: 3, rules.VOLUMES: 0},
-                {rules.SERVERS: 4, rules.CORES: 11, rules.FLOATING_IPS: -2, rules.VOLUMES: -1},
+                quota.check_quota,
+                {quota.SERVERS: 11, quota.CORES: 11, quota.FLOATING_IPS: 3, quota.VOLUMES: 0},
+                {quota.SERVERS: 4, quota.CORES: 11, quota.FLOATING_IPS: -2, quota.VOLUMES: -1},
             ),
         )
 
     @PROPERTY
-    @given(st.dictionaries(st.sampled_from([rules.SERVERS, rules.PORTS]), counts), st.data())
+    @given(st.dictionaries(st.sampled_from([quota.SERVERS, quota.PORTS]), counts), st.data())
     def test_refused_where_too_little(self, needed, data):
         """A cluster is refused exactly where something that it needs is not left."""
-        left = data.draw(st.dictionaries(st.sampled_from([rules.SERVERS, rules.PORTS]), counts))
+        left = data.draw(st.dictionaries(st.sampled_from([quota.SERVERS, quota.PORTS]), counts))
         lacking = any(left.get(name, count) < count for name, count in needed.items())
         refused = False
         try:
-            rules.check_quota(needed, left)
+            quota.check_quota(needed, left)
         except exceptions.Refused:
             refused = True
         self.assertEqual(lacking, refused)
@@ -167,16 +168,16 @@ class QuotaTest(RulesCase):
             "totalCoresUsed": 6,
             "maxServerGroupMembers": 10,
         }
-        self.assertEqual({rules.SERVERS: 4, rules.GROUP_MEMBERS: 10}, rules.left_by_nova(limits))
+        self.assertEqual({quota.SERVERS: 4, quota.GROUP_MEMBERS: 10}, quota.left_by_nova(limits))
 
     def test_cinder(self):
         """So does Cinder."""
         limits = {"maxTotalVolumeGigabytes": 100, "totalGigabytesUsed": 120}
-        self.assertEqual({rules.VOLUME_SPACE: -20}, rules.left_by_cinder(limits))
+        self.assertEqual({quota.VOLUME_SPACE: -20}, quota.left_by_cinder(limits))
 
     def test_types(self):
         """And for each type, whose name may have any prefix; the largest volume counts as it is."""
-        quota = {
+        answer = {
             "id": "p",
             "volumes": {"limit": 1, "in_use": 0, "reserved": 0},
             "volumes_gigabytes_x": {"limit": 10, "in_use": 6, "reserved": 1},
@@ -190,16 +191,16 @@ class QuotaTest(RulesCase):
                 "GiB of volumes of type fast": 0,
                 "GiB in one volume": 50,
             },
-            rules.left_by_type(quota),
+            quota.left_by_type(answer),
         )
 
     def test_neutron(self):
         """Neutron shows reservations besides."""
-        quota = {
+        answer = {
             "floatingip": {"limit": 10, "used": 6, "reserved": 1},
             "port": {"limit": -1, "used": 6, "reserved": 0},
         }
-        self.assertEqual({rules.FLOATING_IPS: 3}, rules.left_by_neutron(quota))
+        self.assertEqual({quota.FLOATING_IPS: 3}, quota.left_by_neutron(answer))
 
 
 class ImageTest(RulesCase):
