@@ -2,9 +2,7 @@
 """Magnum's conductor in this process, with the driver in it, and what its passes cost."""
 
 import contextlib
-import ipaddress
 import json
-import resource
 import time
 import urllib.request
 from collections.abc import Iterator

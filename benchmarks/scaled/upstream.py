@@ -11,9 +11,25 @@ from typing import Any
 
 _CONFIGURATIONS = 11
 _PARAMETERS = (
-    "name image flavor key network subnet security_group external_network cluster magnum_url "
-    "auth_url http_proxy https_proxy no_proxy api_address trustee_user trustee_password trust"
-).split()
+    "name",
+    "image",
+    "flavor",
+    "key",
+    "network",
+    "subnet",
+    "security_group",
+    "external_network",
+    "cluster",
+    "magnum_url",
+    "auth_url",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "api_address",
+    "trustee_user",
+    "trustee_password",
+    "trust",
+)
 
 
 def node() -> dict[str, Any]:

@@ -137,8 +137,10 @@ class World:
             count = int(stack.parameters.get(f"{prefix}count") or 0)
             gone = stack.removed.setdefault(kind, set())
             listed = stack.parameters.get(f"{prefix}removals") or ()
-            gone |= {int(one) for one in listed}
             before = stack.made.get(kind, [])
+            # Heat forgets what is not in the list any more, and heeds what was a member.
+            gone &= {int(one) for one in listed}
+            gone |= {int(one) for one in listed} & set(before)
             free = (i for i in itertools.count() if i not in gone)
             after = list(itertools.islice(free, count))
             for index in sorted(set(before) - set(after)):

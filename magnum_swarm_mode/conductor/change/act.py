@@ -2,7 +2,7 @@
 """Takes the steps that were decided on: asks the swarm and Heat. Every step may be done twice."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from magnum_swarm_mode.conductor.change.observe import COLOURS, Json, View, listed
@@ -10,7 +10,7 @@ from magnum_swarm_mode.db.store import Record, Store
 from magnum_swarm_mode.decisions import model
 from magnum_swarm_mode.decisions.model import GREEN, Group, Outcome, Plan, Step
 from magnum_swarm_mode.heat import client as heat_client
-from magnum_swarm_mode.stack import node_group
+from magnum_swarm_mode.stack import node_group, removals
 from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.swarm import client as swarm_client
 
@@ -59,18 +59,14 @@ def _resize(view: View, action: model.Resize) -> None:
     if view.rows[action.group].is_default:
         prefix = "manager_" if group.is_manager else "worker_"
     stack = view.stacks[group.stack]
-    parameters: dict[str, Any] = {}
     if group.is_manager:
-        parameters["manager_count"] = action.count
-        parameters |= {"manager_removals": list(action.removals)} if action.removals else {}
+        parameters = {"manager_count": action.count}
+        parameters |= _removals(stack, "manager_", group, action.removals, action.count)
     else:
-        parameters |= _worker_counts(stack, prefix, action)
+        parameters = _worker_counts(stack, prefix, group, action)
     if group.is_manager and not group.has_spare_ports:
         # The ports of those that go stay for now, and those that come need theirs at once.
         parameters["manager_port_count"] = action.count + len(action.removals)
-        removed = listed(stack, "manager_removals")
-        if action.removals:
-            parameters["manager_removals"] = list(dict.fromkeys([*removed, *action.removals]))
     view.heat_api.update(stack.id, parameters, int(view.cluster.create_timeout or 0))
 
 
@@ -81,14 +77,9 @@ def _recolour(view: View, action: model.Recolour, plan: Plan) -> None:
         f"{prefix}count": action.blue,
         f"{prefix}green_count": action.green,
     }
-    for colour, name in (("", ""), (GREEN, "green_")):
-        removals = [
-            index.removeprefix(GREEN)
-            for index in action.removals
-            if index.startswith(GREEN) == bool(colour)
-        ]
-        if removals:
-            parameters[f"{prefix}{name}removals"] = removals
+    stack = view.stacks[group.stack]
+    for colour, name, count in (("", "", action.blue), (GREEN, "green_", action.green)):
+        parameters |= _removals(stack, f"{prefix}{name}", group, action.removals, count)
         if colour in action.looks:
             image, flavor = action.looks[colour]
             parameters |= {f"{prefix}{name}image": image, f"{prefix}{name}flavor": flavor}
@@ -142,26 +133,41 @@ def _ask(view: View, group: Group, parameters: Mapping[str, Any], upgrade: Plan 
     view.heat_api.renew(stack.id, template, files, values, minutes)
 
 
-def _worker_counts(stack: heat_client.Stack, prefix: str, action: model.Resize) -> dict[str, Any]:
+def _removals(
+    stack: heat_client.Stack, prefix: str, group: Group, leaving: Sequence[str], count: int
+) -> dict[str, Any]:
+    """Return the parameter that says which indices of one colour Heat leaves out, if it changes.
+
+    :param prefix: what the names of the colour's parameters begin with.
+    :param leaving: indices of members that leave, of whatever colour.
+    :param count: how many members of the colour there shall be.
+    """
+    green = prefix.endswith("green_")
+    present = [one.index.removeprefix(GREEN) for one in group.members if one.is_green == green]
+    gone = [one.removeprefix(GREEN) for one in leaving if one.startswith(GREEN) == green]
+    removed = listed(stack, f"{prefix}removals")
+    new = max(0, count - len(present) + len(gone))
+    after = removals.after(removed, present, gone, new)
+    return {f"{prefix}removals": after} if after != removed else {}
+
+
+def _worker_counts(
+    stack: heat_client.Stack, prefix: str, group: Group, action: model.Resize
+) -> dict[str, Any]:
     """Return the parameters for a number of workers, whatever their colours are.
 
     Nodes that leave are taken off their own colour; the colour with more nodes takes the rest.
     """
     counts = {c: int(stack.parameters.get(f"{prefix}{c}count") or 0) for c in COLOURS}
-    parameters: dict[str, Any] = {}
     for colour, mark in zip(COLOURS, (False, True), strict=True):
-        removals = [
-            index.removeprefix(GREEN)
-            for index in action.removals
-            if index.startswith(GREEN) == mark
-        ]
-        if removals:
-            parameters[f"{prefix}{colour}removals"] = removals
-            counts[colour] = max(0, counts[colour] - len(removals))
+        leaving = sum(index.startswith(GREEN) == mark for index in action.removals)
+        counts[colour] = max(0, counts[colour] - leaving)
     larger = max(COLOURS, key=lambda colour: (counts[colour], colour == ""))
     other = next(colour for colour in COLOURS if colour != larger)
     counts[larger] = max(0, action.count - counts[other])
+    parameters: dict[str, Any] = {}
     for colour, count in counts.items():
+        parameters |= _removals(stack, f"{prefix}{colour}", group, action.removals, count)
         if count != int(stack.parameters.get(f"{prefix}{colour}count") or 0) or colour == larger:
             parameters[f"{prefix}{colour}count"] = count
     return parameters

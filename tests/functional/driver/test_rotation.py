@@ -20,8 +20,7 @@ from magnum_swarm_mode.conductor.change import requests
 from magnum_swarm_mode.conductor.rotation import ca as ca_rotation
 from magnum_swarm_mode.db.store import Store
 from magnum_swarm_mode.swarm import client as swarm_client
-from magnum_swarm_mode.swarm import transport
-from magnum_swarm_mode.swarm import manager_settings
+from magnum_swarm_mode.swarm import manager_settings, transport
 from tests import cases
 from tests.functional.driver import base
 from tests.functional.driver.test_operations import OperationsCase

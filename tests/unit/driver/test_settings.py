@@ -6,8 +6,7 @@ from oslotest import base
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.swarm import client as swarm_client
-from magnum_swarm_mode.swarm import transport
-from magnum_swarm_mode.swarm import manager_settings
+from magnum_swarm_mode.swarm import manager_settings, transport
 from tests.unit.driver import certificates, fake_docker
 
 
