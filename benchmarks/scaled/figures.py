@@ -81,8 +81,8 @@ def head() -> str:
     used = " ".join(f"{name[:8]:>8}" for name in _SERVICES)
     asked = " ".join(f"{name[:7]:>7}" for name in _ASKED)
     return (
-        f"{'layout':8} {'nodes':>5} {'':7} | {'':7} | {'seconds of processor':^53} | {'Heat, ms':>8}"
-        f" | {'requests to':^31} | {'RPC':>8} {'':7} {'state':>7} {'engine':>7}\n"
+        f"{'layout':8} {'nodes':>5} {'':7} | {'':7} | {'seconds of processor':^53} | "
+        f"{'Heat, ms':>8} | {'requests to':^31} | {'RPC':>8} {'':7} {'state':>7} {'engine':>7}\n"
         f"{'':8} {'':5} {'':7} | {'seconds':>7} | {used} | {'/ worker':>8} | {asked} | "
         f"{'messages':>8} {'rows':>7} {'MiB':>7} {'MiB':>7}"
     )
