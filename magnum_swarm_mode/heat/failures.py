@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from magnum_swarm_mode.node.codes import Code
+from magnum_swarm_mode.node.base.codes import Code
 
 _LONGEST_SENTENCE = 1000
 # Of a text that nodes may have written, and tenants control nodes; in characters.

@@ -10,12 +10,13 @@ import time
 import traceback
 from typing import Callable, Dict, List, Optional
 
-from . import engine, firewall, networks, openstack, packages, system, units, volume, wait
-from .codes import Code
-from .docker import Info
-from .errors import NodeError
-from .node import Node
-from .paths import Paths
+from .base import openstack, system, wait
+from .base.codes import Code
+from .base.docker import Info
+from .base.errors import NodeError
+from .base.node import Node
+from .base.paths import Paths
+from .duties import engine, firewall, networks, packages, units, volume
 
 CLOCK_TIMEOUT = 60  # seconds for time synchronization to do its work after a boot
 
@@ -26,7 +27,7 @@ def install(node: Node) -> None:
     node.begin("installation")
     files = units.for_role(node.config.is_manager)
     if node.config.is_manager:
-        from . import proxy
+        from .duties import proxy
 
         files[units.PROXY] = proxy.unit(node.paths)
         # Its interval follows the certificate once there is one.
@@ -77,10 +78,10 @@ def run(node: Node) -> None:
 def _join(node: Node, deadline: float) -> Info:
     """Find a place in the swarm, as the node's role does it."""
     if node.config.is_manager:
-        from . import manager
+        from .swarm import manager
 
         return manager.run(node, deadline)
-    from . import worker
+    from .swarm import worker
 
     return worker.run(node, deadline)
 
@@ -89,7 +90,7 @@ def serve(node: Node) -> None:
     """Serve worker tokens (managers)."""
     node.load()
     node.begin("join server")
-    from . import join_server
+    from .swarm import join_server
 
     join_server.serve(node)
 
@@ -98,7 +99,7 @@ def renew(node: Node) -> None:
     """Renew the certificate when it is time (managers; called by the timer)."""
     node.load()
     node.begin("certificate renewal")
-    from . import manager
+    from .swarm import manager
 
     if manager.renew(node):
         system.run("systemctl", "try-restart", units.JOIN)

@@ -13,7 +13,7 @@ from cryptography import x509
 
 from devcloud import infrastructure, processes, releases, settings
 from devcloud.demo.rest import RestError
-from magnum_swarm_mode.node import manager as node_manager
+from magnum_swarm_mode.node.swarm import manager as node_manager
 from tests import documented, lasting
 from tests.endtoend import (
     base,

@@ -7,6 +7,7 @@ The node is a root file system of devcloud's without an engine, in which nothing
 import json
 import pathlib
 import shlex
+import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ TIMEOUT = 120.0  # seconds
 PROGRAM = """
 import json, pathlib, sys
 sys.path.insert(0, "/opt")
-from magnum_swarm_mode.node import config, packages, paths
+from magnum_swarm_mode.node.base import config, paths
+from magnum_swarm_mode.node.duties import packages
 packages._INTERVAL = 0.5
 said = []
 try:
@@ -69,9 +71,7 @@ class Node:
         self._image = images.root_path("debian-12").resolve()
         test.assertTrue(self._image.is_dir(), "tools/devcloud install has made no node image")
         modules = self.upper / "opt/magnum_swarm_mode/node"
-        modules.mkdir(parents=True)
-        for path in SOURCES.glob("*.py"):
-            (modules / path.name).write_text(path.read_text())
+        shutil.copytree(SOURCES, modules, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("root", "work"):
             (self._directory / name).mkdir()
         apt = self.upper / "etc/apt"

@@ -13,7 +13,7 @@ import hypothesis
 import yaml
 from hypothesis import strategies
 
-from magnum_swarm_mode.node import config
+from magnum_swarm_mode.node.base import config
 from magnum_swarm_mode.preview import main
 from tests.functional.heat import engine
 from tests.unit.preview import base

@@ -8,7 +8,7 @@ from typing import Any
 from oslotest import base
 
 from magnum_swarm_mode.heat import failures
-from magnum_swarm_mode.node.codes import Code
+from magnum_swarm_mode.node.base.codes import Code
 from tests import cases
 
 GROUP = "swarm-mode-u-workers-abcdefghijkl-workers-mnopqrstuvwx"

@@ -18,7 +18,7 @@ from oslotest import base
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.labels import parsing as label_parsing
 from magnum_swarm_mode.labels import table as label_table
-from magnum_swarm_mode.node import config
+from magnum_swarm_mode.node.base import config
 from magnum_swarm_mode.preview import main
 from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.stack.files import templates

@@ -112,7 +112,8 @@ class TestUserData(base.BaseTestCase):
         """A role's modules need no module that its nodes do not have."""
         for role in manifest.MODULES:
             directory = self._unpack(role)
-            names = [f"node.{name[:-3]}" for name in manifest.MODULES[role] if name[0] != "_"]
+            modules = [name for name in manifest.MODULES[role] if "__" not in name]
+            names = [f"node.{name[:-3].replace('/', '.')}" for name in modules]
             program = f"import sys; sys.path.insert(0, {str(directory)!r}); import "
             done = subprocess.run(
                 [sys.executable, "-I", "-S", "-c", program + ", ".join(names)],

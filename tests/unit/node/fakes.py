@@ -19,11 +19,12 @@ from urllib.parse import parse_qs
 import fixtures
 from oslotest import base
 
-from magnum_swarm_mode.node import config as node_config
-from magnum_swarm_mode.node import main, wait
-from magnum_swarm_mode.node import node as node_module
-from magnum_swarm_mode.node.docker import SwarmNode
-from magnum_swarm_mode.node.paths import Paths
+from magnum_swarm_mode.node import main
+from magnum_swarm_mode.node.base import config as node_config
+from magnum_swarm_mode.node.base import node as node_module
+from magnum_swarm_mode.node.base import wait
+from magnum_swarm_mode.node.base.docker import SwarmNode
+from magnum_swarm_mode.node.base.paths import Paths
 
 UUID = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
 SERVER = "16fd2706-8baf-433b-82eb-8c7fada847da"
@@ -583,7 +584,7 @@ class ProgramTest(NodeTest):
         self.cloud.ca = self.authority.pem
         self.useFixture(fixtures.MonkeyPatch("sys.stderr", sys.stdout))
         self.useFixture(
-            fixtures.MonkeyPatch("magnum_swarm_mode.node.packages.missing", lambda _: [])
+            fixtures.MonkeyPatch("magnum_swarm_mode.node.duties.packages.missing", lambda _: [])
         )
         self.make_node(config_json(managers=1, **self.cloud.sections()))
 

@@ -6,8 +6,8 @@ import time
 
 from oslotest import base
 
-from magnum_swarm_mode.node import certificates
-from magnum_swarm_mode.node.errors import NodeError, Temporary
+from magnum_swarm_mode.node.base.errors import NodeError, Temporary
+from magnum_swarm_mode.node.swarm import certificates
 from tests.unit.node import fakes
 
 

@@ -3,8 +3,8 @@ import json
 
 from oslotest import base
 
-from magnum_swarm_mode.node import config, errors
-from magnum_swarm_mode.node.errors import NodeError
+from magnum_swarm_mode.node.base import config, errors
+from magnum_swarm_mode.node.base.errors import NodeError
 from tests.unit.node import fakes
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import ssl
 
-from magnum_swarm_mode.node import docker, web
-from magnum_swarm_mode.node.errors import NodeError, Temporary
+from magnum_swarm_mode.node.base import docker, web
+from magnum_swarm_mode.node.base.errors import NodeError, Temporary
 from tests.unit.node import fakes
 
 

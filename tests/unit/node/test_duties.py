@@ -9,14 +9,9 @@ import subprocess
 import fixtures
 from oslotest import base
 
-from magnum_swarm_mode.node import (
-    firewall,
-    proxy,
-    system,
-    units,
-    volume,
-)
-from magnum_swarm_mode.node.errors import NodeError, Temporary
+from magnum_swarm_mode.node.base import system
+from magnum_swarm_mode.node.base.errors import NodeError, Temporary
+from magnum_swarm_mode.node.duties import firewall, proxy, units, volume
 from tests.unit.node import fakes
 
 VOLUME = "0f8fad5b-d9cb-469f-a165-70867728950e"

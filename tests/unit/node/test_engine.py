@@ -4,8 +4,9 @@ import json
 
 from oslotest import base
 
-from magnum_swarm_mode.node import docker, engine
-from magnum_swarm_mode.node.errors import NodeError
+from magnum_swarm_mode.node.base import docker
+from magnum_swarm_mode.node.base.errors import NodeError
+from magnum_swarm_mode.node.duties import engine
 from tests.unit.node import fakes
 
 

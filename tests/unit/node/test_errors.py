@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from oslotest import base
 
-from magnum_swarm_mode.node import errors
-from magnum_swarm_mode.node.codes import Code
+from magnum_swarm_mode.node.base import errors
+from magnum_swarm_mode.node.base.codes import Code
 
 
 class RedactTest(base.BaseTestCase):

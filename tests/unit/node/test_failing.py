@@ -13,7 +13,8 @@ from typing import Any
 import fixtures
 
 from magnum_swarm_mode.heat import failures
-from magnum_swarm_mode.node import engine, main
+from magnum_swarm_mode.node import main
+from magnum_swarm_mode.node.duties import engine
 from tests import cases
 from tests.unit.node import fakes
 
@@ -100,7 +101,9 @@ class FailingTest(fakes.ProgramTest):
 
     def _lack_engine(self) -> None:
         self.useFixture(
-            fixtures.MonkeyPatch("magnum_swarm_mode.node.packages.missing", lambda _: ["engine"])
+            fixtures.MonkeyPatch(
+                "magnum_swarm_mode.node.duties.packages.missing", lambda _: ["engine"]
+            )
         )
         for name in ("dpkg", "apt-get"):
             self.programs.add(name)

@@ -3,10 +3,10 @@ import itertools
 
 from oslotest import base
 
-from magnum_swarm_mode.node import formation
-from magnum_swarm_mode.node.docker import Info
-from magnum_swarm_mode.node.errors import NodeError, Temporary
-from magnum_swarm_mode.node.formation import Peer
+from magnum_swarm_mode.node.base.docker import Info
+from magnum_swarm_mode.node.base.errors import NodeError, Temporary
+from magnum_swarm_mode.node.swarm import formation
+from magnum_swarm_mode.node.swarm.formation import Peer
 from tests.unit.node.fakes import swarm_node
 
 STATES = ("inactive", "pending", "active", "error", "locked", "anything")

@@ -6,8 +6,9 @@ import socket
 import ssl
 import threading
 
-from magnum_swarm_mode.node import docker, join_server, web
-from magnum_swarm_mode.node.errors import NodeError, Temporary
+from magnum_swarm_mode.node.base import docker, web
+from magnum_swarm_mode.node.base.errors import NodeError, Temporary
+from magnum_swarm_mode.node.swarm import join_server
 from tests.unit.node import fakes
 
 GOOD = json.dumps({"secret": "bootstrap-secret"}).encode()

@@ -22,23 +22,24 @@ class ManifestTest(base.BaseTestCase):
     def test_complete(self):
         """Every module travels to some role, and every module that is named exists."""
         named = {name for names in manifest.MODULES.values() for name in names}
-        present = {path.name for path in NODE.glob("*.py")} - {"manifest.py"}
+        present = {str(path.relative_to(NODE)) for path in NODE.rglob("*.py")} - {"manifest.py"}
         self.assertEqual(present, named)
 
     def test_python_39(self):
         """Every module parses as Python 3.9."""
-        for path in NODE.glob("*.py"):
+        for path in NODE.rglob("*.py"):
             ast.parse(path.read_text(), feature_version=(3, 9))
 
     def test_role_has_what_it_imports(self):
         """With a role's modules alone the program starts, without the control side."""
         for names in manifest.MODULES.values():
+            modules = [name[:-3].replace("/", ".") for name in names if "__" not in name]
             target = pathlib.Path(self.useFixture(fixtures.TempDir()).path, "node.pyz")
             with zipfile.ZipFile(target, "w") as archive:
                 archive.writestr(
                     "__main__.py",
                     "import importlib\n"
-                    f"for name in {[name[:-3] for name in names if name[0] != '_']!r}:\n"
+                    f"for name in {modules!r}:\n"
                     " importlib.import_module('magnum_swarm_mode.node.' + name)\n"
                     "from magnum_swarm_mode.node.main import main\n"
                     "import sys; sys.exit(main(sys.argv[1:]))\n",
@@ -55,8 +56,8 @@ class ManifestTest(base.BaseTestCase):
 
     def test_worker_knows_nothing_of_managers(self):
         """A worker's program has no code that serves, founds or signs."""
-        self.assertNotIn("manager.py", manifest.MODULES["worker"])
-        self.assertNotIn("join_server.py", manifest.MODULES["worker"])
+        self.assertNotIn("swarm/manager.py", manifest.MODULES["worker"])
+        self.assertNotIn("swarm/join_server.py", manifest.MODULES["worker"])
 
 
 class MainTest(fakes.ProgramTest):

@@ -5,8 +5,9 @@ import time
 
 import fixtures
 
-from magnum_swarm_mode.node import certificates, docker, manager
-from magnum_swarm_mode.node.errors import NodeError, Temporary
+from magnum_swarm_mode.node.base import docker
+from magnum_swarm_mode.node.base.errors import NodeError, Temporary
+from magnum_swarm_mode.node.swarm import certificates, manager
 from tests.unit.node import fakes
 
 

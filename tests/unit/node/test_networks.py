@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-from magnum_swarm_mode.node import docker, networks
+from magnum_swarm_mode.node.base import docker
+from magnum_swarm_mode.node.duties import networks
 from tests.unit.node import fakes
 
 MTU = "com.docker.network.driver.mtu"

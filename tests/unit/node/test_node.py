@@ -6,9 +6,9 @@ import time
 import fixtures
 from oslotest import base
 
-from magnum_swarm_mode.node import node as node_module
-from magnum_swarm_mode.node.codes import Code
-from magnum_swarm_mode.node.errors import NodeError, Temporary
+from magnum_swarm_mode.node.base import node as node_module
+from magnum_swarm_mode.node.base.codes import Code
+from magnum_swarm_mode.node.base.errors import NodeError, Temporary
 from tests.unit.node import fakes
 
 
@@ -183,7 +183,9 @@ class SignalTest(fakes.NodeTest):
     def test_marker_on_a_full_disk(self):
         """Where nothing can be written Heat is told all the same."""
         self.paths.signalled.mkdir(parents=True)
-        self.useFixture(fixtures.MonkeyPatch("magnum_swarm_mode.node.system.read", lambda _: ""))
+        self.useFixture(
+            fixtures.MonkeyPatch("magnum_swarm_mode.node.base.system.read", lambda _: "")
+        )
         self.node.fail("disk full")
         self.assertEqual(1, len(self.cloud.signals))
         self.assertNotIn("Heat was not told", self.log())

@@ -4,8 +4,8 @@ from email.utils import formatdate
 
 from oslotest import base
 
-from magnum_swarm_mode.node import openstack
-from magnum_swarm_mode.node.errors import NodeError, Temporary
+from magnum_swarm_mode.node.base import openstack
+from magnum_swarm_mode.node.base.errors import NodeError, Temporary
 from tests.unit.node import fakes
 
 

@@ -4,8 +4,8 @@ import pathlib
 import fixtures
 from oslotest import base
 
-from magnum_swarm_mode.node import distribution, packages
-from magnum_swarm_mode.node.errors import NodeError, Temporary
+from magnum_swarm_mode.node.base.errors import NodeError, Temporary
+from magnum_swarm_mode.node.duties import distribution, packages
 from tests.unit.node import fakes
 
 PROXY = {
@@ -63,7 +63,7 @@ class PackagesTest(fakes.NodeTest):
         self.programs = self.useFixture(fakes.Programs())
         self.useFixture(
             fixtures.MonkeyPatch(
-                "magnum_swarm_mode.node.packages._PATH", str(self.programs.directory)
+                "magnum_swarm_mode.node.duties.packages._PATH", str(self.programs.directory)
             )
         )
         for name in ("apt-get", "apt-mark", "dpkg", "systemctl", "haproxy", "openssl"):
@@ -160,7 +160,7 @@ class PackagesTest(fakes.NodeTest):
         (self.paths.root / "etc/os-release").write_text("ID=ubuntu\nVERSION_CODENAME=noble\n")
         self.programs.add("apt-helper", 'echo "KEY of $2" >"$3"')
         self.useFixture(
-            fixtures.MonkeyPatch("magnum_swarm_mode.node.distribution._HELPER", "apt-helper")
+            fixtures.MonkeyPatch("magnum_swarm_mode.node.duties.distribution._HELPER", "apt-helper")
         )
         self.programs.add("apt-cache", f"case $2 in docker-ce*) echo '{DOCKER}';; esac")
         url = "https://d/linux/ubuntu"

@@ -6,9 +6,9 @@ import threading
 
 import fixtures
 
-from magnum_swarm_mode.node import certificates, manager, settings
 from magnum_swarm_mode.node import main as program
-from magnum_swarm_mode.node.errors import NodeError
+from magnum_swarm_mode.node.base.errors import NodeError
+from magnum_swarm_mode.node.swarm import certificates, manager, settings
 from tests.unit.node import fakes
 from tests.unit.node.test_manager import SignedTest
 
@@ -237,7 +237,9 @@ class ServeTest(SettingsCase):
             self.useFixture(fixtures.MonkeyPatch(f"os.{name}", lambda _: None))
         self.useFixture(fixtures.MonkeyPatch("grp.getgrnam", lambda _: _Group()))
         for name in ("INTERVAL", "RETRY"):
-            self.useFixture(fixtures.MonkeyPatch(f"magnum_swarm_mode.node.settings.{name}", 0.02))
+            self.useFixture(
+                fixtures.MonkeyPatch(f"magnum_swarm_mode.node.swarm.settings.{name}", 0.02)
+            )
         raw = json.loads(self.paths.config.read_text())
         raw["join"]["port"] = 0
         self.paths.config.write_text(json.dumps(raw))

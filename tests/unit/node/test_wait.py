@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from oslotest import base
 
-from magnum_swarm_mode.node import wait
-from magnum_swarm_mode.node.codes import Code
-from magnum_swarm_mode.node.errors import NodeError, Temporary
+from magnum_swarm_mode.node.base import wait
+from magnum_swarm_mode.node.base.codes import Code
+from magnum_swarm_mode.node.base.errors import NodeError, Temporary
 
 
 class UntilTest(base.BaseTestCase):

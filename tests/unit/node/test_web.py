@@ -5,8 +5,8 @@ import pathlib
 import fixtures
 from oslotest import base
 
-from magnum_swarm_mode.node import web
-from magnum_swarm_mode.node.errors import NodeError, Temporary
+from magnum_swarm_mode.node.base import web
+from magnum_swarm_mode.node.base.errors import NodeError, Temporary
 from tests.unit.node import fakes
 
 

@@ -3,8 +3,9 @@ import threading
 
 import fixtures
 
-from magnum_swarm_mode.node import docker, join_server, worker
-from magnum_swarm_mode.node.errors import NodeError, Temporary
+from magnum_swarm_mode.node.base import docker
+from magnum_swarm_mode.node.base.errors import NodeError, Temporary
+from magnum_swarm_mode.node.swarm import join_server, worker
 from tests.unit.node import fakes
 
 
@@ -42,7 +43,9 @@ class WorkerTest(fakes.NodeTest):
     def test_fetch(self):
         """Token and managers come from whichever manager answers."""
         config = self._node(addresses=("127.0.0.1", "192.0.2.1")).config
-        self.useFixture(fixtures.MonkeyPatch("magnum_swarm_mode.node.web.CONNECT_TIMEOUT", 0.2))
+        self.useFixture(
+            fixtures.MonkeyPatch("magnum_swarm_mode.node.base.web.CONNECT_TIMEOUT", 0.2)
+        )
         self.assertEqual(("SWMTKN-1-w", ["127.0.0.11:2377"]), worker.fetch(config))
 
     def test_nobody_answers(self):

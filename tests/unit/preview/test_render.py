@@ -11,7 +11,7 @@ from magnum_swarm_mode import conf, exceptions
 from magnum_swarm_mode.admission import fields as request_fields
 from magnum_swarm_mode.cli import commands
 from magnum_swarm_mode.labels import parsing as label_parsing
-from magnum_swarm_mode.node import config
+from magnum_swarm_mode.node.base import config
 from magnum_swarm_mode.preview import main, stack
 from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.stack.files import templates

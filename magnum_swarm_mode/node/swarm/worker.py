@@ -6,12 +6,12 @@ import socket
 import time
 from typing import Callable, List, Tuple
 
-from . import wait, web
-from .codes import Code
-from .config import Config
-from .docker import Info
-from .errors import NodeError, Temporary
-from .node import Node
+from ..base import wait, web
+from ..base.codes import Code
+from ..base.config import Config
+from ..base.docker import Info
+from ..base.errors import NodeError, Temporary
+from ..base.node import Node
 
 PENDING_PATIENCE = 60  # seconds that an engine may go on joining by itself
 

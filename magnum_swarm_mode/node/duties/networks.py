@@ -6,9 +6,9 @@ Neither obeys daemon.json's "mtu", and the engine of a Debian 12 knows no defaul
 
 from typing import Any, Dict
 
-from . import wait
-from .docker import Docker
-from .errors import Temporary
+from ..base import wait
+from ..base.docker import Docker
+from ..base.errors import Temporary
 
 _MTU = "com.docker.network.driver.mtu"
 _BRIDGE = "com.docker.network.bridge."

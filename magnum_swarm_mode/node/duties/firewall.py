@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keeps containers from the metadata address, which would give them this node's user-data."""
 
-from . import system
-from .errors import NodeError
+from ..base import system
+from ..base.errors import NodeError
 
 
 def close_metadata() -> None:

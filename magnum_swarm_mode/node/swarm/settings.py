@@ -12,9 +12,10 @@ import time
 from typing import Any, Callable, Tuple
 from urllib.parse import quote
 
-from . import config, manager, system
-from .errors import NodeError
-from .node import Node
+from ..base import config, system
+from ..base.errors import NodeError
+from ..base.node import Node
+from . import manager
 
 LABEL = "magnum-swarm-mode.settings"
 INTERVAL = 5  # seconds between two looks

@@ -4,10 +4,10 @@
 import stat
 from pathlib import Path
 
-from . import system, wait
-from .codes import Code
-from .errors import NodeError, Temporary
-from .paths import Paths
+from ..base import system, wait
+from ..base.codes import Code
+from ..base.errors import NodeError, Temporary
+from ..base.paths import Paths
 
 TIMEOUT = 300  # seconds until an attached volume must have appeared
 

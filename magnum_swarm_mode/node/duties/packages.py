@@ -5,10 +5,11 @@ import shutil
 from pathlib import Path
 from typing import Callable, List
 
-from . import distribution, system, wait
-from .codes import Code
-from .config import Config
-from .paths import Paths
+from ..base import system, wait
+from ..base.codes import Code
+from ..base.config import Config
+from ..base.paths import Paths
+from . import distribution
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _INTERVAL = 10  # seconds between two tries

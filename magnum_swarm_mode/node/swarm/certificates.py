@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List
 
-from . import openstack, system
-from .config import Config
-from .errors import NodeError, Temporary
-from .paths import Paths
+from ..base import openstack, system
+from ..base.config import Config
+from ..base.errors import NodeError, Temporary
+from ..base.paths import Paths
 
 # Share of its life after which a certificate is renewed: manager 0 at 60 %, 1 at 65 % … 4 at 80 %,
 # so that never all managers renew at one moment and each has a fifth of the time to retry.

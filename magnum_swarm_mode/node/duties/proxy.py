@@ -9,9 +9,10 @@ Its worker runs as a user of its own in the group that may use the engine's sock
 reads the key. Idle streams ("docker events") live for a week; the keep-alive finds dead clients.
 """
 
-from . import distribution, system, units
-from .config import Config
-from .paths import DOCKER_SOCKET, Paths
+from ..base import system
+from ..base.config import Config
+from ..base.paths import DOCKER_SOCKET, Paths
+from . import distribution, units
 
 
 def settings(config: Config, paths: Paths) -> str:

@@ -18,10 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Callable, Dict, List, Tuple
 from urllib.parse import quote
 
+from ..base.docker import Docker, SwarmNode
+from ..base.errors import NodeError, Temporary
+from ..base.node import Node
 from . import formation, settings
-from .docker import Docker, SwarmNode
-from .errors import NodeError, Temporary
-from .node import Node
 
 PATH = "/v1/worker-token"
 # The label of the swarm's configs with the digests of further node groups' secrets.

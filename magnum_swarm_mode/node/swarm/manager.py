@@ -6,12 +6,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Dict, List, Tuple
 
-from . import certificates, formation, networks, openstack, proxy, system, units, wait, web
-from .codes import Code
-from .docker import Docker, Info, place
-from .errors import NodeError, Temporary
+from ..base import openstack, system, wait, web
+from ..base.codes import Code
+from ..base.docker import Docker, Info, place
+from ..base.errors import NodeError, Temporary
+from ..base.node import Node
+from ..duties import networks, proxy, units
+from . import certificates, formation
 from .formation import Peer
-from .node import Node
 
 # A Swarm config: its name is unique in the whole swarm, so that making it is an atomic lock.
 LOCK = "magnum-swarm-mode.manager-join"

@@ -10,11 +10,11 @@ import re
 from pathlib import Path
 from typing import Iterator, List
 
-from . import openstack, system
-from .codes import Code
-from .config import Config
-from .errors import NodeError, Temporary
-from .paths import Paths
+from ..base import openstack, system
+from ..base.codes import Code
+from ..base.config import Config
+from ..base.errors import NodeError, Temporary
+from ..base.paths import Paths
 
 # The package that brings a command.
 PACKAGES = {

@@ -8,9 +8,9 @@ no; both say why.
 import enum
 from typing import Iterable, List, Mapping, Optional, Sequence
 
-from .codes import Code
-from .docker import Info, SwarmNode
-from .errors import NodeError, Temporary
+from ..base.codes import Code
+from ..base.docker import Info, SwarmNode
+from ..base.errors import NodeError, Temporary
 
 CREATING = "CREATE_IN_PROGRESS"
 # Seconds without a leader, with every manager answering, after which nobody is left to wait for.

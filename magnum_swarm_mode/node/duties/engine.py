@@ -7,12 +7,12 @@ import re
 import socket
 from typing import Any, Dict, List, Mapping, Sequence
 
-from . import system, wait
-from .codes import Code
-from .config import Config
-from .docker import Docker
-from .errors import NodeError, Temporary
-from .paths import Paths
+from ..base import system, wait
+from ..base.codes import Code
+from ..base.config import Config
+from ..base.docker import Docker
+from ..base.errors import NodeError, Temporary
+from ..base.paths import Paths
 
 START_TIMEOUT = 60  # seconds for which an engine that does not start is started again
 SLOW_START = 120  # seconds that one start may take

@@ -3,8 +3,8 @@
 
 from typing import Dict
 
-from . import system
-from .paths import PROGRAM, Paths
+from ..base import system
+from ..base.paths import PROGRAM, Paths
 
 PREPARE = "magnum-swarm-prepare.service"
 NODE = "magnum-swarm-node.service"
