@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from typing import Any
 
 from magnum_swarm_mode import driver
-from magnum_swarm_mode.db.store import Conflict, Phase, State, Store
+from magnum_swarm_mode.db.store import Conflict, Store
+from magnum_swarm_mode.decisions.record import Phase, new
 from magnum_swarm_mode.legacy import rules as legacy_rules
 
 _INTERRUPTED = (
@@ -70,13 +70,7 @@ def _record(cluster: Any) -> None:
     store = Store()
     if store.get(cluster.uuid) is not None:
         return
-    state = State(
-        phase=Phase.DELETING,
-        # None of our credentials were made, which would be its owner's.
-        owner_id="",
-        stack_name=cluster.stack_id or "",
-        stack_id=cluster.stack_id or "",
-        phase_since=int(time.time()),
-    )
+    # None of our credentials were made, which would be its owner's.
+    state = new(Phase.DELETING, "", cluster.stack_id or "", cluster.stack_id or "")
     with contextlib.suppress(Conflict):
         store.insert(cluster.uuid, cluster.project_id, state)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -30,18 +31,25 @@ LONGEST_COMMON_NAME = 64  # octets
 _SUCCESSOR: contextvars.ContextVar[str] = contextvars.ContextVar("successor", default="")
 
 
-def common_name(name: str, uuid: str, suffix: str = "") -> str:
+def common_name(name: str, cluster_uuid: str, suffix: str = "") -> str:
     """Return the cluster's name where a certificate can bear it, else its uuid."""
     fits = len((name + suffix).encode()) <= LONGEST_COMMON_NAME
-    return (name if fits else uuid) + suffix
+    return (name if fits else cluster_uuid) + suffix
 
 
 def generate(original: Callable[..., Any], cluster: Any, context: Any = None) -> Any:
-    """Stand around ``generate_certificates_to_cluster``: a second authority differs by its name."""
-    if not _is_ours(cluster) or not cluster.ca_cert_ref:
+    """Stand around ``generate_certificates_to_cluster``.
+
+    What is made is noted, and a second authority differs from the first by its name.
+    """
+    if not _is_ours(cluster):
         return original(cluster, context=context)
     from magnum_swarm_mode.certificates import orphans  # needs Magnum's configuration
 
+    if not cluster.ca_cert_ref:
+        orphans.begin(cluster, context)
+        with orphans.noted(cluster.uuid):
+            return original(cluster, context=context)
     moment = time.strftime(" %Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time()))
     name = common_name(cluster.name or cluster.uuid, cluster.uuid, moment)
     token = _SUCCESSOR.set(name)
@@ -66,9 +74,17 @@ def client(original: Callable[..., str], *args: Any, **kwargs: Any) -> str:
     return reference
 
 
+def pair(original: Callable[..., Any], row: Any, *args: Any, **kwargs: Any) -> Any:
+    """Stand around ``X509KeyPair.create``: a pair is noted before it is made."""
+    from magnum_swarm_mode.certificates import orphans  # needs Magnum's configuration
+
+    if orphans.is_noting():
+        row.uuid = str(uuid.uuid4())
+        orphans.note(row.uuid)
+    return original(row, *args, **kwargs)
+
+
 def _note(reference: str) -> None:
-    if not _SUCCESSOR.get():
-        return
     from magnum_swarm_mode.certificates import orphans  # needs Magnum's configuration
 
     orphans.note(reference)
@@ -108,12 +124,12 @@ def subject_of(pem: str) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def _subject(uuid: str, reference: str) -> str:
+def _subject(cluster_uuid: str, reference: str) -> str:
     from magnum_swarm_mode.certificates import (
         store as certificate_store,  # needs Magnum's configuration
     )
 
-    return subject_of(certificate_store.certificate(uuid, reference))
+    return subject_of(certificate_store.certificate(cluster_uuid, reference))
 
 
 def _is_ours(cluster: Any) -> bool:

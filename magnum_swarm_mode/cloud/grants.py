@@ -5,7 +5,6 @@ There is one pair of rights that is in use. A rotation makes another one beside 
 may know several: each is written down before it is made, and forgotten when it is known to be gone.
 """
 
-import dataclasses
 import functools
 import urllib.parse
 from collections.abc import Callable, Collection, Iterable
@@ -19,9 +18,12 @@ from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.cloud import credentials
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.cloud.credentials import Grant
-from magnum_swarm_mode.db.store import State, Store
+from magnum_swarm_mode.db.store import Store
+from magnum_swarm_mode.decisions.record import Kind, State
 
 LOG = logging.getLogger(__name__)
+
+_RIGHTS = (Kind.CREDENTIAL, Kind.TRUST)
 
 Sessions = Iterable[Callable[[], Any]]
 
@@ -62,28 +64,35 @@ def present(state: State) -> Grant:
 
 
 def others(state: State) -> list[Grant]:
-    """Return the rights that are to be revoked, also those that a newer release wrote down."""
-    names = {field.name for field in dataclasses.fields(Grant)}
-    return [
-        Grant(
-            **{name: value for name, value in {"owner_id": "", **values}.items() if name in names}
-        )
-        for values in state.grants
-    ]
+    """Return the rights that are to be revoked."""
+    keys = {one.key for one in state.things(*_RIGHTS)} - {str(state.grant)}
+    return [numbered(state, int(key)) for key in sorted(keys, key=int)]
+
+
+def numbered(state: State, number: int) -> Grant:
+    """Return what is known of the rights with a number."""
+    known = [one for kind in _RIGHTS if (one := state.thing(kind, str(number)))]
+    owner = next((one.owner_id for one in known), "")
+    trust = next((one.id for one in known if one.kind == Kind.TRUST), "")
+    return Grant(owner, number, trust)
+
+
+def has_credential(state: State, grant: Grant) -> bool:
+    """Tell whether the managers' credential of some rights may still be there."""
+    return state.thing(Kind.CREDENTIAL, str(grant.number)) is not None
 
 
 def adding(state: State, grant: Grant) -> State:
     """Return a state that knows of rights beside those in use."""
-    known = [one for one in state.grants if one.get("number", 0) == grant.number]
-    # What a newer release knows of them stays.
-    values = {**(known[0] if known else {}), **dataclasses.asdict(grant)}
-    return dataclasses.replace(state, grants=[*without(state, grant).grants, values])
+    key = str(grant.number)
+    state = state.owning(Kind.CREDENTIAL, key, owner_id=grant.owner_id)
+    return state.owning(Kind.TRUST, key, owner_id=grant.owner_id, id=grant.trust_id)
 
 
 def without(state: State, grant: Grant) -> State:
     """Return a state that knows of rights no more."""
-    kept = [one for one in state.grants if one.get("number", 0) != grant.number]
-    return dataclasses.replace(state, grants=kept)
+    key = str(grant.number)
+    return state.without(Kind.CREDENTIAL, key).without(Kind.TRUST, key)
 
 
 def next_number(state: State) -> int:
@@ -163,15 +172,11 @@ def make_way(state: State, living: Collection[str] | None = None) -> None:
         return
     # A group that was never made has no stack for which Heat could have a trust.
     made = [
-        values
-        for uuid, values in state.groups.items()
-        if (
-            bool(values.get("stack_id") or values.get("heat_trust"))
-            if living is None
-            else uuid in living
-        )
+        one
+        for one in state.things(Kind.GROUP)
+        if (bool(one.id or one.trust) if living is None else one.key in living)
     ]
-    known = [state.heat_trust, *(values.get("heat_trust", "") for values in made)]
+    known = [state.stack.trust, *(one.trust for one in made)]
     by_hand = exceptions.Refused(
         f"Heat cannot let the cluster's stack change hands while the trust of its owner, user "
         f"{state.owner_id}, exists that is of no use any more. An administrator must delete it "

@@ -15,11 +15,13 @@ from magnum.common import exception as magnum_exception
 from oslo_log import log as logging
 
 from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import credentials, grants, networks
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import delete, lease, reach
-from magnum_swarm_mode.db.store import Conflict, Phase, Record, State, Store
+from magnum_swarm_mode.db.store import Conflict, Record, Store
+from magnum_swarm_mode.decisions.record import Kind, Phase, new
 from magnum_swarm_mode.labels import parsing as label_parsing
 from magnum_swarm_mode.labels import table as label_table
 from magnum_swarm_mode.stack import address_pools
@@ -50,7 +52,7 @@ def create(store: Store, context: Any, cluster: Any, timeout_minutes: int) -> No
     """
     # Magnum has made the cluster's certificates, and saves where they are only when this
     # returns; a conductor that dies before would leave a cluster without them.
-    cluster.save()
+    _save(store, cluster)
     session = cloud_sessions.user_session(context)
     plan = _plan(session, cluster)
     # Whatever is refused shall be so before a credential is made.
@@ -75,14 +77,27 @@ def create(store: Store, context: Any, cluster: Any, timeout_minutes: int) -> No
         ) from error
 
 
+def _save(store: Store, cluster: Any) -> None:
+    """Let the row name the certificates.
+
+    :raises ClusterNotFound: when a delete was quicker and has finished; nothing stays of it then.
+    """
+    references = [one for one in certificate_store.references(cluster).values() if one]
+    try:
+        cluster.save()
+    except magnum_exception.ClusterNotFound:
+        orphans.discard(store, cluster.uuid, references)
+        record = store.get(cluster.uuid)
+        if record is not None:
+            store.delete(record)
+        raise
+    store.amend(cluster.uuid, lambda state: orphans.used(state, references))
+
+
 def _begin(store: Store, session: Any, cluster: Any) -> Record | None:
     """Write the record; None when there is nothing to make (any more)."""
-    state = State(
-        phase=Phase.PREPARING,
-        owner_id=session.get_user_id(),
-        stack_name=stack_request.stack_name(cluster),
-        phase_since=int(time.time()),
-    )
+    owner_id = session.get_user_id()
+    state = new(Phase.PREPARING, owner_id, stack_request.stack_name(cluster))
     seconds = lease.LEASE_SECONDS
     with contextlib.suppress(Conflict):
         record = store.insert(cluster.uuid, cluster.project_id, state, lease=seconds)
@@ -95,7 +110,7 @@ def _begin(store: Store, session: Any, cluster: Any) -> Record | None:
     if leased is None:
         raise Conflict(cluster.uuid)
     if leased.state.phase not in (Phase.PREPARING, Phase.SUBMITTING):
-        cluster.stack_id = leased.state.stack_id or None
+        cluster.stack_id = leased.state.stack.id or None
         store.release(leased)
         return None
     return leased
@@ -105,31 +120,25 @@ def _make(
     store: Store, session: Any, cluster: Any, plan: _Plan, record: Record, timeout_minutes: int
 ) -> None:
     heat_api = reach.heat_of(session)
-    name = record.state.stack_name
+    name = record.state.stack.name
     # An earlier attempt may have got as far as Heat.
-    found = heat_api.get(name) if record.state.submitted_at else None
+    found = heat_api.get(name) if record.state.stack.since else None
     if found is None:
         trust_id = credentials.create_trust(session, cluster.uuid, grants.trustee_id())
-        record = store.write(record, record.state.entering(Phase.PREPARING, trust_id=trust_id))
+        state = record.state.owning(Kind.TRUST, "0", id=trust_id)
+        record = store.write(record, state.entering(Phase.PREPARING))
         node = credentials.create_node_credential(session, cluster.uuid, plan.endpoints.magnum_url)
         request = _request(cluster, plan, node, timeout_minutes)
-        record = store.write(
-            record,
-            record.state.entering(
-                Phase.SUBMITTING,
-                node_credential_id=node.id,
-                submitted_at=int(time.time()),
-            ),
-        )
+        state = record.state.owning(Kind.CREDENTIAL, "0", id=node.id)
+        state = state.owning(Kind.STACK, since=int(time.time()))
+        record = store.write(record, state.entering(Phase.SUBMITTING))
         before = credentials.trusts_given(session)
         stack_id = reach.submit(heat_api, request, name, timeout_minutes)
         heat_trust = credentials.only_new(before, credentials.trusts_given(session))
     else:
         stack_id, heat_trust = found.id, ""
-    record = store.write(
-        record,
-        record.state.entering(Phase.CREATED, stack_id=stack_id, heat_trust=heat_trust),
-    )
+    state = record.state.owning(Kind.STACK, id=stack_id, trust=heat_trust)
+    record = store.write(record, state.entering(Phase.CREATED))
     cluster.stack_id = stack_id
     # Of clusters that somebody else deleted: only their owner's own token can remove them.
     owner_id = record.state.owner_id
@@ -144,7 +153,7 @@ def _undo(store: Store, session: Any, cluster: Any, record: Record | None) -> No
         stack_is_there = heat_api.get(name) is not None
         if stack_is_there:
             heat_api.delete(name)
-        if record is not None:
+        if record is not None and record.state.phase not in (Phase.DELETING, Phase.CLEANING):
             # Nobody has asked for a deletion; when somebody does, it looks for the stack.
             record = store.write(record, record.state.entering(Phase.ABANDONED))
         if not stack_is_there:

@@ -11,14 +11,15 @@ from typing import Any
 from oslo_log import log as logging
 
 from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import grants, leftover_ports
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.cloud.credentials import Grant
 from magnum_swarm_mode.conductor import reach
-from magnum_swarm_mode.conductor.rotation import ca
-from magnum_swarm_mode.db.store import Conflict, Phase, Record, State, Store
+from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions import status
+from magnum_swarm_mode.decisions.record import Kind, Owned, Phase, State, new
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.heat import members as heat_members
 from magnum_swarm_mode.stack import request as stack_request
@@ -66,29 +67,25 @@ def _revoke_own(store: Store, context: Any, cluster: Any, state: State) -> None:
             LOG.info("Cluster %s: %s", cluster.uuid, error.operator_message)
             continue
         if grant == grants.present(state):
-            store.amend(
-                cluster.uuid,
-                lambda state: dataclasses.replace(state, node_credential_revoked=True),
-            )
+            store.amend(cluster.uuid, functools.partial(_without_credential, grant=grant))
+
+
+def _without_credential(state: State, grant: Grant) -> State:
+    return state.without(Kind.CREDENTIAL, str(grant.number))
 
 
 def _mark_deleting(store: Store, cluster: Any) -> Record:
     def mark(state: State) -> State:
         if state.phase is Phase.CLEANING:
             return dataclasses.replace(state, blind_since=0, errors=0)
-        known = state.stack_id or cluster.stack_id or ""
-        return state.entering(Phase.DELETING, stack_id=known, blind_since=0, errors=0)
+        state = state.owning(Kind.STACK, id=state.stack.id or cluster.stack_id or "")
+        return state.entering(Phase.DELETING, blind_since=0, errors=0)
 
     marked = store.amend(cluster.uuid, mark)
     if marked is not None:
         return marked
-    state = State(
-        phase=Phase.DELETING,
-        owner_id=cluster.user_id or "",
-        stack_name=stack_request.stack_name(cluster),
-        phase_since=int(time.time()),
-        stack_id=cluster.stack_id or "",
-    )
+    name = stack_request.stack_name(cluster)
+    state = new(Phase.DELETING, cluster.user_id or "", name, cluster.stack_id or "")
     with contextlib.suppress(Conflict):
         return store.insert(cluster.uuid, cluster.project_id, state)
     # Its creation has begun meanwhile.
@@ -103,7 +100,7 @@ def _delete_stack(store: Store, context: Any, cluster: Any, record: Record) -> N
     problems = []
     for who, session in reach.heat_sessions(context, cluster, state):
         foreign = who == reach.SERVICE
-        target = state.stack_id if foreign else state.stack_name
+        target = state.stack.id if foreign else state.stack.name
         if not target:
             continue
         try:
@@ -119,27 +116,24 @@ def _delete_stack(store: Store, context: Any, cluster: Any, record: Record) -> N
                 heat_api.delete(target)
             elif not _may_still_appear(state):
                 # Nobody has to look again, which perhaps nobody may.
-                store.amend(
-                    cluster.uuid,
-                    lambda state: dataclasses.replace(state, stack_id="", submitted_at=0),
-                )
+                store.amend(cluster.uuid, lambda state: state.owning(Kind.STACK, id="", since=0))
                 return
             return
         except heat_client.NotAllowed as error:
             problems.append(f"{who}: {error.operator_message}")
-    if not state.stack_id and not state.submitted_at:
+    if not state.stack.id and not state.stack.since:
         return
     raise exceptions.SwarmModeError(
         "The cluster's Heat stack cannot be deleted with the rights of the cluster's creator "
         "(deleted, disabled or no longer in the project?), nor with Magnum's. A member of the "
         "project must delete the cluster.",
-        f"stack {state.stack_name} of project {cluster.project_id}: {'; '.join(problems)}",
+        f"stack {state.stack.name} of project {cluster.project_id}: {'; '.join(problems)}",
     )
 
 
 def _may_still_appear(state: State) -> bool:
     """Tell whether Heat may yet make a stack that it was asked for a moment ago."""
-    return not state.stack_id and time.time() - state.submitted_at < status.SUBMIT_SECONDS
+    return not state.stack.id and time.time() - state.stack.since < status.SUBMIT_SECONDS
 
 
 def groups_are_gone(context: Any, cluster: Any, state: State) -> bool:
@@ -158,7 +152,7 @@ def groups_are_gone(context: Any, cluster: Any, state: State) -> bool:
     for who, session in reach.heat_sessions(context, cluster, state):
         try:
             heat_api = reach.heat_of(session)
-            found = [_find(heat_api, one, who) for one in state.groups.values()]
+            found = [_find(heat_api, one, who) for one in state.things(Kind.GROUP)]
             if any(stack is None for stack in found) and who == reach.SERVICE:
                 problems.append(f"{who}: sees not all stacks")
                 continue
@@ -180,8 +174,8 @@ def groups_are_gone(context: Any, cluster: Any, state: State) -> bool:
     )
 
 
-def _find(heat_api: heat_client.Heat, made: Any, who: str) -> heat_client.Stack | None:
-    name = made.get("stack_id") or ("" if who == reach.SERVICE else made.get("stack_name"))
+def _find(heat_api: heat_client.Heat, made: Owned, who: str) -> heat_client.Stack | None:
+    name = made.id if who == reach.SERVICE else made.handle
     return heat_api.get(name) if name else None
 
 
@@ -195,7 +189,8 @@ def clean_up(store: Store, context: Any, cluster: Any, record: Record) -> None:
     if cloud_sessions.has_token(context):
         sessions.append(functools.partial(cloud_sessions.user_session, context))
     revoke(store, cluster, record.state, sessions)
-    ca.forget(cluster.uuid, record.state)
+    # Magnum itself deletes these two with its row, and forgets the others.
+    orphans.delete_all(cluster.uuid, record.state, (cluster.ca_cert_ref, cluster.magnum_cert_ref))
     _delete_certificates(cluster)
     store.delete(record)
 
@@ -214,7 +209,7 @@ def revoke(
         cluster.uuid,
         grants.present(state),
         sessions,
-        node=not state.node_credential_revoked,
+        node=grants.has_credential(state, grants.present(state)),
     )
 
 

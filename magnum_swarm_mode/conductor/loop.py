@@ -15,7 +15,8 @@ from oslo_log import log as logging
 
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import rows
-from magnum_swarm_mode.db.store import Phase, Record, Store
+from magnum_swarm_mode.db.store import Record, Store
+from magnum_swarm_mode.decisions.record import Phase
 
 LOG = logging.getLogger(__name__)
 

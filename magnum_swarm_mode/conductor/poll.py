@@ -9,12 +9,12 @@ from oslo_log import log as logging
 
 from magnum_swarm_mode.conductor import lease, rows, watch
 from magnum_swarm_mode.conductor.change import step as change_step
-from magnum_swarm_mode.conductor.rotation import ca_state, credential_state
 from magnum_swarm_mode.conductor.rotation.ca_steps import Look
 from magnum_swarm_mode.conductor.rotation.credential import CredentialRotation
-from magnum_swarm_mode.db.store import Conflict, Phase, Record, State, Store
+from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions import status, steps
 from magnum_swarm_mode.decisions.model import Plan
+from magnum_swarm_mode.decisions.record import Phase, State
 from magnum_swarm_mode.decisions.status import Decision
 
 LOG = logging.getLogger(__name__)
@@ -65,10 +65,10 @@ def _act(store: Store, context: Any, cluster: Any, record: Record) -> None:
 
 def _go_on(store: Store, context: Any, cluster: Any, record: Record) -> None:
     """Go on with what is under way of a cluster that was made."""
-    if credential_state.is_under_way(record.state):
+    if record.state.credential is not None:
         CredentialRotation(store).step(context, cluster, record)
-    elif ca_state.is_under_way(record.state):
-        more = not Plan.from_json(record.state.update).is_over
+    elif record.state.ca is not None:
+        more = not record.state.plan.is_over
         Look(store, context, cluster, record).go_on(more_to_do=more)
     else:
         change_step.step(store, context, cluster, record)
@@ -114,14 +114,10 @@ def _poll_without_record(cluster: Any) -> None:
 def _at_rest(state: State, reason: str) -> State:
     """Return a state in which nothing is under way that a look would go on with."""
     try:
-        update = steps.abandon(Plan.from_json(state.update), reason).to_json()
+        plan = steps.abandon(state.plan, reason)
     except Exception as error:
         LOG.warning("What was under way cannot be read: %s: %s", type(error).__name__, error)
-        update = {}
-    rotation, paused = state.rotation, state.paused
-    if credential_state.is_under_way(state):
-        rotation, paused = paused, {}
-    if rotation:
-        # It goes on when somebody has it go on.
-        rotation = {**rotation, "failed": True}
-    return dataclasses.replace(state, update=update, rotation=rotation, paused=paused, errors=0)
+        plan = Plan()
+    # It goes on when somebody has it go on.
+    ca = dataclasses.replace(state.ca, failed=True) if state.ca else None
+    return dataclasses.replace(state, plan=plan, ca=ca, credential=None, errors=0)

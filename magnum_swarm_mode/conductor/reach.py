@@ -12,8 +12,8 @@ from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import grants
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor.rotation import ca_state
-from magnum_swarm_mode.db.store import State, Store
+from magnum_swarm_mode.db.store import Store
+from magnum_swarm_mode.decisions.record import State
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.swarm import client as swarm_client
@@ -99,7 +99,7 @@ def find_stack(
     for who, session in heat_sessions(context, cluster, state):
         try:
             heat_api = heat_of(session)
-            stack = heat_api.get(state.stack_id or state.stack_name)
+            stack = heat_api.get(state.stack.handle)
         except heat_client.NotAllowed as error:
             problems.append(f"{who}: {error.operator_message}")
             continue
@@ -135,9 +135,8 @@ def swarm_of(cluster: Any, addresses: list[str]) -> swarm_client.Swarm:
     of either, and the conductor's own is the one that all of them accept by then.
     """
     record = Store().get(cluster.uuid)
-    recorded = record.state.replacement(ca_state.KIND) if record else {}
-    rotation = ca_state.Rotation.from_json(recorded)
-    if rotation.old and rotation.new:
+    rotation = record.state.ca if record else None
+    if rotation and rotation.old and rotation.new:
         own = (rotation.new if rotation.trusted else rotation.old)["magnum_cert_ref"]
         authorities = [which["ca_cert_ref"] for which in (rotation.old, rotation.new)]
     else:

@@ -8,9 +8,9 @@ from oslo_log import log as logging
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.conductor import lease
-from magnum_swarm_mode.db.store import Phase, Record, Store
+from magnum_swarm_mode.db.store import Record, Store
 from magnum_swarm_mode.decisions import roles
-from magnum_swarm_mode.decisions.model import Plan
+from magnum_swarm_mode.decisions.record import Kind, Phase
 from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.swarm import client as swarm_client
 from magnum_swarm_mode.swarm import nodes as swarm_nodes
@@ -33,7 +33,7 @@ def mend(
     if record is None or not _is_at_rest(record):
         return {}
     prefix = stack_request.node_name_prefix(cluster.name or "", cluster.uuid)
-    groups = [made["prefix"] for made in record.state.groups.values() if made.get("prefix")]
+    groups = [one.prefix for one in record.state.things(Kind.GROUP) if one.prefix]
     found = roles.find(nodes, prefix, groups)
     if not found:
         return {}
@@ -57,10 +57,9 @@ def mend(
 
 
 def _requests(record: Record) -> int:
-    return Plan.from_json(record.state.update).number
+    return record.state.plan.number
 
 
 def _is_at_rest(record: Record) -> bool:
     state = record.state
-    over = Plan.from_json(state.update).is_over
-    return state.phase is Phase.CREATED and over and not state.rotation
+    return state.phase is Phase.CREATED and state.plan.is_over and not state.is_rotating

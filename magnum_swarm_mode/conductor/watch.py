@@ -11,8 +11,9 @@ from oslo_log import log as logging
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.conductor import delete, reach, rows
-from magnum_swarm_mode.db.store import Conflict, Phase, Record, Store
+from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions import status
+from magnum_swarm_mode.decisions.record import TRANSITIONS, Kind, Phase
 from magnum_swarm_mode.decisions.status import Action, Decision, Seen
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.stack import request as stack_request
@@ -28,8 +29,8 @@ def step(store: Store, context: Any, cluster: Any, record: Record) -> None:
     """
     seen, stack, heat_api = _look(context, cluster, record)
     state = record.state
-    if stack is not None and not state.stack_id:
-        state = dataclasses.replace(state, stack_id=stack.id)
+    if stack is not None and not state.stack.id:
+        state = state.owning(Kind.STACK, id=stack.id)
     blind_since = (state.blind_since or seen.now) if seen.blind else 0
     state = dataclasses.replace(state, blind_since=blind_since)
     seen = dataclasses.replace(seen, state=state)
@@ -62,7 +63,7 @@ def _look(
     seen = Seen(cluster_status=cluster.status, state=state, now=int(time.time()))
     if state.phase in (Phase.CLEANING, Phase.ABANDONED):
         return seen, None, None
-    if not (state.stack_id or state.submitted_at):
+    if not (state.stack.id or state.stack.since):
         # There is nothing to be seen.
         return seen, None, None
     try:
@@ -87,14 +88,14 @@ def _first_sight(
     problems = []
     for who, session in reach.heat_sessions(context, cluster, state):
         foreign = who == reach.SERVICE
-        if foreign and not state.stack_id:
+        if foreign and not state.stack.id:
             continue
         try:
             heat_api = reach.heat_of(session)
-            stack = heat_api.get(state.stack_id or state.stack_name)
+            stack = heat_api.get(state.stack.handle)
             if stack is None and foreign:
                 # Heat answers so as well where it does not let this user see the stack.
-                problems.append(f"{who}: sees no stack {state.stack_id}")
+                problems.append(f"{who}: sees no stack {state.stack.id}")
                 continue
             return _described(seen, cluster, stack, heat_api), stack, heat_api
         except heat_client.NotAllowed as error:
@@ -142,8 +143,9 @@ def _ask_docker(cluster: Any, stack: heat_client.Stack) -> tuple[str, dict[str, 
 
 
 def _clean_up(store: Store, context: Any, cluster: Any, record: Record) -> None:
-    if record.state.phase is not Phase.CLEANING:
-        record = store.write(record, record.state.entering(Phase.CLEANING))
+    for phase in (Phase.DELETING, Phase.CLEANING):
+        if phase in TRANSITIONS[record.state.phase] and record.state.phase is not phase:
+            record = store.write(record, record.state.entering(phase))
     try:
         delete.clean_up(store, context, cluster, record)
     except Conflict:
@@ -177,7 +179,8 @@ def delete_groups(store: Store, context: Any, cluster: Any, record: Record) -> N
             store.write(record, dataclasses.replace(record.state, blind_since=0))
         change(cluster, Decision("DELETE_IN_PROGRESS", reason))
         return
-    state = dataclasses.replace(record.state, groups={}, blind_since=0)
+    state = dataclasses.replace(record.state, blind_since=0)
+    state = state.without(Kind.GROUP, *state.groups)
     record = store.write(record, state)
     step(store, context, cluster, record)
 

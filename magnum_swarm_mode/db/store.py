@@ -9,13 +9,11 @@ cluster; taking one raises the generation, which shuts out whoever held it befor
 
 import contextlib
 import dataclasses
-import enum
-import json
 import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import sqlalchemy as sa
@@ -25,131 +23,14 @@ from oslo_db.sqlalchemy import enginefacade
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.db import migration, schema
+from magnum_swarm_mode.decisions.record import State
 
 _TABLE = schema.CLUSTER
-_FORMAT = 1
-# How long a request may take from its record to Magnum's status, in seconds.
-_MARK_SECONDS = 60
 # The longest lease that anybody takes at once, in seconds; renewed while somebody is at work.
 LONGEST_LEASE = 600
 # How far, in seconds, the clocks of two conductors may be apart. What ends later than the longest
 # lease and this was written by a clock that was ahead, and counts as over.
 _CLOCKS_APART = 300
-
-
-class Phase(enum.StrEnum):
-    """How far the making, or unmaking, of a cluster has come."""
-
-    PREPARING = "preparing"  # credentials are made
-    SUBMITTING = "submitting"  # Heat is asked for the stack; it may or may not exist
-    CREATED = "created"  # the stack exists, or did
-    ABANDONED = "abandoned"  # creation failed before there was a stack
-    DELETING = "deleting"  # the stack is asked to go
-    CLEANING = "cleaning"  # the stack is gone; credentials remain
-
-
-@dataclasses.dataclass(frozen=True)
-class State:
-    """The contents of a record.
-
-    :ivar owner_id: Keystone's id of the user with whose rights the conductor works: who created the
-        cluster, or rotated its credential last.
-    :ivar phase_since: seconds since 1970 at which ``phase`` was entered.
-    :ivar trust_id: the trust through which the conductor acts for the owner.
-    :ivar node_credential_id: the application credential of the managers.
-    :ivar submitted_at: seconds since 1970 at which Heat was asked for the stack; 0 before.
-    :ivar complete_since: seconds since 1970 at which Heat was first seen to be done; 0 before.
-    :ivar node_credential_revoked: whether the managers' credential is known to be gone.
-    :ivar update: what is under way, as :class:`.update.Plan` puts it into JSON.
-    :ivar groups: uuid of each further node group to what was made for it: ``stack_name``,
-        ``stack_id``, ``prefix`` of its nodes' host names.
-    :ivar grant: number of the owner's rights, as :class:`.credentials.Grant` has it.
-    :ivar grants: other rights that were given and are to be taken back, as a mapping of the fields
-        of :class:`.credentials.Grant` each.
-    :ivar handed_over: whether another user than its creator became the owner of the stack.
-    :ivar heat_trust: the trust that Heat has of the stack's owner; empty where it is not known.
-    :ivar rotation: how far a replacement of certificates or credentials has come; empty when none
-        is under way. ``kind`` says of what.
-    :ivar paused: a replacement of certificates, as ``rotation`` has it, that had stopped when one
-        of credentials began; it goes on after that.
-    :ivar loose: references of certificates in Magnum's store that nothing names yet, or any more:
-        when each was made, in seconds since 1970; 0 for one that is to be deleted.
-    :ivar healing: what is remembered of nodes that are down, as :class:`.healing.Memory` puts it
-        into JSON.
-    :ivar blind_since: seconds since 1970 since when Heat has not shown what it has of the cluster;
-        0 while it does.
-    :ivar errors: how many looks in a row ended with an exception that nobody expected.
-    :ivar unknown: what a newer release wrote and this one does not understand.
-    """
-
-    phase: Phase
-    owner_id: str
-    stack_name: str
-    phase_since: int = 0
-    stack_id: str = ""
-    trust_id: str = ""
-    node_credential_id: str = ""
-    submitted_at: int = 0
-    complete_since: int = 0
-    node_credential_revoked: bool = False
-    update: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    groups: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
-    grant: int = 0
-    grants: Sequence[Mapping[str, Any]] = dataclasses.field(default_factory=list)
-    handed_over: bool = False
-    heat_trust: str = ""
-    rotation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    paused: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    loose: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    healing: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    blind_since: int = 0
-    errors: int = 0
-    unknown: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    def entering(self, phase: Phase, **changes: Any) -> "State":
-        """Return this state moved to another phase now, with other changes."""
-        return dataclasses.replace(self, phase=phase, phase_since=int(time.time()), **changes)
-
-    def replacement(self, kind: str) -> Mapping[str, Any]:
-        """Return how far a replacement of a kind has come, paused or not; empty for none."""
-        found = (one for one in (self.rotation, self.paused) if one.get("kind") == kind)
-        return next(found, {})
-
-    @property
-    def work_due(self) -> int:
-        """Seconds since 1970 after which a look is due whatever Magnum's status is; 0 for none.
-
-        What a request asked for is due a while after it, for its conductor sets the status itself.
-        """
-        if self.phase in (Phase.DELETING, Phase.CLEANING):
-            return self.phase_since + _MARK_SECONDS
-        update = self.update
-        asked = update.get("number", 0) != update.get("begun", 0)
-        under_way = asked or update.get("leaving") or update.get("waiting")
-        stopped = self.rotation.get("failed")
-        if under_way or (self.rotation and not stopped):
-            return int(time.time()) + _MARK_SECONDS
-        return 0
-
-    def to_json(self) -> str:
-        """Return the text that the table holds."""
-        known = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.name != "unknown"
-        }
-        return json.dumps({**self.unknown, **known, "format": _FORMAT}, sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> "State":
-        """Read what :meth:`to_json` wrote, also that of a newer release."""
-        values = json.loads(text)
-        values.pop("format", None)
-        names = {field.name for field in dataclasses.fields(cls)} - {"unknown"}
-        known = {name: value for name, value in values.items() if name in names}
-        known["phase"] = Phase(known["phase"])
-        unknown = {name: value for name, value in values.items() if name not in names}
-        return cls(**known, unknown=unknown)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -39,6 +39,7 @@ from magnum_swarm_mode.decisions.model import (
     Remake,
     Resize,
     Seen,
+    Sent,
     SetNode,
     Step,
 )
@@ -97,7 +98,7 @@ def _overdue(seen: Seen, plan: Plan) -> Step | None:
         return None
     missing = f"not ready: {steps.listed(plan.away)}"
     if not plan.away:
-        missing = f"waiting for: {plan.waiting[0] if plan.waiting else 'the next step'}"
+        missing = f"waiting for: {plan.waiting.what if plan.waiting else 'the next step'}"
     return steps.fail(seen, plan, f"The operation did not end before its deadline; {missing}.")
 
 
@@ -190,8 +191,8 @@ def _heat_failed(seen: Seen, plan: Plan) -> Step | None:
     for group in seen.groups:
         if not (group.stack_status or "").endswith("_FAILED"):
             continue
-        number, updated = plan.sent.get(group.stack, [0, ""])
-        if number == plan.number and updated != group.stack_updated:
+        sent = plan.sent.get(group.stack, Sent())
+        if sent.number == plan.number and sent.updated != group.stack_updated:
             same = (one for one in seen.groups if one.stack == group.stack)
             if any(upgrade.no_room(seen, plan, one) for one in same):
                 continue
@@ -234,7 +235,7 @@ def _begin(seen: Seen, plan: Plan) -> Step | None:
             if not one.is_new
         }
     plan.begun, plan.repaired = plan.number, []
-    plan.distance, plan.updates, plan.waiting = None, 0, []
+    plan.distance, plan.updates, plan.waiting = None, 0, None
     plan.deadline = seen.now + _allowance(seen, plan)
     for group in seen.groups:
         _take_named(seen, plan, group)
@@ -265,7 +266,7 @@ def _unmade(seen: Seen, plan: Plan) -> Step | None:
             continue
         reason = f"Heat is being asked for node group {group.name}."
         step = steps.wait(seen, plan, f"group {group.uuid}", reason)
-        if seen.now - plan.waiting[1] < MAKE_SECONDS:
+        if plan.waiting and seen.now - plan.waiting.since < MAKE_SECONDS:
             return step
         return steps.fail(
             seen,
@@ -360,7 +361,7 @@ def _gone_groups(seen: Seen, plan: Plan) -> Step | None:
             steps.leave(seen, plan, group, member, "named")
         if step := steps.empty(seen, plan, group.members):
             return step
-        plan.sent[group.stack] = [plan.number, group.stack_updated]
+        plan.sent[group.stack] = Sent(plan.number, group.stack_updated)
         return steps.act(
             plan, f"Heat is asked to delete node group {group.name}.", DeleteStack(group.uuid)
         )

@@ -64,27 +64,7 @@ class Memory:
     acted: tuple[int, ...] = ()
     probed: tuple[str, ...] = ()
     limited: bool = False
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Memory":
-        """Read what :meth:`to_json` gave, also that of a newer release."""
-        return cls(
-            down={str(node): int(since) for node, since in values.get("down", {}).items()},
-            looked=int(values.get("looked", 0)),
-            acted=tuple(int(moment) for moment in values.get("acted", ())),
-            probed=tuple(str(node) for node in values.get("probed", ())),
-            limited=bool(values.get("limited", False)),
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what JSON can hold."""
-        return {
-            "down": dict(self.down),
-            "looked": self.looked,
-            "acted": list(self.acted),
-            "probed": list(self.probed),
-            "limited": self.limited,
-        }
+    unknown: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def is_at_rest(self) -> bool:

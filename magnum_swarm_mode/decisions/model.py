@@ -7,7 +7,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from magnum_swarm_mode.decisions.upgrade_plan import Target, Upgrade, known
+from magnum_swarm_mode.decisions.upgrade_plan import Target, Upgrade
 
 ACTIVE, PAUSE, DRAIN = "active", "pause", "drain"
 # What the indices of a group's second colour begin with.
@@ -129,6 +129,7 @@ class Leaving:
     was: str = ACTIVE
     since: int = 0
     demoted: bool = False
+    unknown: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -141,6 +142,27 @@ class Debt:
 
     availability: str = ACTIVE
     demoted: bool = False
+    unknown: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class Sent:
+    """The last request to Heat about a stack.
+
+    :ivar number: of the request of ours that it belongs to.
+    :ivar updated: when Heat had last begun to change the stack before, in Heat's words.
+    """
+
+    number: int = 0
+    updated: str = ""
+
+
+@dataclasses.dataclass
+class Waiting:
+    """What is waited for, and since when."""
+
+    what: str
+    since: int
 
 
 @dataclasses.dataclass
@@ -167,8 +189,8 @@ class Plan:
     :ivar blind: since when Heat does not show the cluster; 0 while it does.
     :ivar newest: group to the highest index before; only nodes with higher ones are waited for.
     :ivar leaving: host name to node that is being removed.
-    :ivar sent: stack to the request for which Heat was last asked, and what ``stack_updated`` was.
-    :ivar waiting: what is waited for, and since when.
+    :ivar sent: stack to what Heat was last asked for.
+    :ivar waiting: what is waited for; None for nothing.
     :ivar labels: group to the labels of the swarm that were set.
     :ivar notes: what is to be said at the end.
     :ivar failed: why the last operation failed; empty after one that did not.
@@ -199,8 +221,8 @@ class Plan:
     blind: int = 0
     newest: dict[str, int] = dataclasses.field(default_factory=dict)
     leaving: dict[str, Leaving] = dataclasses.field(default_factory=dict)
-    sent: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
-    waiting: list[Any] = dataclasses.field(default_factory=list)
+    sent: dict[str, Sent] = dataclasses.field(default_factory=dict)
+    waiting: Waiting | None = None
     labels: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
     failed: str = ""
@@ -211,23 +233,6 @@ class Plan:
     seals: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     followed: dict[str, str] = dataclasses.field(default_factory=dict)
     unknown: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Plan":
-        """Read what :meth:`to_json` gave; what a newer release wrote beside it is kept."""
-        names = {field.name for field in dataclasses.fields(cls)} - {"unknown"}
-        own = {name: copy.deepcopy(v) for name, v in values.items() if name in names}
-        own["leaving"] = {k: known(Leaving, v) for k, v in own.get("leaving", {}).items()}
-        own["debts"] = {k: known(Debt, v) for k, v in own.get("debts", {}).items()}
-        if own.get("upgrade"):
-            own["upgrade"] = Upgrade.from_json(own["upgrade"])
-        unknown = {name: copy.deepcopy(v) for name, v in values.items() if name not in names}
-        return cls(**own, unknown=unknown)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what JSON can hold."""
-        own = dataclasses.asdict(self)
-        return {**own.pop("unknown"), **own}
 
     def requested(
         self,

@@ -29,7 +29,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from magnum_swarm_mode.db.store import Phase, State
+from magnum_swarm_mode.decisions.record import Phase, State
 
 # How long the RPC handler may take from the record to the stack; Heat's API alone may take a
 # minute. Longer means that its conductor died.
@@ -166,9 +166,9 @@ def _may_still_appear(seen: Seen) -> bool:
     """Tell whether a stack may yet appear that another conductor asked Heat for."""
     return (
         seen.state.phase == Phase.DELETING
-        and not seen.state.stack_id
-        and seen.state.submitted_at > 0
-        and seen.now - seen.state.submitted_at < SUBMIT_SECONDS
+        and not seen.state.stack.id
+        and seen.state.stack.since > 0
+        and seen.now - seen.state.stack.since < SUBMIT_SECONDS
     )
 
 

@@ -20,6 +20,7 @@ from magnum_swarm_mode.decisions.model import (
     Seen,
     SetNode,
     Step,
+    Waiting,
 )
 
 # How long a demotion, or the swarm's answer, may take before the operation is given up, in seconds.
@@ -34,7 +35,7 @@ BOOT_SECONDS = 300
 def end(plan: Plan) -> None:
     """Forget what belongs to the operation that ends now."""
     plan.rollback = False
-    plan.previous, plan.newest, plan.waiting, plan.named = {}, {}, [], {}
+    plan.previous, plan.newest, plan.waiting, plan.named = {}, {}, None, {}
     plan.resized, plan.repairs, plan.repaired, plan.pending = [], [], [], []
     plan.leaving, plan.away, plan.troubled, plan.blind = {}, {}, 0, 0
     plan.broken, plan.cause = [], ""
@@ -133,9 +134,9 @@ def wait(
 
     :param group: the one at fault then.
     """
-    if plan.waiting[:1] != [what]:
-        plan.waiting = [what, seen.now]
-    elif patience is not None and seen.now - plan.waiting[1] > patience:
+    if plan.waiting is None or plan.waiting.what != what:
+        plan.waiting = Waiting(what, seen.now)
+    elif patience is not None and seen.now - plan.waiting.since > patience:
         return fail(seen, plan, f"Given up after {int(patience)} seconds: {reason}", group)
     return Step(reason, plan)
 
@@ -246,7 +247,7 @@ def demote(
     leads = ", the leader," if victim.leader else ""
     if victim.hostname in plan.leaving:
         plan.leaving[victim.hostname].demoted = True
-    plan.waiting = [f"demotion {victim.id}", seen.now]
+    plan.waiting = Waiting(f"demotion {victim.id}", seen.now)
     return act(
         plan,
         f"Demoting {victim.hostname}{leads} ({why}).",

@@ -39,6 +39,7 @@ class Target:
     batch: int = 1
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     cluster: dict[str, Any] = dataclasses.field(default_factory=dict)
+    unknown: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -53,13 +54,7 @@ class Upgrade:
     groups: dict[str, Target]
     running: bool = False
     over: bool = False
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Upgrade":
-        """Read what ``dataclasses.asdict`` gave."""
-        targets = {uuid: known(Target, one) for uuid, one in values["groups"].items()}
-        upgrade: Upgrade = known(cls, {**values, "groups": targets})
-        return upgrade
+    unknown: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def after(self, former: "Upgrade | None") -> "Upgrade":
         """Return this upgrade together with what a former one has left to do.
@@ -72,12 +67,6 @@ class Upgrade:
             if uuid not in merged.groups and not target.done:
                 merged.groups[uuid] = copy.deepcopy(target)
         return merged
-
-
-def known(kind: type[Any], values: Mapping[str, Any]) -> Any:
-    """Return a dataclass made of copies of those values that it has fields for."""
-    names = {field.name for field in dataclasses.fields(kind)}
-    return kind(**{name: copy.deepcopy(value) for name, value in values.items() if name in names})
 
 
 def seal(image: str, flavor: str, settings: Mapping[str, Any]) -> str:

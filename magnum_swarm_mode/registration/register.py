@@ -142,6 +142,12 @@ _CERTIFICATES = (
         certificate_names.client,
     ),
     Patch(
+        "magnum.objects.x509keypair",
+        "X509KeyPair.create",
+        ("self", "context"),
+        certificate_names.pair,
+    ),
+    Patch(
         "magnum.common.x509.operations",
         "_build_ca_extentions",
         (),

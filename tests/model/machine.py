@@ -4,14 +4,12 @@
 import dataclasses
 import random
 
-from magnum_swarm_mode.db.store import Phase, Store
+from magnum_swarm_mode.db.store import Store
+from magnum_swarm_mode.decisions.record import Phase
 from tests.model.simulation import Simulation
 
 # Invariants of which a fault is known and open, and where it is.
-OPEN: dict[str, str] = {
-    # The conductor dies after Magnum stored certificates and before it saved their references.
-    "an interrupted creation leaves certificates": "certificates/names.py:generate",
-}
+OPEN: dict[str, str] = {}
 
 
 @dataclasses.dataclass
@@ -117,9 +115,6 @@ def judge(simulation: Simulation) -> list[str]:
         broken.append("Heat updates are bounded")
     cluster = simulation.row()
     if cluster is None:
-        if world.certificates and not simulation.has_certificates:
-            broken.append("an interrupted creation leaves certificates")
-            world.certificates.clear()
         left = [world.trusts, world.credentials, world.certificates]
         if any(left) or any(s.status != "DELETE_COMPLETE" for s in world.stacks.values()):
             broken.append("delete leaves nothing")

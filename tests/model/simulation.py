@@ -3,6 +3,7 @@
 
 import contextlib
 import logging
+import types
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,6 +19,7 @@ from magnum.service import periodic
 from oslo_db.sqlalchemy import enginefacade
 from oslo_service import loopingcall
 
+from magnum_swarm_mode.certificates import names as certificate_names
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import credentials, grants, networks
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
@@ -45,7 +47,6 @@ class Simulation:
     """One cluster, and conductors that look after it.
 
     :ivar wanted: how many workers there may be: after a death in a request, of before it or of it.
-    :ivar has_certificates: whether the row says which certificates the cluster has.
     """
 
     def __init__(self) -> None:
@@ -59,7 +60,7 @@ class Simulation:
         self.uuid = str(uuid.uuid4())
         self.wanted = {2}
         self.requested = 0
-        self.deleted = self.has_certificates = False
+        self.deleted = False
         self._patch()
         self.template = self._template()
         sa.event.listen(self.engine, "before_cursor_execute", self._statement)
@@ -101,9 +102,25 @@ class Simulation:
             world.request("keystone", world.credentials.clear)
             world.request("keystone", world.trusts.clear)
 
+        def store(name: str) -> str:
+            """Store one as Magnum's own store does it, with what this driver puts around it."""
+            pair = types.SimpleNamespace(uuid="")
+
+            def keep(row: Any) -> str:
+                def act() -> str:
+                    world.certificates[row.uuid] = self.uuid
+                    return str(row.uuid)
+
+                return world.request("keystone", act)
+
+            return certificate_names.client(lambda _: certificate_names.pair(keep, pair), name)
+
+        def make(cluster: Any, context: Any = None) -> None:
+            for name, reference in [(one, store(one)) for one in _REFERENCES]:
+                setattr(cluster, name, reference)
+
         def certify(cluster: Any, context: Any = None) -> None:
-            for name in _REFERENCES:
-                setattr(cluster, name, made(world.certificates)())
+            certificate_names.generate(make, cluster, context)
 
         def uncertify(cluster: Any, context: Any = None) -> None:
             for name in ("ca_cert_ref", "magnum_cert_ref"):
@@ -220,8 +237,6 @@ class Simulation:
         )
         with self._conductor(deadly, after=after):
             cluster_conductor.Handler().cluster_create(context, cluster, 3, 2, 60)
-        row = self.row()
-        self.has_certificates = bool(row and row.ca_cert_ref)
 
     def resize(self, count: int, deadly: int | None = None, *, after: bool = False) -> None:
         """Ask for another number of workers, if Magnum admits it now."""

@@ -9,6 +9,7 @@ from magnum_swarm_mode.conductor.change.observe import COLOURS, Json, View, list
 from magnum_swarm_mode.db.store import Record, Store
 from magnum_swarm_mode.decisions import model
 from magnum_swarm_mode.decisions.model import GREEN, Group, Outcome, Plan, Step
+from magnum_swarm_mode.decisions.record import Kind
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.stack import node_group, removals
 from magnum_swarm_mode.stack import request as stack_request
@@ -46,9 +47,8 @@ def _drop_group(store: Store, view: View, uuid: str, record: Record) -> Record:
     """Forget a group whose stack is gone."""
     if view.swarm is not None:
         view.swarm.remove_config(node_group.config_name(uuid))
-    groups = {key: value for key, value in record.state.groups.items() if key != uuid}
     # Whoever finds a row without a stack and without an entry drops it again.
-    record = store.write(record, dataclasses.replace(record.state, groups=groups))
+    record = store.write(record, record.state.without(Kind.GROUP, uuid))
     view.rows.pop(uuid).destroy()
     return record
 
@@ -195,4 +195,4 @@ def keep(store: Store, record: Record, plan: Plan) -> Record:
 
     :raises Conflict: when somebody else changed the record since it was read.
     """
-    return store.write(record, dataclasses.replace(record.state, update=plan.to_json()))
+    return store.write(record, dataclasses.replace(record.state, plan=plan))

@@ -12,9 +12,9 @@ from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import notifications, rows
 from magnum_swarm_mode.conductor.change import observe
 from magnum_swarm_mode.conductor.change.observe import Json
-from magnum_swarm_mode.db.store import Conflict, Phase, Record, Store
+from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions import healing
-from magnum_swarm_mode.decisions.model import Plan
+from magnum_swarm_mode.decisions.record import Phase
 
 CONF = cloud_sessions.CONF
 LOG = logging.getLogger(__name__)
@@ -35,8 +35,8 @@ def heal(
     if record is None or record.state.phase is not Phase.CREATED:
         return ""
     values = observe.labels(cluster)
-    plan = Plan.from_json(record.state.update)
-    memory = healing.Memory.from_json(record.state.healing)
+    plan = record.state.plan
+    memory = record.state.healing
     if not values.auto_healing_enabled or not plan.is_over:
         return ""
     nodes = tuple(observe.to_node(node, {}) for node in raw or ())
@@ -54,10 +54,9 @@ def heal(
         verdict = healing.decide(nodes, memory, rule, int(time.time()))
     if memory.is_at_rest and verdict.memory.is_at_rest and not verdict.replace:
         return verdict.line
-    state = dataclasses.replace(record.state, healing=verdict.memory.to_json())
+    state = dataclasses.replace(record.state, healing=verdict.memory)
     if verdict.replace:
-        plan = plan.healing(verdict.replace, verdict.cause)
-        state = dataclasses.replace(state, update=plan.to_json())
+        state = dataclasses.replace(state, plan=plan.healing(verdict.replace, verdict.cause))
     try:
         store.write(record, state)
     except Conflict:

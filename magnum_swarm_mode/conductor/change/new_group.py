@@ -9,8 +9,9 @@ from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.cloud import credentials
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import reach
-from magnum_swarm_mode.db.store import Phase, State, Store
-from magnum_swarm_mode.decisions.model import Plan
+from magnum_swarm_mode.db.store import Store
+from magnum_swarm_mode.decisions.model import Sent
+from magnum_swarm_mode.decisions.record import Kind, Phase, State
 from magnum_swarm_mode.stack import node_group
 
 CONF = cloud_sessions.CONF
@@ -28,14 +29,14 @@ def create(store: Store, context: Any, cluster: Any, row: Any) -> None:
         raise exceptions.Refused("The cluster is being deleted; no node group can be added.")
     values = node_group.check_labels(row.labels, cluster.labels, CONF.swarm_mode)
     heat_api, stack = reach.find_stack(context, cluster, record.state)
-    taken = [made["prefix"] for made in record.state.groups.values()]
+    taken = [one.prefix for one in record.state.things(Kind.GROUP)]
     prefix = node_group.name_prefix(
         str(stack.parameters["node_name_prefix"]), row.name, row.uuid, taken
     )
     secret = node_group.new_secret()
     request = node_group.build(cluster, row, values, stack, prefix, secret)
     name = node_group.stack_name(row.uuid)
-    _note_group(store, cluster, row, {"stack_name": name, "prefix": prefix}, ask=True)
+    _note_group(store, cluster, row, {"name": name, "prefix": prefix}, ask=True)
     swarm = reach.swarm_of(cluster, reach.output(stack, "manager_addresses"))
     swarm.put_config(
         node_group.config_name(row.uuid),
@@ -46,10 +47,10 @@ def create(store: Store, context: Any, cluster: Any, row: Any) -> None:
     before = _trusts(context)
     row.stack_id = reach.submit(heat_api, request, name, int(cluster.create_timeout or 0))
     noted = {
-        "stack_name": name,
+        "name": name,
         "prefix": prefix,
-        "stack_id": row.stack_id,
-        "heat_trust": credentials.only_new(before, _trusts(context)),
+        "id": row.stack_id,
+        "trust": credentials.only_new(before, _trusts(context)),
     }
     if not _note_group(store, cluster, row, noted):
         # A user's delete has begun meanwhile, and may already have looked for what is here.
@@ -72,15 +73,14 @@ def _note_group(
     def noted(state: State) -> State:
         if state.phase is not Phase.CREATED:
             return state
-        plan = Plan.from_json(state.update)
+        plan = state.plan
         if ask:
             plan = plan.requested(row.uuid, resized=False)
             plan.desired[row.uuid] = int(row.node_count)
             # Whatever Heat says of the stack, it says because of this request.
-            plan.sent[row.uuid] = [plan.number, "not made"]
-        return dataclasses.replace(
-            state, update=plan.to_json(), groups={**state.groups, row.uuid: dict(made)}
-        )
+            plan.sent[row.uuid] = Sent(plan.number, "not made")
+        state = state.owning(Kind.GROUP, row.uuid, **made)
+        return dataclasses.replace(state, plan=plan)
 
     record = store.amend(cluster.uuid, noted)
     return record is not None and record.state.phase is Phase.CREATED

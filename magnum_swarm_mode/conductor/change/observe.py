@@ -17,6 +17,7 @@ from magnum_swarm_mode.db.store import Record
 from magnum_swarm_mode.decisions import upgrade as decisions_upgrade
 from magnum_swarm_mode.decisions import upgrade_plan
 from magnum_swarm_mode.decisions.model import Group, Member, Node, Plan, Seen
+from magnum_swarm_mode.decisions.record import Kind
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.heat import members as heat_members
 from magnum_swarm_mode.labels import parsing as label_parsing
@@ -60,15 +61,14 @@ def look(context: Any, cluster: Any, record: Record) -> tuple[Seen, View]:
     stacks = {"cluster": stack}
     groups: dict[str, Group] = {}
     by_uuid = {row.uuid: row for row in cluster.nodegroups}
-    plan = Plan.from_json(state.update).adopted(counts(cluster), deleted(cluster))
-    plan.blind = 0
+    plan = state.plan.adopted(counts(cluster), deleted(cluster))
+    plan = dataclasses.replace(plan, blind=0)
     for row in by_uuid.values():
         if row.is_default:
             groups[row.uuid] = _default_group(heat_api, stack, row, plan)
             continue
-        made = state.groups.get(row.uuid, {})
-        name = made.get("stack_id") or node_group.stack_name(row.uuid)
-        own = heat_api.get(name)
+        made = state.thing(Kind.GROUP, row.uuid)
+        own = heat_api.get((made.id if made else "") or node_group.stack_name(row.uuid))
         if own is not None and own.status != "DELETE_COMPLETE":
             stacks[row.uuid] = own
         elif row.uuid not in plan.pending and not str(row.status).endswith("_IN_PROGRESS"):

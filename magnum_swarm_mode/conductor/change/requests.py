@@ -16,11 +16,12 @@ from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import lease, reach, rows
 from magnum_swarm_mode.conductor.change import act, observe
 from magnum_swarm_mode.conductor.change import step as change_step
-from magnum_swarm_mode.conductor.rotation import ca, ca_state
-from magnum_swarm_mode.db.store import Conflict, Phase, Record, State, Store
+from magnum_swarm_mode.conductor.rotation import ca
+from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions import status as decisions_status
 from magnum_swarm_mode.decisions import steps, upgrade_plan
 from magnum_swarm_mode.decisions.model import Plan
+from magnum_swarm_mode.decisions.record import Phase, State
 
 LOG = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def request(
     def asked(state: State) -> State:
         if state.phase is not Phase.CREATED:
             return state
-        plan = Plan.from_json(state.update).requested(
+        plan = state.plan.requested(
             group.uuid, named, rollback=rollback, resized=resized, upgrade=upgrade
         )
         if status == "DELETE_IN_PROGRESS":
@@ -64,7 +65,7 @@ def request(
         elif resized:
             plan.desired[group.uuid] = int(group.node_count)
             plan.projected[group.uuid] = int(group.node_count)
-        return dataclasses.replace(state, update=plan.to_json())
+        return dataclasses.replace(state, plan=plan)
 
     record = store.amend(cluster.uuid, asked)
     if record is None or record.state.phase is not Phase.CREATED:
@@ -90,12 +91,12 @@ def begin(store: Store, context: Any, cluster: Any) -> None:
     record = store.get(cluster.uuid)
     if record is None or not reach.brings_owners_token(context, record.state):
         return
-    if record.state.rotation:
+    if record.state.is_rotating:
         return
     with lease.held(store, cluster.uuid, "first step") as record:
         try:
             row = objects.Cluster.get_by_uuid(cloud_sessions.admin_context(), cluster.uuid)
-            if not record or record.state.rotation or record.state.phase is not Phase.CREATED:
+            if not record or record.state.is_rotating or record.state.phase is not Phase.CREATED:
                 return
             if row.status in decisions_status.BUSY:
                 change_step.step(store, context, row, record)
@@ -111,16 +112,15 @@ def recall(store: Store, cluster: Any, record: Record | None) -> None:
     """
     if record is None or record.state.phase is not Phase.CREATED:
         return
-    if record.state.loose:
-        with contextlib.suppress(Conflict):
-            orphans.sweep(store, cluster.uuid)
-    if ca_state.is_under_way(record.state):
+    with contextlib.suppress(Conflict):
+        orphans.sweep(store, cluster.uuid)
+    if record.state.replaces_ca:
         ca.recall(cluster, record.state)
         return
-    plan = Plan.from_json(record.state.update)
+    plan = record.state.plan
     counts = observe.counts(cluster)
     waiting = plan.adopted(counts, observe.deleted(cluster))
-    if record.state.rotation or not waiting.is_over:
+    if record.state.is_rotating or not waiting.is_over:
         if waiting != plan:
             try:
                 act.keep(store, record, waiting)
@@ -142,7 +142,7 @@ def recall(store: Store, cluster: Any, record: Record | None) -> None:
 
 def _settle(store: Store, cluster: Any, record: Record, changed: Plan) -> None:
     """Give nodes back what an ended operation owes them, and remember what rows say."""
-    plan = Plan.from_json(record.state.update)
+    plan = record.state.plan
     if plan.debts:
         try:
             swarm = reach.swarm_of(cluster, list(cluster.master_addresses or ()))

@@ -7,8 +7,9 @@ from typing import Any
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.conductor import reach, rows
 from magnum_swarm_mode.conductor.change.observe import View
-from magnum_swarm_mode.db.store import Phase, Store
+from magnum_swarm_mode.db.store import Store
 from magnum_swarm_mode.decisions.model import Group, Outcome, Plan, Step
+from magnum_swarm_mode.decisions.record import Phase
 from magnum_swarm_mode.swarm import client as swarm_client
 
 
@@ -50,8 +51,7 @@ def _reopen(store: Store, cluster: Any) -> None:
     record = store.get(cluster.uuid)
     if record is None or record.state.phase is not Phase.CREATED:
         return
-    plan = Plan.from_json(record.state.update)
-    if plan.begun != plan.number:
+    if record.state.plan.begun != record.state.plan.number:
         rows.tell(cluster, "UPDATE_IN_PROGRESS", cluster.status_reason)
 
 

@@ -19,7 +19,7 @@ from magnum_swarm_mode.conductor.change import act, observe
 from magnum_swarm_mode.conductor.change import rows as change_rows
 from magnum_swarm_mode.db.store import Record, Store
 from magnum_swarm_mode.decisions import change, steps
-from magnum_swarm_mode.decisions.model import Plan, Seen, Step
+from magnum_swarm_mode.decisions.model import Seen, Step
 
 LOG = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def step(store: Store, context: Any, cluster: Any, record: Record) -> None:
 
 def _unseen(store: Store, cluster: Any, record: Record, error: exceptions.SwarmModeError) -> None:
     """Wait for Heat to show the cluster, for a time that is the same for all conductors."""
-    plan = Plan.from_json(record.state.update)
+    plan = record.state.plan
     now = int(time.time())
     if plan.blind and now - plan.blind > _BLIND_SECONDS:
         minutes = _BLIND_SECONDS // 60
@@ -78,7 +78,7 @@ def _unseen(store: Store, cluster: Any, record: Record, error: exceptions.SwarmM
 
 def _abandon(store: Store, cluster: Any, record: Record, reason: str) -> None:
     """End an operation that nobody has the rights for; nothing of it was seen to be done."""
-    act.keep(store, record, steps.abandon(Plan.from_json(record.state.update), reason))
+    act.keep(store, record, steps.abandon(record.state.plan, reason))
     for row in cluster.nodegroups:
         if str(row.status).endswith("_IN_PROGRESS"):
             rows.write_group(row, {"status": "UPDATE_FAILED", "status_reason": reason})

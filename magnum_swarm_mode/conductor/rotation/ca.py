@@ -35,9 +35,10 @@ from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import reach, rows
-from magnum_swarm_mode.conductor.rotation import ca_state, ca_steps
-from magnum_swarm_mode.conductor.rotation.ca_state import Rotation
-from magnum_swarm_mode.db.store import Conflict, Phase, Record, State, Store
+from magnum_swarm_mode.conductor.rotation import ca_steps
+from magnum_swarm_mode.db.store import Conflict, Record, Store
+from magnum_swarm_mode.decisions.record import Phase, State
+from magnum_swarm_mode.decisions.rotation import CA_STEPS, CaRotation
 from magnum_swarm_mode.swarm import manager_settings
 
 _ATTEMPTS = 10
@@ -63,7 +64,7 @@ def begin(store: Store, context: Any, cluster: Any) -> None:
         ca_steps.put(cluster, old)
         orphans.discard(store, cluster.uuid, list(new.values()))
         raise
-    rotation = ca_state.of(record.state) if ca_state.is_under_way(record.state) else None
+    rotation = record.state.ca if record.state.replaces_ca else None
     if rotation is None or rotation.new != new:
         # Somebody else was quicker; what they do goes on, and nothing is failed for it.
         ca_steps.put(cluster, rotation.new if rotation else old)
@@ -73,12 +74,12 @@ def begin(store: Store, context: Any, cluster: Any) -> None:
     while time.monotonic() < end:
         # Whatever goes wrong from here on is tried again by the next poll.
         with contextlib.suppress(exceptions.SwarmModeError):
-            if ca_steps.Look(store, context, cluster, record).advance(only=ca_state.STEPS[0]):
+            if ca_steps.Look(store, context, cluster, record).advance(only=CA_STEPS[0]):
                 return
         time.sleep(1)
         # A look at the cluster's health may have written something else into it.
         record = store.get(cluster.uuid) or record
-        if not ca_state.is_under_way(record.state):
+        if not record.state.replaces_ca:
             return
 
 
@@ -96,7 +97,7 @@ def _recorded(
         record = store.get(cluster.uuid)
         if record is None or record.state.phase is not Phase.CREATED:
             raise exceptions.Refused("The cluster is being deleted.")
-        if record.state.rotation:
+        if record.state.is_rotating:
             return record
         if not checked:
             try:
@@ -108,14 +109,10 @@ def _recorded(
             checked = True
         elif not orphans.are_kept(record.state, new.values()):
             raise _too_slow()
-        rotation = Rotation(old=old, new=new, began=int(time.time()))
+        rotation = CaRotation(old=old, new=new, began=int(time.time()))
         with contextlib.suppress(Conflict):
-            state = dataclasses.replace(
-                record.state,
-                rotation=rotation.to_json(),
-                loose=orphans.without(record.state, new.values()),
-            )
-            return store.write(record, state)
+            state = orphans.used(record.state, new.values())
+            return store.write(record, dataclasses.replace(state, ca=rotation))
     raise Conflict(cluster.uuid)
 
 
@@ -166,17 +163,8 @@ def _check(
         )
 
 
-def forget(cluster_uuid: str, state: State) -> None:
-    """Remove from Magnum's store what a rotation would have removed, as the cluster is deleted."""
-    unwanted = list(state.loose)
-    if found := state.replacement(ca_state.KIND):
-        rotation = Rotation.from_json(found)
-        unwanted += [*rotation.old.values(), *rotation.new.values()]
-    certificate_store.delete(cluster_uuid, unwanted)
-
-
 def recall(cluster: Any, state: State) -> None:
     """Take up a rotation whose conductor died before Magnum knew of it."""
-    rotation = ca_state.of(state)
-    if not rotation.failed and time.time() - rotation.began > INTERRUPTED_SECONDS:
+    rotation = state.ca
+    if rotation and not rotation.failed and time.time() - rotation.began > INTERRUPTED_SECONDS:
         rows.change(cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"})

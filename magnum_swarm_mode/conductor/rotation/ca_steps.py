@@ -15,13 +15,14 @@ from oslo_log import log as logging
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.certificates import authority as certificates_authority
+from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import grants
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import reach, rows
-from magnum_swarm_mode.conductor.rotation import ca_state
-from magnum_swarm_mode.conductor.rotation.ca_state import STEPS, Rotation
 from magnum_swarm_mode.db.store import Conflict, Record, Store
+from magnum_swarm_mode.decisions.record import Kind
+from magnum_swarm_mode.decisions.rotation import CA_STEPS, CaRotation
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.swarm import client as swarm_client
 from magnum_swarm_mode.swarm import manager_settings
@@ -34,6 +35,8 @@ _DONE = (
     "client's files again (openstack coe cluster config)."
 )
 _TELLS_HEAT = "Heat is told what later workers are to believe in."
+# How long a step may wait for something before the rotation stops.
+_STEP_SECONDS = 1200
 _RESUME = "Resize a node group to its present count to go on."
 _GOES_ON = "After that the certificates are replaced to the end."
 
@@ -59,8 +62,8 @@ class Look:
         self._stack: heat_client.Stack | None = None
 
     @property
-    def _rotation(self) -> Rotation:
-        return ca_state.of(self.record.state)
+    def _rotation(self) -> CaRotation:
+        return self.record.state.ca or CaRotation()
 
     def go_on(self, *, more_to_do: bool) -> None:
         """Do what can be done now, and tell how far it is.
@@ -104,7 +107,7 @@ class Look:
     def _patience(self) -> int:
         """Return how many seconds the present step may wait."""
         overlap = CONF.swarm_mode.rotation_overlap if self._rotation.step == "swarm" else 0
-        return ca_state.STEP_SECONDS + int(overlap)
+        return _STEP_SECONDS + int(overlap)
 
     def advance(self, only: str) -> bool:
         """Do one step; whether it is done, now or before."""
@@ -120,10 +123,10 @@ class Look:
         """Do step after step; return what is waited for, or nothing when all is done."""
         while True:
             step = self._rotation.step
-            if step not in STEPS:
+            if step not in CA_STEPS:
                 return "a conductor of a newer release goes on."
             waits = self._actions()[step]()
-            if waits or step == STEPS[-1]:
+            if waits or step == CA_STEPS[-1]:
                 return waits
             self._next()
 
@@ -138,14 +141,14 @@ class Look:
 
     def _next(self) -> None:
         rotation = self._rotation
-        following = ca_state.following(rotation.step)
+        following = rotation.following
         trusted = rotation.trusted or int(time.time())
         self._write(step=following, deadline=0, trusted=trusted)
         LOG.info("Cluster %s: certificates, step %s", self._cluster.uuid, following)
 
     def _write(self, **changes: Any) -> None:
         rotation = dataclasses.replace(self._rotation, **changes)
-        state = dataclasses.replace(self.record.state, rotation=rotation.to_json())
+        state = dataclasses.replace(self.record.state, ca=rotation)
         self.record = self._store.write(self.record, state)
 
     def _adopt(self) -> None:
@@ -156,7 +159,7 @@ class Look:
         rows.write(self._cluster, {name: reference or None for name, reference in new.items()})
 
     def _progress(self) -> str:
-        return ca_state.progress(self._rotation.step)
+        return self._rotation.progress
 
     def _fail(self, reason: str) -> None:
         self._stop(f"{reason.rstrip('.')}. {_RESUME}")
@@ -172,7 +175,7 @@ class Look:
             said += f" Down meanwhile, and to follow when they are back: {', '.join(away)}."
         if self._rotation.note:
             said += f" {self._rotation.note}"
-        state = dataclasses.replace(self.record.state, rotation={})
+        state = dataclasses.replace(self.record.state, ca=None)
         self.record = self._store.write(self.record, state)
         reach.SWARMS.forget(self._cluster.uuid)
         rows.tell(self._cluster, "UPDATE_IN_PROGRESS" if more_to_do else "UPDATE_COMPLETE", said)
@@ -247,9 +250,8 @@ class Look:
         """Have later workers believe in the new authority."""
         heat_api, stack = self._heat()
         stacks = [stack]
-        for made in self.record.state.groups.values():
-            name = made.get("stack_id") or made.get("stack_name")
-            group = heat_api.get(name) if name else None
+        for made in self.record.state.things(Kind.GROUP):
+            group = heat_api.get(made.handle) if made.handle else None
             if group is not None and not group.status.startswith("DELETE"):
                 stacks.append(group)
         wanted = self._authority("new")
@@ -320,10 +322,10 @@ class Look:
         manager_settings.clean_up(self._swarm())
         kept = set(self._rotation.new.values())
         unwanted = [one for one in self._rotation.old.values() if one not in kept]
-        if left := certificate_store.delete(self._cluster.uuid, unwanted):
-            # Tried again by later looks at the cluster's health.
-            loose = {**self.record.state.loose, **dict.fromkeys(left, 0)}
-            state = dataclasses.replace(self.record.state, loose=loose)
+        # What the store does not delete now is tried again by later looks at the cluster's health.
+        left = certificate_store.delete(self._cluster.uuid, unwanted)
+        state = orphans.deleted(self.record.state, unwanted, left)
+        if state != self.record.state:
             self.record = self._store.write(self.record, state)
         return ""
 

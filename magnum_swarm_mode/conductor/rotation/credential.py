@@ -37,8 +37,9 @@ from magnum_swarm_mode.conductor import reach
 from magnum_swarm_mode.conductor.rotation import credential_rows
 from magnum_swarm_mode.conductor.rotation import credential_state as states
 from magnum_swarm_mode.conductor.rotation.credential_rows import Stopped
-from magnum_swarm_mode.conductor.rotation.credential_state import Step
-from magnum_swarm_mode.db.store import Conflict, Record, State, Store
+from magnum_swarm_mode.db.store import Conflict, Record, Store
+from magnum_swarm_mode.decisions.record import Kind, State
+from magnum_swarm_mode.decisions.rotation import CredentialStep as Step
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.swarm import manager_settings
 
@@ -199,10 +200,10 @@ class CredentialRotation:
         with contextlib.suppress(exceptions.Unavailable):
             manager_settings.clean_up(credential_rows.swarm_of(cluster))
         rotation = states.of(record.state)
-        if record.state.paused:
+        if record.state.ca is not None:
             note = " ".join([*problems, *rotation.notes])
-            paused = {**record.state.paused, "note": note}
-            record = self._store.write(record, dataclasses.replace(record.state, paused=paused))
+            ca = dataclasses.replace(record.state.ca, note=note)
+            record = self._store.write(record, dataclasses.replace(record.state, ca=ca))
             self._rows.end(cluster, None, "UPDATE_IN_PROGRESS", states.GOES_ON)
             return
         self._rows.end(cluster, None, *states.ending(rotation, problems))
@@ -215,10 +216,11 @@ def _heat_knows(context: Any, cluster: Any, state: State, trust_id: str) -> bool
     :raises Unavailable: when Heat does not show the stack now.
     """
     credential = states.of(state).credential
-    for one in (dataclasses.replace(state, trust_id=trust_id), state):
+    present = str(state.grant)
+    for one in (state.owning(Kind.TRUST, present, id=trust_id), state):
         for _, session in reach.heat_sessions(context, cluster, one):
             with contextlib.suppress(heat_client.NotAllowed):
-                stack = reach.heat_of(session).get(state.stack_id or state.stack_name)
+                stack = reach.heat_of(session).get(state.stack.handle)
                 if stack is not None:
                     return bool(stack.parameters.get("node_credential_id") == credential)
     raise _hidden()
@@ -259,7 +261,7 @@ def _stacks(
     for _, session in reach.heat_sessions(context, cluster, state):
         heat_api = reach.heat_of(session)
         try:
-            stack = heat_api.get(state.stack_id or state.stack_name)
+            stack = heat_api.get(state.stack.handle)
             names = states.stack_names(state).values()
             further = [one for name in names if (one := heat_api.get(name))]
         except heat_client.NotAllowed as error:

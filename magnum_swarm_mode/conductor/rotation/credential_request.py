@@ -20,10 +20,11 @@ from magnum_swarm_mode.cloud import grants as cloud_grants
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.cloud.credentials import Grant
 from magnum_swarm_mode.conductor import lease, reach
-from magnum_swarm_mode.conductor.rotation import ca_state, credential_rows, credential_state
-from magnum_swarm_mode.conductor.rotation.credential_state import Rotation, Step
-from magnum_swarm_mode.db.store import Conflict, Phase, Record, State, Store
-from magnum_swarm_mode.decisions.model import Plan
+from magnum_swarm_mode.conductor.rotation import credential_rows, credential_state
+from magnum_swarm_mode.db.store import Conflict, Record, Store
+from magnum_swarm_mode.decisions.record import Kind, Phase, State
+from magnum_swarm_mode.decisions.rotation import CredentialRotation
+from magnum_swarm_mode.decisions.rotation import CredentialStep as Step
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.swarm import client as swarm_client
 from magnum_swarm_mode.swarm import manager_settings
@@ -84,11 +85,12 @@ class Request:
         grant = Grant(job.user_id, cloud_grants.next_number(state))
         before = (cluster.status, cluster.status_reason)
         now = int(time.time())
-        rotation = Rotation(
+        rotation = CredentialRotation(
             number=grant.number,
             began=now,
             deadline=now + credential_state.limit_seconds(job.timeout_minutes),
-            before=before,
+            status=before[0],
+            reason=before[1],
         )
         begun = functools.partial(credential_state.begun, grant=grant, rotation=rotation)
         record = self._rows.write(record, begun)
@@ -131,12 +133,14 @@ class Request:
         if taken_over:
             cloud_grants.make_way(record.state, job.further)
         heat_trust = self._ask_heat(job, node.id, node.secret)
-        known: dict[str, Any] = {}
-        if taken_over:
-            known = {"heat_trust": heat_trust, "handed_over": True}
-        record = self._rows.write(
-            record, lambda now: dataclasses.replace(credential_state.handed_over(now), **known)
-        )
+
+        def handed_over(state: State) -> State:
+            state = credential_state.handed_over(state)
+            if not taken_over:
+                return state
+            return dataclasses.replace(state.owning(Kind.STACK, trust=heat_trust), handed_over=True)
+
+        record = self._rows.write(record, handed_over)
         self._rows.own(cluster, record.state)
         return record, node.secret
 
@@ -178,7 +182,7 @@ class Request:
                 record = self._rows.write(record, noted)
                 continue
             after = credentials.trusts_given(job.session)
-            known = {"heat_trust": credentials.only_new(before, after)}
+            known = {"trust": credentials.only_new(before, after)}
             record = self._rows.write(
                 record, functools.partial(credential_state.with_group, uuid=uuid, known=known)
             )
@@ -217,10 +221,10 @@ def _check(state: State) -> None:
     """
     if state.phase is not Phase.CREATED:
         raise exceptions.Refused("The cluster is being deleted.")
-    if ca_state.has_stopped(state):
+    if state.replaces_ca and state.ca is not None and state.ca.failed:
         # What was asked for since then waits for its end, so that nothing of it is under way.
         return
-    if state.rotation or not Plan.from_json(state.update).is_over:
+    if state.is_rotating or not state.plan.is_over:
         raise exceptions.Refused(
             "Another operation is under way, or has stopped and goes on with a resize to the "
             "present number; rotate the credential when it has ended."
@@ -234,7 +238,7 @@ def _prepare(context: Any, cluster: Any, state: State) -> _Job:
     """
     session = cloud_sessions.user_session(context)
     heat_api = reach.heat_of(session)
-    stack = _stack(heat_api, state.stack_id or state.stack_name)
+    stack = _stack(heat_api, state.stack.handle)
     if stack is None:
         raise exceptions.Unavailable("Heat does not show a stack of the cluster to you.")
     swarm = credential_rows.swarm_of(cluster, stack)

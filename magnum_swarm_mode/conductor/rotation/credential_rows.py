@@ -9,8 +9,8 @@ from magnum_swarm_mode.cloud import grants
 from magnum_swarm_mode.cloud.credentials import Grant
 from magnum_swarm_mode.conductor import reach, rows
 from magnum_swarm_mode.conductor.rotation import credential_state
-from magnum_swarm_mode.db.store import Conflict, Phase, Record, State, Store
-from magnum_swarm_mode.decisions.model import Plan
+from magnum_swarm_mode.db.store import Conflict, Record, Store
+from magnum_swarm_mode.decisions.record import Phase, State
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.swarm import client as swarm_client
 
@@ -60,7 +60,7 @@ class Rows:
             return credential_state.over(grants.without(state, revoked) if revoked else state)
 
         record = self.write(record, ended)
-        if Plan.from_json(record.state.update).is_over:
+        if record.state.plan.is_over:
             self.tell(cluster, status, reason)
 
     def write(self, record: Record, change: Callable[[State], State]) -> Record:

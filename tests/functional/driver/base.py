@@ -41,6 +41,7 @@ from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.db import migration, schema
 from magnum_swarm_mode.db.store import Store
+from magnum_swarm_mode.decisions.record import Kind
 from magnum_swarm_mode.swarm import pool as swarm_pool
 from tests.functional.driver import fake_cloud
 from tests.unit.driver import fake_docker
@@ -294,6 +295,23 @@ class DriverTest(base.BaseTestCase):
         """Return what is left in our own table."""
         with enginefacade.writer.get_engine().begin() as connection:
             return list(connection.execute(schema.CLUSTER.select()))
+
+    def assert_owned(self, uuid: str) -> None:
+        """Look whether all that was made for a cluster is in its record, or named by its row."""
+        record = Store().get(uuid)
+        owned = record.state.owned if record else ()
+        owners = {(one.kind, one.owner_id) for one in owned}
+        known = {one.key for one in owned if one.kind == Kind.CERTIFICATE}
+        for row in self.clusters():
+            known |= set(certificate_store.references(row).values())
+        self.assertEqual(set(), {str(one.uuid) for one in self.certificates()} - known)
+        for trust in self.cloud.trusts.values():
+            if trust["trustee_user_id"] == fake_cloud.MAGNUM:
+                self.assertIn((Kind.TRUST, trust["trustor_user_id"]), owners)
+        for credential in self.cloud.credentials.values():
+            self.assertIn((Kind.CREDENTIAL, credential["user"]), owners)
+        stacks = set(self.cloud.leftovers().get("stacks", ()))
+        self.assertEqual(set(), stacks - {one.name for one in owned})
 
     def pass_time(self, seconds: float) -> None:
         """Let everything believe that so much time has passed."""

@@ -12,7 +12,8 @@ from magnum.service import periodic
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.conductor import rows
-from magnum_swarm_mode.db.store import Phase
+from magnum_swarm_mode.decisions.model import Plan
+from magnum_swarm_mode.decisions.record import Kind, Owned, Phase
 from tests.functional.driver import base, fake_cloud
 
 
@@ -173,8 +174,8 @@ class BoundsTest(base.DriverTest):
         """A group's stack that Heat shows only its project is not taken for gone."""
         uuid = self.complete()
         record = self.store.get(uuid)
-        made = {"stack_name": "group", "stack_id": "group-id", "prefix": "swarm-group"}
-        self.store.write(record, dataclasses.replace(record.state, groups={"g": made}))
+        made = {"name": "group", "id": "group-id", "prefix": "swarm-group"}
+        self.store.write(record, record.state.owning(Kind.GROUP, "g", **made))
         group = fake_cloud.Stack("group-id", "group", fake_cloud.PROJECT, {}, "")
         group.status = "CREATE_COMPLETE"
         self.cloud.stacks["group-id"] = group
@@ -188,7 +189,7 @@ class BoundsTest(base.DriverTest):
 
         self.assertEqual("DELETE_FAILED", self.cluster(uuid).status)
         self.assertIn("node groups cannot be deleted", self.cluster(uuid).status_reason)
-        self.assertEqual({"g": made}, self.store.get(uuid).state.groups)
+        self.assertEqual({"g": Owned(Kind.GROUP, "g", **made)}, self.store.get(uuid).state.groups)
 
     def test_late_stack(self):
         """A stack that appears a moment after Heat's answer was lost is found and used."""
@@ -240,9 +241,7 @@ class BoundsTest(base.DriverTest):
         """An operation that cannot be read ends, and the cluster can be resized again."""
         uuid = self.complete()
         record = self.store.get(uuid)
-        self.store.write(
-            record, dataclasses.replace(record.state, update={"number": 1, "upgrade": 5})
-        )
+        self.store.write(record, dataclasses.replace(record.state, plan=Plan(number=1, upgrade=5)))
         rows.change(uuid, "CREATE_COMPLETE", {"status": "UPDATE_IN_PROGRESS"})
 
         self.poll(10)
@@ -302,7 +301,7 @@ class BoundsTest(base.DriverTest):
     def test_request_that_nobody_polls(self):
         """A request is taken up over which a status was saved that says it was done."""
         uuid = self.complete()
-        self.store.amend(uuid, lambda state: dataclasses.replace(state, update={"number": 1}))
+        self.store.amend(uuid, lambda state: dataclasses.replace(state, plan=Plan(number=1)))
         self.tasks()
         self.assertEqual("CREATE_COMPLETE", self.cluster(uuid).status)
         self.pass_time(61)

@@ -7,8 +7,10 @@ from magnum.common import exception as magnum_exception
 from magnum.conductor.handlers import credential_conductor
 from oslo_db.sqlalchemy import enginefacade
 
+from magnum_swarm_mode.cloud import grants
 from magnum_swarm_mode.conductor.change import requests
 from magnum_swarm_mode.db import schema
+from magnum_swarm_mode.decisions.record import Kind
 from magnum_swarm_mode.swarm import manager_settings
 from tests import cases
 from tests.functional.driver import base, fake_cloud, test_node_groups, test_operations
@@ -91,10 +93,10 @@ class RotationCase(test_operations.OperationsCase):
         )
         state = self.state()
         self.assertEqual((user, number), (state.owner_id, state.grant))
-        self.assertEqual(([], {}), (state.grants, state.rotation))
+        self.assertEqual(([], None), (grants.others(state), state.credential))
         self.assertEqual(user, self.cluster(self.uuid).user_id)
         self.assertIn(state.trust_id, self.cloud.trusts)
-        self.assertEqual(self.stack.trust, state.heat_trust)
+        self.assertEqual(self.stack.trust, state.stack.trust)
         self.assertEqual(
             list(self.cloud.credentials), [self.stack.parameters["node_credential_id"]]
         )
@@ -191,7 +193,7 @@ class RotateTest(RotationCase):
     def test_creator_without_role_unknown_trust(self):
         """Where Heat's trust is not known, an administrator is told what to do; nothing changed."""
         record = self.record()
-        self.store.write(record, dataclasses.replace(record.state, heat_trust=""))
+        self.store.write(record, record.state.owning(Kind.STACK, trust=""))
         self.cloud.remove_roles(fake_cloud.OWNER)
         before = self.cloud.leftovers()
 
@@ -202,7 +204,7 @@ class RotateTest(RotationCase):
         )
         self.assertEqual(before["trusts"], self.cloud.leftovers()["trusts"])
         self.assertEqual("CREATE_COMPLETE", self.cluster(self.uuid).status)
-        self.assertEqual(({}, []), (self.state().rotation, self.state().grants))
+        self.assertEqual((None, []), (self.state().credential, grants.others(self.state())))
 
     def test_delete_without_role(self):
         """Another member can delete the cluster of a creator who has lost his role."""
@@ -240,7 +242,7 @@ class RotateTest(RotationCase):
         self.assertEqual("UPDATE_COMPLETE", cluster.status)
         cases.shown(self, "former-credential-stays", cluster.status_reason, answer=cluster.status)
         self.assertIn(self.name(0), cluster.status_reason)
-        self.assertEqual(1, len(self.state().grants))
+        self.assertEqual(1, len(grants.others(self.state())))
         self.delete(self.uuid, self.context(fake_cloud.OWNER))
         self.poll()
         self.cloud.finish_deletes()
@@ -294,7 +296,7 @@ class RotateTest(RotationCase):
         self.assertIn("no", str(error))
         self.assertEqual("CREATE_COMPLETE", self.cluster(self.uuid).status)
         self.assertEqual([(fake_cloud.OWNER, self.name(0))], self.names())
-        self.assertEqual({}, self.state().rotation)
+        self.assertIsNone(self.state().credential)
         self.cloud.refused_updates = ""
         self.rotate()
         self.finish()
@@ -367,9 +369,9 @@ class DiedTest(RotationCase):
             self.recall()
             self.poll()
         cluster = self.cluster(self.uuid)
-        self.assertEqual({}, self.state().rotation)
+        self.assertIsNone(self.state().credential)
         self.assertIn(cluster.status, ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_FAILED"))
-        known = {(g["owner_id"], g["number"]) for g in self.state().grants}
+        known = {(g.owner_id, g.number) for g in grants.others(self.state())}
         known.add((self.state().owner_id, self.state().grant))
         for credential in self.cloud.credentials.values():
             number = int(credential["name"].removeprefix(self.name(0)).strip("-") or 0)

@@ -10,7 +10,6 @@ from oslo_service import loopingcall, threadgroup
 
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.decisions import healing
-from magnum_swarm_mode.decisions.model import Plan
 from magnum_swarm_mode.registration import register as registration
 from tests import cases
 from tests.functional.driver import base, test_operations
@@ -63,7 +62,7 @@ class HealingCase(test_operations.OperationsCase):
         return record
 
     def memory(self):
-        return healing.Memory.from_json(self.record().state.healing)
+        return self.record().state.healing
 
 
 class HealingTest(HealingCase):
@@ -326,8 +325,8 @@ class ConductorsTest(HealingCase):
         """A healing that was written down and whose conductor died before the status is begun."""
         record = self.record()
         self.kill("swarm-worker-1")
-        plan = Plan.from_json(record.state.update).healing(["swarm-worker-1"], "Healing: it was.")
-        self.store.write(record, dataclasses.replace(record.state, update=plan.to_json()))
+        plan = record.state.plan.healing(["swarm-worker-1"], "Healing: it was.")
+        self.store.write(record, dataclasses.replace(record.state, plan=plan))
         self.assertEqual("UPDATE_IN_PROGRESS", self.poll_health().status)
 
         self.go_on()
@@ -408,7 +407,7 @@ class OffTest(HealingCase):
 
         self.assertEqual(("CREATE_COMPLETE", "UNHEALTHY"), (cluster.status, cluster.health_status))
         self.assertNotIn("healing", cluster.health_status_reason)
-        self.assertEqual({}, self.record().state.healing)
+        self.assertEqual(healing.Memory(), self.record().state.healing)
 
 
 class IntervalTest(base.DriverTest):

@@ -579,6 +579,7 @@ class DeathTest(base.DriverTest):
                 number += 1
                 uuid = prepare()
                 died = self.die(number, after, act, uuid)
+                self.assert_owned(uuid)
                 survive(uuid)
                 self.assertNothingLeft()
                 self.cloud.stacks.clear()

@@ -11,7 +11,6 @@ from magnum.drivers.common import driver
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.cloud import grants
 from magnum_swarm_mode.conductor.change import requests
-from magnum_swarm_mode.conductor.rotation import ca_state
 from tests import cases
 from tests.functional.driver import base, fake_cloud, test_rotation
 
@@ -55,8 +54,8 @@ class OwnerLostCase(test_rotation.RotationCase):
         self.assertTrue(self.serves(self.files()))
         self.assertFalse(self.serves(self.old))
         state = self.record().state
-        self.assertEqual((user, []), (state.owner_id, state.grants))
-        self.assertEqual(({}, {}), (state.rotation, state.paused))
+        self.assertEqual((user, []), (state.owner_id, grants.others(state)))
+        self.assertEqual((None, None), (state.credential, state.ca))
         self.assertEqual([user], [one["user"] for one in self.cloud.credentials.values()])
         used = self.told()[1]["openstack"]["application_credential_id"]
         self.assertEqual([used], list(self.cloud.credentials))
@@ -118,7 +117,8 @@ class OwnerLostTest(OwnerLostCase):
     def _end(self, before, owner):
         """Have another member take over what was left; return whether it had stopped halfway."""
         (other,) = {fake_cloud.OWNER, fake_cloud.MEMBER} - {owner}
-        stopped = ca_state.has_stopped(self.record().state)
+        ca = self.record().state.ca
+        stopped = bool(ca and ca.failed)
         if stopped:
             self.assertEqual("UPDATE_FAILED", self.cluster(self.uuid).status)
         self.take_charge(other)
@@ -160,14 +160,14 @@ class OwnerLostTest(OwnerLostCase):
         self.lose()
         self.poll()
         self.take_charge()
-        self.assertEqual(before["ca_cert_ref"], self.record().state.paused["old"]["ca_cert_ref"])
+        self.assertEqual(before["ca_cert_ref"], self.record().state.ca.old["ca_cert_ref"])
         self.heat_finishes()
         self.pass_time(700)
         self.poll()
         cluster = self.cluster(self.uuid)
         self.assertEqual("UPDATE_FAILED", cluster.status)
         self.assertIn("Managers do not take the new credential over", cluster.status_reason)
-        self.assertTrue(ca_state.has_stopped(self.record().state))
+        self.assertTrue(self.record().state.ca.failed)
         self.assertTrue(self.serves(self.old))
 
         self.lazy = False

@@ -11,7 +11,7 @@ from magnum.conductor.handlers import ca_conductor
 from magnum.conductor.handlers.common import cert_manager
 from oslo_db.sqlalchemy import enginefacade
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import exceptions, stored
 from magnum_swarm_mode.certificates import authority
 from magnum_swarm_mode.certificates import names as certificate_names
 from magnum_swarm_mode.certificates import store as certificate_store
@@ -117,7 +117,7 @@ class RotationCase(OperationsCase):
 
     def state(self):
         record = Store().get(self.uuid)
-        return record.state.rotation if record else {}
+        return stored.dump(record.state.ca) if record and record.state.ca else {}
 
     def assert_done(self, before):
         """Everything is new, and what was before is gone and refused."""

@@ -3,7 +3,11 @@
 
 import dataclasses
 
+from magnum_swarm_mode import stored
+from magnum_swarm_mode.cloud import grants
 from magnum_swarm_mode.conductor import rows
+from magnum_swarm_mode.decisions.record import Kind
+from magnum_swarm_mode.decisions.rotation import CaRotation, CredentialRotation
 from tests import cases
 from tests.functional.driver import (
     fake_cloud,
@@ -23,7 +27,7 @@ class CredentialTest(test_credential_rotation.RotationCase):
 
     def interrupted(self, **rotation):
         """Leave a rotation behind whose rights were revoked and forgotten already."""
-        self.change(rotation={"kind": "credential", "number": 1, **rotation})
+        self.change(credential=stored.load(CredentialRotation, {"number": 1, **rotation}))
         rows.change(self.uuid, "CREATE_COMPLETE", {"status": "UPDATE_IN_PROGRESS"})
         self.poll()
 
@@ -32,7 +36,7 @@ class CredentialTest(test_credential_rotation.RotationCase):
         self.assertEqual("UPDATE_FAILED", cluster.status)
         for text in (*said, test_credential_rotation.AGAIN):
             self.assertIn(text, cluster.status_reason)
-        self.assertEqual({}, self.state().rotation)
+        self.assertIsNone(self.state().credential)
 
     def test_cleaner_died(self):
         """A rotation ends whose conductor died, and whose next one died after it had cleaned up."""
@@ -53,7 +57,7 @@ class CredentialTest(test_credential_rotation.RotationCase):
         """A step of a newer release is left to it, but not for ever; its fields survive."""
         self.interrupted(step="polishing", later=[1])
         self.assertEqual("UPDATE_IN_PROGRESS", self.cluster(self.uuid).status)
-        self.assertEqual([1], self.state().rotation["later"])
+        self.assertEqual([1], self.state().credential.unknown["later"])
         self.pass_time(HOURS)
         self.poll()
         self.assert_stopped()
@@ -63,15 +67,19 @@ class CredentialTest(test_credential_rotation.RotationCase):
         self.rotate()
         state = self.state()
         self.change(
-            rotation={**state.rotation, "later": 1},
-            grants=[{**one, "later": 2} for one in state.grants],
+            credential=dataclasses.replace(state.credential, unknown={"later": 1}),
+            owned=tuple(
+                dataclasses.replace(one, unknown={"later": 2}) if one.kind == Kind.TRUST else one
+                for one in state.owned
+            ),
         )
         self.stack.status = "UPDATE_COMPLETE"
         self.acknowledge(self.told().generation)
         self.cloud.service_is_admin = False
         self.poll()
         self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
-        self.assertEqual([2], [one["later"] for one in self.state().grants])
+        former, _ = self.state().things(Kind.TRUST)
+        self.assertEqual({"later": 2}, former.unknown)
 
     def test_heat_never_ends(self):
         """A Heat that is at work for ever stops the rotation, and is named."""
@@ -111,23 +119,28 @@ class GroupsTest(test_credential_rotation.RotationCase, test_node_groups.NodeGro
     def note(self, **groups):
         record = self.store.get(self.uuid)
         assert record is not None
-        self.store.write(record, dataclasses.replace(record.state, groups=groups))
+        state = record.state
+        for key, known in groups.items():
+            state = state.owning(Kind.GROUP, key, **known)
+        self.store.write(record, state)
 
     def assert_rotated(self):
         self.rotate()
         self.finish()
         cluster = self.cluster(self.uuid)
         self.assertEqual("UPDATE_COMPLETE", cluster.status, cluster.status_reason)
-        self.assertEqual((fake_cloud.MEMBER, {}), (self.state().owner_id, self.state().rotation))
+        self.assertEqual(
+            (fake_cloud.MEMBER, None), (self.state().owner_id, self.state().credential)
+        )
 
     def test_no_stack(self):
         """A node group that was never made, or half forgotten, does not block a rotation."""
-        self.note(gpu={"stack_name": "never-made", "prefix": "swarm-gpu"}, odd={"heat_trust": ""})
+        self.note(gpu={"name": "never-made", "prefix": "swarm-gpu"}, odd={"trust": ""})
         self.assert_rotated()
 
     def test_no_stack_and_no_owner(self):
         """Nor does it when the cluster's owner has lost his role."""
-        self.note(gpu={"stack_name": "never-made", "prefix": "swarm-gpu"})
+        self.note(gpu={"name": "never-made", "prefix": "swarm-gpu"})
         self.cloud.remove_roles(fake_cloud.OWNER)
         self.assert_rotated()
 
@@ -138,8 +151,8 @@ class GroupsTest(test_credential_rotation.RotationCase, test_node_groups.NodeGro
         self.stack.status = "UPDATE_COMPLETE"
         del self.cloud.stacks[self.stack_of(row).id]
         record = self.record()
-        groups = {row.uuid: {"prefix": "swarm-gpu"}}
-        self.store.write(record, dataclasses.replace(record.state, groups=groups))
+        half = record.state.owning(Kind.GROUP, row.uuid, name="", id="", trust="")
+        self.store.write(record, half)
         self.finish()
         self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
 
@@ -154,7 +167,7 @@ class GroupsTest(test_credential_rotation.RotationCase, test_node_groups.NodeGro
         self.assertEqual("UPDATE_FAILED", cluster.status)
         self.assertIn("The credential was rotated.", cluster.status_reason)
         self.assertIn("no host", cluster.status_reason)
-        self.assertEqual([], self.state().grants)
+        self.assertEqual([], grants.others(self.state()))
 
 
 class CertificatesTest(test_rotation.RotationCase):
@@ -167,14 +180,14 @@ class CertificatesTest(test_rotation.RotationCase):
         """What a newer release wrote into a rotation stays while it goes on."""
         self.lazy = True
         self.rotate()
-        self.change(rotation={**self.state(), "later": 1})
+        self.change(ca=stored.load(CaRotation, {**self.state(), "later": 1}))
         self.poll()
         self.assertEqual(1, self.state()["later"])
 
     def test_unknown_step(self):
         """A step of a newer release is left to it, but not for ever."""
         self.rotate()
-        self.change(rotation={**self.state(), "step": "polish"})
+        self.change(ca=stored.load(CaRotation, {**self.state(), "step": "polish"}))
         self.poll()
         self.assertEqual("UPDATE_IN_PROGRESS", self.cluster(self.uuid).status)
         self.pass_time(HOURS)
@@ -186,7 +199,7 @@ class CertificatesTest(test_rotation.RotationCase):
     def test_silent_at_the_end(self):
         """Managers that go off when all is done do not keep the rotation from its end."""
         self.rotate()
-        self.change(rotation={**self.state(), "step": "clean"})
+        self.change(ca=stored.load(CaRotation, {**self.state(), "step": "clean"}))
         self.docker.stop()
         self.poll()
         self.assertEqual("UPDATE_IN_PROGRESS", self.cluster(self.uuid).status)
@@ -197,7 +210,9 @@ class CertificatesTest(test_rotation.RotationCase):
     def test_half_forgotten_group(self):
         """A node group of which next to nothing is recorded does not stop a rotation."""
         before = self.references()
-        self.change(groups={"odd": {"prefix": "swarm-odd"}})
+        record = self.store.get(self.uuid)
+        assert record is not None
+        self.store.write(record, record.state.owning(Kind.GROUP, "odd", prefix="swarm-odd"))
         self.rotate()
         self.go_on()
         self.assert_done(before)

@@ -4,6 +4,7 @@
 from magnum.common import exception as magnum_exception
 
 from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.conductor import rows
 from magnum_swarm_mode.swarm import manager_settings
 from tests import cases
@@ -59,7 +60,7 @@ class UnwellCase(test_rotation.RotationCase):
         self.assertEqual(set(self.before.values()), {row.uuid for row in self.certificates()})
         record = self.store.get(self.uuid)
         assert record is not None
-        self.assertEqual(({}, {}), (record.state.rotation, record.state.loose))
+        self.assertEqual((None, []), (record.state.ca, orphans._loose(record.state)))
 
     def assert_works_afterwards(self):
         """What the sentence says to do lets the certificates be replaced."""

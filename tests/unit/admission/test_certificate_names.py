@@ -17,7 +17,11 @@ def cluster(
     name: str | None, coe: str = "swarm-mode", ref: str | None = None
 ) -> types.SimpleNamespace:
     return types.SimpleNamespace(
-        name=name, uuid=UUID, cluster_template=types.SimpleNamespace(coe=coe), ca_cert_ref=ref
+        name=name,
+        uuid=UUID,
+        project_id="project",
+        cluster_template=types.SimpleNamespace(coe=coe),
+        ca_cert_ref=ref,
     )
 
 

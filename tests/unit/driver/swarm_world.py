@@ -8,6 +8,7 @@ import dataclasses
 import itertools
 from typing import Any
 
+from magnum_swarm_mode import stored
 from magnum_swarm_mode.decisions import change, model, steps
 from magnum_swarm_mode.decisions.model import (
     Forget,
@@ -152,7 +153,7 @@ class World:
             ),
             nodes=tuple(self.nodes.values()) if answers else None,
             silence="" if answers else "no leader",
-            plan=Plan.from_json(self.plan.to_json()),
+            plan=stored.load(Plan, stored.dump(self.plan)),
             now=self.now,
             drain_timeout=self.drain_timeout,
             **more,

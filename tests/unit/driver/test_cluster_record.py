@@ -16,16 +16,17 @@ from oslotest import base
 from magnum_swarm_mode.conductor import lease
 from magnum_swarm_mode.db import migration, schema
 from magnum_swarm_mode.db import store as record_store
-from magnum_swarm_mode.db.store import Conflict, Phase, State, Store
+from magnum_swarm_mode.db.store import Conflict, Store
+from magnum_swarm_mode.decisions.record import Kind, Phase, State, new
 
 UUID = "067d30c0-abc7-46d2-8709-c616e77742a4"
-STATE = State(phase=Phase.PREPARING, owner_id="owner", stack_name="swarm-mode-1")
+STATE = new(Phase.PREPARING, "owner", "swarm-mode-1")
 
 
 class StateTest(base.BaseTestCase):
     def test_round_trip(self):
         """What is written is read back."""
-        state = dataclasses.replace(STATE, stack_id="stack", phase=Phase.CREATED)
+        state = STATE.owning(Kind.STACK, id="stack").entering(Phase.CREATED)
 
         self.assertEqual(state, State.from_json(state.to_json()))
 
@@ -41,9 +42,11 @@ class StateTest(base.BaseTestCase):
         """Entering a phase notes when."""
         self.useFixture(fixtures.MonkeyPatch("time.time", lambda: 1234.5))
 
-        state = STATE.entering(Phase.CREATED, stack_id="stack")
+        state = STATE.entering(Phase.CREATED, complete_since=5)
 
-        self.assertEqual((Phase.CREATED, 1234, "stack"), (state.phase, state.phase_since, "stack"))
+        self.assertEqual(
+            (Phase.CREATED, 1234, 5), (state.phase, state.phase_since, state.complete_since)
+        )
 
 
 class StoreCase(base.BaseTestCase):
@@ -180,13 +183,13 @@ class StoreTest(StoreCase):
         def change(state):
             for _ in others:
                 record = self.store.get(UUID)
-                self.store.write(record, dataclasses.replace(record.state, stack_id="stack"))
-            return dataclasses.replace(state, trust_id="trust")
+                self.store.write(record, record.state.owning(Kind.STACK, id="stack"))
+            return state.owning(Kind.TRUST, "0", id="trust")
 
         record = self.store.amend(UUID, change)
 
         self.assertEqual(record, self.store.get(UUID))
-        self.assertEqual(("stack", "trust"), (record.state.stack_id, record.state.trust_id))
+        self.assertEqual(("stack", "trust"), (record.state.stack.id, record.state.trust_id))
 
     def test_amend_nothing(self):
         """An amendment that changes nothing writes nothing."""
@@ -207,7 +210,7 @@ class StoreTest(StoreCase):
         def change(state):
             record = self.store.get(UUID)
             self.store.write(record, dataclasses.replace(record.state, grant=state.grant + 1))
-            return dataclasses.replace(state, trust_id="trust")
+            return state.owning(Kind.TRUST, "0", id="trust")
 
         self.assertRaises(Conflict, self.store.amend, UUID, change, attempts=3)
 

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oslotest import base
 
+from magnum_swarm_mode import stored
 from magnum_swarm_mode.decisions import healing, model
 from magnum_swarm_mode.decisions.healing import Memory, Rule
 from magnum_swarm_mode.decisions.model import Node
@@ -43,7 +44,7 @@ def look(times, rule=RULE, memory=None):
     for second, seen in times:
         verdict = healing.decide(seen, memory, rule, NOW + second)
         # The record holds JSON.
-        memory = Memory.from_json(verdict.memory.to_json())
+        memory = stored.load(Memory, stored.dump(verdict.memory))
         if verdict.replace:
             acted[second] = verdict.replace
     return acted, verdict
@@ -264,7 +265,7 @@ class RuleTest(base.BaseTestCase):
             verdict = healing.decide(
                 nodes(workers=4, down=down), memory, Rule(30, most), NOW + 10 * step
             )
-            memory = Memory.from_json(verdict.memory.to_json())
+            memory = stored.load(Memory, stored.dump(verdict.memory))
             if not verdict.replace:
                 continue
             acted += 1

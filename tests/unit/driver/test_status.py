@@ -3,8 +3,8 @@ import dataclasses
 
 from oslotest import base
 
-from magnum_swarm_mode.db.store import Phase, State
 from magnum_swarm_mode.decisions import status
+from magnum_swarm_mode.decisions.record import Kind, Phase, State, new
 from magnum_swarm_mode.decisions.status import Action, Decision, Seen
 from tests.unit.driver.fake_docker import node
 
@@ -14,16 +14,11 @@ NOW = 2_000_000_000
 def seen(cluster_status, stack_status, phase=Phase.CREATED, **more):
     state_fields = {field.name for field in dataclasses.fields(State)}
     state = {name: more.pop(name) for name in list(more) if name in state_fields}
+    stack_id, since = more.pop("stack_id", "stack"), more.pop("submitted_at", 0)
+    known = new(phase, "owner", "swarm-mode-1", stack_id).owning(Kind.STACK, since=since)
     return Seen(
         cluster_status=cluster_status,
-        state=State(
-            phase=phase,
-            owner_id="owner",
-            stack_name="swarm-mode-1",
-            phase_since=state.pop("phase_since", NOW - 30),
-            stack_id=state.pop("stack_id", "stack"),
-            **state,
-        ),
+        state=dataclasses.replace(known, **{"phase_since": NOW - 30, **state}),
         now=NOW,
         stack_status=stack_status,
         **more,

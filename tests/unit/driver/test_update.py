@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oslotest import base
 
+from magnum_swarm_mode import stored
 from magnum_swarm_mode.decisions import change, model, steps
 from magnum_swarm_mode.decisions.model import Outcome, Plan
 from tests import cases
@@ -278,7 +279,7 @@ class WorkersTest(base.BaseTestCase):
         world.step()
         world.step()
         world.stack_status, world.updated, world.failure = "UPDATE_FAILED", "other", "no"
-        world.plan.sent = {"cluster": [1, "t0"]}
+        world.plan.sent = {"cluster": model.Sent(1, "t0")}
 
         step = world.step()
 
@@ -466,8 +467,8 @@ class PlanTest(base.BaseTestCase):
         world.request("worker", 1)
         world.step()
 
-        self.assertEqual(world.plan, Plan.from_json(world.plan.to_json()))
+        self.assertEqual(world.plan, stored.load(Plan, stored.dump(world.plan)))
         self.assertEqual(
-            {**world.plan.to_json(), "later": 1},
-            Plan.from_json({**world.plan.to_json(), "later": 1}).to_json(),
+            {**stored.dump(world.plan), "later": 1},
+            stored.dump(stored.load(Plan, {**stored.dump(world.plan), "later": 1})),
         )

@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oslotest import base
 
+from magnum_swarm_mode import stored
 from magnum_swarm_mode.decisions import model
 from magnum_swarm_mode.decisions.model import Recolour, Remake, Resize
 from magnum_swarm_mode.decisions.upgrade_plan import Upgrade
@@ -343,7 +344,7 @@ class AnyMomentTest(base.BaseTestCase):
         world = UpgradeWorld()
         world.upgrade()
         world.step()
-        again = model.Plan.from_json(world.plan.to_json())
+        again = stored.load(model.Plan, stored.dump(world.plan))
         self.assertEqual(world.plan, again)
         self.assertIsInstance(again.upgrade, Upgrade)
 

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the driver remembers of a cluster: the one place of intent; pure.
+
+======================  ============================================================================
+Part                    Where
+======================  ============================================================================
+phase                   ``phase``; what may follow which is ``TRANSITIONS``
+desired                 ``plan.desired`` and ``plan.upgrade``
+operation               ``plan``, ``ca`` and ``credential``
+conditions              ``plan.away`` and ``healing``
+owned                   ``owned``
+debts                   ``plan.debts``
+======================  ============================================================================
+"""
+
+import dataclasses
+import enum
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from magnum_swarm_mode import exceptions, stored
+from magnum_swarm_mode.decisions.healing import Memory
+from magnum_swarm_mode.decisions.model import Plan
+from magnum_swarm_mode.decisions.rotation import CaRotation, CredentialRotation
+
+_FORMAT = 1
+# How long a request may take from its record to Magnum's status, in seconds.
+_MARK_SECONDS = 60
+
+
+class Phase(enum.StrEnum):
+    """How far the making, or unmaking, of a cluster has come."""
+
+    PREPARING = "preparing"  # credentials are made
+    SUBMITTING = "submitting"  # Heat is asked for the stack; it may or may not exist
+    CREATED = "created"  # the stack exists, or did
+    ABANDONED = "abandoned"  # creation failed, and what it made is undone as far as that went
+    DELETING = "deleting"  # the stack is asked to go
+    CLEANING = "cleaning"  # the stack is gone; credentials remain
+
+
+# From each phase to those that may follow it: nothing leads out of a deletion but its end.
+TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
+    Phase.PREPARING: frozenset(
+        # Of an interrupted creation the stack is found that it asked for.
+        {Phase.PREPARING, Phase.SUBMITTING, Phase.CREATED, Phase.ABANDONED, Phase.DELETING}
+    ),
+    Phase.SUBMITTING: frozenset(
+        {Phase.PREPARING, Phase.SUBMITTING, Phase.CREATED, Phase.ABANDONED, Phase.DELETING}
+    ),
+    Phase.CREATED: frozenset({Phase.ABANDONED, Phase.DELETING}),
+    Phase.ABANDONED: frozenset({Phase.DELETING}),
+    Phase.DELETING: frozenset({Phase.DELETING, Phase.CLEANING}),
+    Phase.CLEANING: frozenset({Phase.CLEANING}),
+}
+
+
+class Kind(enum.StrEnum):
+    """What something is that was made outside of Magnum's database, and so how it is deleted."""
+
+    GROUP = "group"  # the stack of a further node group; Heat deletes it
+    STACK = "stack"  # the cluster's stack; Heat deletes it, after those of its groups
+    CREDENTIAL = "credential"  # the managers'; Keystone deletes it, found by its name
+    TRUST = "trust"  # the conductor's; Keystone deletes it, found by its date
+    CERTIFICATE = "certificate"  # Magnum's certificate store deletes it
+
+
+@dataclasses.dataclass(frozen=True)
+class Owned:
+    """Something that was made for a cluster outside of Magnum's database, or may have been.
+
+    It is written down before it is made, and forgotten when it is known to be gone.
+
+    :ivar key: tells things of a kind apart: the uuid of a group, the number of the rights that a
+        user gave, the reference of a certificate; empty for the cluster's stack.
+    :ivar name: by which a service finds it while its id is not known.
+    :ivar id: what its service calls it; empty while that is not known.
+    :ivar owner_id: Keystone's id of the user who gave a right.
+    :ivar since: seconds since 1970 at which its service was asked for it; 0 before. Of a
+        certificate that is to be deleted, 0.
+    :ivar used: whether a certificate is named by the cluster's row, or by a replacement.
+    :ivar trust: the trust that Heat has of a stack's owner; empty where it is not known.
+    :ivar prefix: of the host names of a further group's nodes.
+    :ivar unknown: what a newer release wrote and this one does not understand.
+    """
+
+    kind: str
+    key: str = ""
+    name: str = ""
+    id: str = ""
+    owner_id: str = ""
+    since: int = 0
+    used: bool = False
+    trust: str = ""
+    prefix: str = ""
+    unknown: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def handle(self) -> str:
+        """What Heat finds a stack by; empty where nothing is known."""
+        return self.id or self.name
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """The contents of a record; times are seconds since 1970.
+
+    :ivar owner_id: Keystone's id of the user with whose rights the conductor works: who created the
+        cluster, or rotated its credential last.
+    :ivar phase_since: when ``phase`` was entered.
+    :ivar owned: everything that was made outside of Magnum's database and may still be there.
+    :ivar grant: the number of the owner's rights among those.
+    :ivar handed_over: whether another user than its creator became the owner of the stack.
+    :ivar complete_since: when Heat was first seen to be done; 0 before.
+    :ivar plan: what is desired, what is under way, and what is owed.
+    :ivar healing: what is remembered of nodes that are down.
+    :ivar ca: how far a replacement of the authority has come; None when none is under way. While
+        ``credential`` is one as well, it waits for that.
+    :ivar credential: how far a rotation of the credential has come; None when none is under way.
+    :ivar blind_since: since when Heat has not shown what it has of the cluster; 0 while it does.
+    :ivar errors: how many looks in a row ended with an exception that nobody expected.
+    :ivar unknown: what a newer release wrote and this one does not understand.
+    """
+
+    phase: Phase
+    owner_id: str
+    phase_since: int = 0
+    owned: tuple[Owned, ...] = ()
+    grant: int = 0
+    handed_over: bool = False
+    complete_since: int = 0
+    plan: Plan = dataclasses.field(default_factory=Plan)
+    healing: Memory = dataclasses.field(default_factory=Memory)
+    ca: CaRotation | None = None
+    credential: CredentialRotation | None = None
+    blind_since: int = 0
+    errors: int = 0
+    unknown: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def entering(self, phase: Phase, **changes: Any) -> "State":
+        """Return this state moved to another phase now, with other changes.
+
+        :raises Inconsistent: when that phase cannot follow this one.
+        """
+        if phase not in TRANSITIONS[self.phase]:
+            raise exceptions.Inconsistent(
+                "The cluster has another state than the operation expects; try again.",
+                f"phase {phase} cannot follow {self.phase}",
+            )
+        return dataclasses.replace(self, phase=phase, phase_since=int(time.time()), **changes)
+
+    # What is owned
+
+    def things(self, *kinds: Kind) -> list[Owned]:
+        """Return what is owned of some kinds, in the order of the kinds."""
+        return [one for kind in kinds for one in self.owned if one.kind == kind]
+
+    def thing(self, kind: Kind, key: str = "") -> Owned | None:
+        """Return one thing that is owned, or None."""
+        return next((one for one in self.things(kind) if one.key == key), None)
+
+    def owning(self, kind: Kind, key: str = "", **changes: Any) -> "State":
+        """Return a state in which a thing is owned, or more is known of it."""
+        known = self.thing(kind, key)
+        if known is None:
+            owned = (*self.owned, Owned(kind, key, **changes))
+        else:
+            new = dataclasses.replace(known, **changes)
+            owned = tuple(new if one is known else one for one in self.owned)
+        return dataclasses.replace(self, owned=owned)
+
+    def without(self, kind: Kind, *keys: str) -> "State":
+        """Return a state in which things are not owned any more."""
+        kept = tuple(one for one in self.owned if one.kind != kind or one.key not in keys)
+        return dataclasses.replace(self, owned=kept)
+
+    @property
+    def stack(self) -> Owned:
+        """The cluster's stack, as far as anything is known of it."""
+        return self.thing(Kind.STACK) or Owned(Kind.STACK)
+
+    @property
+    def groups(self) -> dict[str, Owned]:
+        """Uuid of each further node group to its stack."""
+        return {one.key: one for one in self.things(Kind.GROUP)}
+
+    @property
+    def trust_id(self) -> str:
+        """The trust through which the conductor acts for the owner; empty where there is none."""
+        found = self.thing(Kind.TRUST, str(self.grant))
+        return found.id if found else ""
+
+    @property
+    def node_credential_id(self) -> str:
+        """The application credential of the managers; empty where it is not known."""
+        found = self.thing(Kind.CREDENTIAL, str(self.grant))
+        return found.id if found else ""
+
+    # What is under way
+
+    @property
+    def replaces_ca(self) -> bool:
+        """Whether the authority is being replaced, or shall be once that goes on."""
+        return self.ca is not None and self.credential is None
+
+    @property
+    def is_rotating(self) -> bool:
+        """Whether certificates or credentials are being replaced, stopped or not."""
+        return self.ca is not None or self.credential is not None
+
+    @property
+    def work_due(self) -> int:
+        """When a look is due whatever Magnum's status is; 0 for never.
+
+        What a request asked for is due a while after it, for its conductor sets the status itself.
+        """
+        if self.phase in (Phase.DELETING, Phase.CLEANING):
+            return self.phase_since + _MARK_SECONDS
+        stopped = self.replaces_ca and self.ca is not None and self.ca.failed
+        if not self.plan.is_over or (self.is_rotating and not stopped):
+            return int(time.time()) + _MARK_SECONDS
+        return 0
+
+    def to_json(self) -> str:
+        """Return the text that the table holds."""
+        return json.dumps({**stored.dump(self), "format": _FORMAT}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "State":
+        """Read what :meth:`to_json` wrote, also that of a newer release."""
+        values = json.loads(text)
+        values.pop("format", None)
+        state: State = stored.load(cls, values)
+        return state
+
+
+def new(phase: Phase, owner_id: str, stack_name: str, stack_id: str = "") -> State:
+    """Return the state of a cluster of which nothing is made yet, or nothing is known.
+
+    :param owner_id: of whoever gives the rights that are made; empty where none are ours.
+    """
+    state = State(phase=phase, owner_id=owner_id, phase_since=int(time.time()))
+    state = state.owning(Kind.STACK, name=stack_name, id=stack_id)
+    if not owner_id:
+        return state
+    return state.owning(Kind.CREDENTIAL, "0", owner_id=owner_id).owning(
+        Kind.TRUST, "0", owner_id=owner_id
+    )

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dataclasses as JSON, for what conductors of several releases read and write.
+
+What a newer release wrote and this one does not know is kept in a class's field ``unknown``, where
+it has one, and is written again. A value of another kind than is expected is left as it is: whoever
+uses it finds out, and a record stays readable for everybody else.
+"""
+
+import copy
+import dataclasses
+import enum
+import functools
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+_UNKNOWN = "unknown"
+
+
+def dump(value: Any) -> Any:
+    """Return what JSON can hold."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        own = {field.name: dump(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {**own.pop(_UNKNOWN, {}), **own}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): dump(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [dump(one) for one in value]
+    return value
+
+
+def load(kind: Any, value: Any) -> Any:
+    """Return what :func:`dump` was given.
+
+    :param kind: its type, as annotations have it.
+    :raises TypeError: when a field is missing that has no default.
+    """
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        kinds = [one for one in arguments if one is not type(None)]
+        return load(kinds[0], value) if value is not None and len(kinds) == 1 else value
+    if dataclasses.is_dataclass(kind):
+        return _object(kind, value) if isinstance(value, Mapping) else value
+    if isinstance(value, list) and origin in (tuple, list):
+        return origin(load(arguments[0], one) for one in value)
+    if isinstance(value, Mapping) and arguments:
+        return {key: load(arguments[1], one) for key, one in value.items()}
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return kind(value)
+    return copy.deepcopy(value)
+
+
+def _object(kind: Any, values: Mapping[str, Any]) -> Any:
+    hints = _hints(kind)
+    known = {name: load(hints[name], one) for name, one in values.items() if name in hints}
+    if _UNKNOWN in hints:
+        known[_UNKNOWN] = {k: copy.deepcopy(v) for k, v in values.items() if k not in hints}
+    return kind(**known)
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    names = [field.name for field in dataclasses.fields(kind)]
+    hints = typing.get_type_hints(kind)
+    return {name: hints[name] for name in names}
