@@ -11,6 +11,7 @@ VENV = pathlib.Path("/var/lib/devcloud/venv")
 PYTHON = str(VENV / "bin/python")
 # The variants of --long: what each variable does stands in the test module that reads it.
 LONG = {
+    "DEATH_STEP": "1",
     "HEALING_ALL": "1",
     "LATE_SECONDS": "300",
     "LIVING_APART": "1",

@@ -346,13 +346,13 @@ class DiedTest(RotationCase):
         self.rotate()
         self.finish()
         whole = killer.sent
-        for deadly in range(1, whole + 1, 2):
+        for deadly in range(1, whole + 1, 2 * base.DEATH_STEP - 1):
             with self.subTest(deadly=deadly):
                 self.once(killer, deadly)
         self.assertGreater(whole, 15)
 
     def once(self, killer, deadly):
-        killer.sent, killer.deadly, killer.after = 0, deadly, deadly % 4 == 1
+        killer.sent, killer.deadly, killer.after = 0, deadly, bool(deadly % 2)
         with contextlib.suppress(base.Died):
             self.rotate()
         with contextlib.suppress(base.Died):

@@ -289,7 +289,7 @@ class ConductorsTest(HealingCase):
         """A conductor may die at any of its requests; another one ends the healing, once."""
         number = 0
         self._set("swarm_mode", "most_healings_per_hour", 1000)
-        while self._dies_at(number := number + 1, after=bool(number % 2)):
+        while self._dies_at(number := number + base.DEATH_STEP, after=bool(number % 2)):
             pass
         self.assertGreater(number, 8)
 

@@ -574,9 +574,10 @@ class DeathTest(base.DriverTest):
 
     def each_death(self, prepare, act, survive):
         for after in (False, True):
-            number = 0
+            # With steps other points for deaths before a request than for those after it.
+            number = int(after)
             while True:
-                number += 1
+                number += base.DEATH_STEP
                 uuid = prepare()
                 died = self.die(number, after, act, uuid)
                 self.assert_owned(uuid)

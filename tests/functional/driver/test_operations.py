@@ -370,7 +370,7 @@ class ConductorsTest(OperationsCase):
         """A conductor may die at any of its requests; another brings the operation to its end."""
         number = 0
         # In turn before a service is asked, and after it has answered.
-        while self._dies_at(number := number + 1, after=bool(number % 2)):
+        while self._dies_at(number := number + base.DEATH_STEP, after=bool(number % 2)):
             pass
         self.assertGreater(number, 15)
 
