@@ -239,8 +239,8 @@ class TestRefusals(base.EndToEndTestCase):
 # Shell, YAML, HOT and JSON in one, as far as each place lets it in.
 HOSTILE = "\";touch /pwned;'$(touch /pwned)`touch /pwned` {get_file: /etc/passwd} #&x *x !y |z"
 HOSTILE_IMAGE = HOSTILE.replace(":", "")  # Glance takes what is before a colon for an operator
-HOSTILE_NO_PROXY = (
-    f"{settings.HOST_ADDRESS},{{get_file:/etc/passwd}},;touch</pwned;,#,&x,*x,!y,|z,<<,@X@,%s,%n"
+HOSTILE_NO_PROXY = (  # what has a slash must be a network
+    f"{settings.HOST_ADDRESS},{{get_file:passwd}},;touch<pwned;,#,&x,*x,!y,|z,<<,@X@,%s,%n"
 )
 PROXY = "http://192.0.2.9:3128"  # nobody's; OpenStack and the cluster's own nodes are excepted
 # Key: name. Two bear one name, which YAML would take for nothing.
