@@ -37,6 +37,7 @@ PACKAGES = (
     "mount",
     "nftables",
     "openssh-client",
+    "postgresql",  # functional tests run their own server of it
     "procps",
     "rabbitmq-server",
     "squid",
