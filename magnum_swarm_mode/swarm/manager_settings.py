@@ -4,9 +4,10 @@
 User-data is read once. What changes later (authorities to trust, a credential) stands in a Swarm
 config, ``magnum-swarm-mode.settings.<generation>``: a part of the nodes' own configuration in the
 same form (``magnum_swarm_mode/node/base/config.py``), which a manager puts over what it was told
-before. Each manager looks at its own engine every few seconds, acts on the newest, and then says so by a
-label of its node: the generation. So a manager that was away catches up, and one that joins later
-takes over what all others have. Whoever may read configs of a swarm is root on its nodes anyway.
+before. Each manager looks at its own engine every few seconds, acts on the newest, and then says so
+by a label of its node: the generation. So a manager that was away catches up, and one that joins
+later takes over what all others have. Whoever may read configs of a swarm is root on its nodes
+anyway.
 
 A label of the config names the cluster: where a swarm was brought back from a backup of another
 cluster's, that one's settings come with it and must not be taken over.

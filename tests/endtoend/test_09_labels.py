@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What labels do, seen at Nova, Cinder and Neutron, at the engines, and through real sockets.
 
-One cluster has them all at once. tests/unit/admission/test_label_effects.py says which test shows
+One cluster has them all at once. tests/unit/labels/test_effects.py says which test shows
 which label.
 """
 

@@ -11,7 +11,8 @@ from tests.endtoend.docker import Docker, roles, whole
 from tests.endtoend.waiting import wait_for
 
 # How often a conductor is killed, and in how many clusters that are resized at once: 20 and 5 in
-# `tools/test --long`. Without it, tests.functional.driver.test_kills and test_30_upgrade kill some.
+# `tools/test --long`. Without it, tests.functional.conductor.test_kills and test_30_upgrade kill
+# some.
 KILLS = int(os.environ.get("LIVING_KILLS", "1"))
 CLUSTERS = int(os.environ.get("LIVING_CLUSTERS", "1"))
 SEED = int(os.environ.get("LIVING_SEED", "7"))

@@ -27,7 +27,7 @@ from magnum_swarm_mode.conductor import loop, reach
 from magnum_swarm_mode.db import schema
 from magnum_swarm_mode.heat import members as heat_members
 from magnum_swarm_mode.stack import request as stack_request
-from tests.functional.driver import base
+from tests.functional.conductor import base
 from tests.model import world as simulated
 
 _REFERENCES = certificate_store.COLUMNS

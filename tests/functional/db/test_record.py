@@ -17,7 +17,7 @@ from magnum_swarm_mode.conductor import rows
 from magnum_swarm_mode.db import migration, schema
 from magnum_swarm_mode.db.store import Conflict, Store
 from tests.functional.db import servers
-from tests.unit.driver import test_cluster_record as record
+from tests.unit.db import test_store as record
 
 _EMOJI = "a node called \N{WHALE}"
 

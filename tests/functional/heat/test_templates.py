@@ -17,7 +17,7 @@ from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.stack import size as stack_size
 from magnum_swarm_mode.stack.files import user_data
 from tests.functional.heat import engine
-from tests.unit.heat import samples
+from tests.unit.stack import samples
 
 # cloud-init comes with the node images of the one-machine cloud.
 IMAGES = pathlib.Path("/var/lib/devcloud/images")

@@ -11,7 +11,7 @@ import fixtures
 
 from magnum_swarm_mode import conf
 from magnum_swarm_mode.preview import main
-from tests.functional.admission import base
+from tests.functional.api import base
 
 # What is wrong with a template, and with a cluster of a good template.
 TEMPLATES: tuple[dict[str, Any], ...] = (

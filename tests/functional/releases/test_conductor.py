@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The conductors of the releases before the newest, with the driver in them.
 
-They run what :mod:`tests.functional.driver` runs on the newest one: clusters are created, watched,
-resized (managers too), get other certificates and are deleted, and those of Magnum 17's drivers
-too. (Where a creation fails, these conductors keep a trust of Magnum's own until the cluster is
-deleted, which tests of that do not expect.)
+They run what :mod:`tests.functional.conductor` runs on the newest one: clusters are created,
+watched, resized (managers too), get other certificates and are deleted, and those of Magnum 17's
+drivers too. (Where a creation fails, these conductors keep a trust of Magnum's own until the
+cluster is deleted, which tests of that do not expect.)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import fixtures
 from oslotest import base as test_base
 
 from devcloud import releases
-from tests.functional.admission import base
+from tests.functional.api import base
 
 _SECONDS = 900  # beside the end-to-end tests; 70 alone
 _TESTS = (
@@ -56,7 +56,7 @@ class ConductorTest(test_base.BaseTestCase):
         release = releases.find(version)
         self.assertTrue(release.is_current, f"Magnum {version}: `tools/devcloud install`")
         directory = Path(self.useFixture(fixtures.TempDir()).path)
-        tests = [f"tests.functional.driver.{name}" for name in (*_TESTS, *more)]
+        tests = [f"tests.functional.conductor.{name}" for name in (*_TESTS, *more)]
         done = subprocess.run(
             [release.python, "-W", "ignore", "-m", "unittest", *tests],
             env=os.environ

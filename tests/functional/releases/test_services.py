@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The API applications and the conductor of the releases before the newest, with swarm-mode.
 
-The newest one is what :mod:`tests.functional.admission` runs. What is asked is the same; what those
+The newest one is what :mod:`tests.functional.api` runs. What is asked is the same; what those
 releases answer otherwise is said here.
 """
 
@@ -13,13 +13,7 @@ from oslotest import base as test_base
 
 from devcloud import releases
 from magnum_swarm_mode import constants
-from tests.functional.admission import (
-    base,
-    test_clusters,
-    test_legacy,
-    test_refusals,
-    test_templates,
-)
+from tests.functional.api import base, test_clusters, test_legacy, test_refusals, test_templates
 
 
 class _Stored:
@@ -69,7 +63,7 @@ class _Other(_Stored):
         assert result.returncode == 7, result.stderr
         known = {
             "magnum_swarm_mode.driver": "swarm_mode",
-            "tests.functional.admission.other_driver": str(self.service.other_driver),
+            "tests.functional.api.other_driver": str(self.service.other_driver),
         }
         return known[module]
 

@@ -13,7 +13,7 @@ import fixtures
 from oslotest import base as test_base
 
 from devcloud import releases
-from tests.functional.admission import base, test_legacy
+from tests.functional.api import base, test_legacy
 
 SUCCESS, WARNING, FAILURE = range(3)
 

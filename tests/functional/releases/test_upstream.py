@@ -14,7 +14,7 @@ import fixtures
 from oslotest import base as test_base
 
 from devcloud import releases
-from tests.functional.admission import base
+from tests.functional.api import base
 
 _SECONDS = 300
 # These three of Magnum 20 to 22 want requests to be let in with options that keystonemiddleware has

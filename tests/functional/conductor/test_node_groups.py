@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+import uuid
+
+import fixtures
+from magnum import objects
+from magnum.conductor.handlers import nodegroup_conductor
+
+from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.conductor import rows
+from magnum_swarm_mode.stack import node_group
+from tests import cases
+from tests.fakes import docker as fake_docker
+from tests.functional.conductor import fake_cloud, test_operations
+
+
+class NodeGroupsCase(test_operations.OperationsCase):
+    def add(self, name="gpu", count=2, **fields):
+        """Ask the conductor for a group, as magnum-api does."""
+        context = self.context()
+        row = objects.NodeGroup(
+            context,
+            uuid=str(uuid.uuid4()),
+            name=name,
+            cluster_id=self.uuid,
+            project_id=fake_cloud.PROJECT,
+            node_count=count,
+            role="worker",
+            is_default=False,
+            flavor_id=fields.pop("flavor_id", "m1.large"),
+            image_id="ubuntu_xenial",
+            labels=fields.pop("labels", {}),
+            **fields,
+        )
+        nodegroup_conductor.Handler().nodegroup_create(context, self.cluster(self.uuid), row)
+        return row
+
+    def row(self, name):
+        for row in self.cluster(self.uuid).nodegroups:
+            if row.name == name:
+                return row
+        return None
+
+    def stack_of(self, row):
+        return next(s for s in self.cloud.stacks.values() if s.name.endswith(row.uuid))
+
+    def finish_group(self, row, status="CREATE_COMPLETE"):
+        """Let Heat finish with a group's stack, and its nodes join or go."""
+        stack = self.stack_of(row)
+        count, prefix = int(stack.parameters["count"]), stack.parameters["group_name_prefix"]
+        nodes = self.docker.answers["/nodes"][1]
+        known = {node["Description"]["Hostname"]: node for node in nodes}
+        wanted = {f"{prefix}-{index}" for index in range(count)}
+        stack.outputs = {
+            "servers": {str(index): f"{prefix}-id-{index}" for index in range(count)},
+            "addresses": [f"10.0.1.{index}" for index in range(count)],
+        }
+        nodes.extend(fake_docker.node(name) for name in sorted(wanted - set(known)))
+        for name in set(known) - wanted:
+            if name.startswith(f"{prefix}-"):
+                known[name]["Status"]["State"] = "down"
+        stack.status = status
+
+    def made(self, **fields):
+        row = self.add(**fields)
+        self.poll()
+        self.finish_group(row)
+        self.go_on()
+        return row
+
+
+class NodeGroupsTest(NodeGroupsCase):
+    def test_created(self):
+        """A group is a stack of its own on the cluster's network, made with the user's token."""
+        row = self.add(labels={"availability_zone": "rack-2"})
+        self.assertEqual("UPDATE_IN_PROGRESS", self.cluster(self.uuid).status)
+        self.poll()
+        self.assertEqual("Heat makes it 2 workers.", self.cluster(self.uuid).status_reason)
+        self.finish_group(row)
+
+        self.go_on()
+
+        cluster, found = self.cluster(self.uuid), self.row("gpu")
+        self.assertEqual(("UPDATE_COMPLETE", None), (cluster.status, cluster.status_reason))
+        self.assertEqual("CREATE_COMPLETE", found.status)
+        self.assertEqual(["10.0.1.0", "10.0.1.1"], found.node_addresses)
+        self.assertEqual(4, cluster.node_count)
+        stack = self.stack_of(row)
+        self.assertEqual(stack.id, found.stack_id)
+        expected = {
+            "group_name_prefix": "swarm-gpu",
+            "network": "network-id",
+            "subnet": "subnet-id",
+            "security_groups": ["security-group-id"],
+            "count": 2,
+            "signals": 2,
+            "flavor": "m1.large",
+            "availability_zone": "rack-2",
+        }
+        self.assertEqual(expected, {name: stack.parameters[name] for name in expected})
+        self.assertEqual([], self.stack.updates)
+
+    def test_secret(self):
+        """Managers are told the digest of the group's secret; the secret is in Heat alone."""
+        row = self.made()
+
+        secret = self.stack_of(row).parameters["join_secret"]
+        (config,) = self.docker.answers["/configs"][1]
+        self.assertEqual(
+            {node_group.DIGEST_LABEL: node_group.digest(secret)}, config["Spec"]["Labels"]
+        )
+        rows = json.dumps([list(map(str, row)) for row in self.records()])
+        self.assertNotIn(secret, rows)
+
+    def test_labels(self):
+        """The nodes of a group bear its name in the swarm."""
+        self.made()
+
+        labels = {
+            node["Description"]["Hostname"]: node["Spec"]["Labels"]
+            for node in self.docker.answers["/nodes"][1]
+        }
+        self.assertEqual({"magnum.node_group": "gpu"}, labels["swarm-gpu-0"])
+        self.assertEqual({}, labels["swarm-worker-0"])
+
+    def test_node_labels_follow(self):
+        """Labels of Magnum 23 are set, changed and taken off again."""
+        row = self.made()
+        if "node_labels" not in row.fields:
+            return  # up to Magnum 22 a group has none
+        for wanted in ({"disk": "ssd"}, {"disk": "hdd", "x": "y"}, {}):
+            found = self.row("gpu")
+            found.node_labels = wanted
+            nodegroup_conductor.Handler().nodegroup_update(
+                self.context(), self.cluster(self.uuid), found
+            )
+            self.go_on()
+            for node in self.docker.answers["/nodes"][1]:
+                if node["Description"]["Hostname"].startswith("swarm-gpu"):
+                    self.assertEqual({"magnum.node_group": "gpu", **wanted}, node["Spec"]["Labels"])
+        self.assertEqual("UPDATE_COMPLETE", self.row("gpu").status)
+
+    def test_resized(self):
+        """A group is resized in its own stack; the cluster's is left alone."""
+        row = self.made()
+        self.resize(1, ["swarm-gpu-1"], group="gpu")
+        for _ in range(8):
+            self.poll()
+            if self.stack_of(row).status == "UPDATE_IN_PROGRESS":
+                self.finish_group(row, "UPDATE_COMPLETE")
+
+        self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
+        ((_, asked),) = self.stack_of(row).updates
+        self.assertEqual({"count": 1, "removals": ["1"]}, asked)
+        self.assertEqual([], self.stack.updates)
+        self.assertEqual(
+            ["swarm-gpu-0", "swarm-manager-0", "swarm-worker-0", "swarm-worker-1"],
+            self.hostnames(),
+        )
+
+    def test_deleted(self):
+        """A group is drained, its stack deleted, its nodes, row and config forgotten."""
+        row = self.made()
+        nodegroup_conductor.Handler().nodegroup_delete(
+            self.context(), self.cluster(self.uuid), self.row("gpu")
+        )
+        for _ in range(10):
+            self.poll()
+            self.cloud.finish_deletes()
+
+        self.assertIsNone(self.row("gpu"))
+        self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
+        self.assertEqual("DELETE_COMPLETE", self.stack_of(row).status)
+        self.assertEqual([], self.docker.answers["/configs"][1])
+        self.assertEqual(["swarm-manager-0", "swarm-worker-0", "swarm-worker-1"], self.hostnames())
+        self.assertIn(("swarm-gpu-0", {"Availability": "drain"}), self.docker.changes)
+
+    def test_cluster_deleted(self):
+        """Deleting the cluster deletes its groups first, and leaves nothing."""
+        row = self.made()
+        self.made(name="more")
+        self.delete(self.uuid)
+        self.assertEqual("UPDATE_COMPLETE", self.stack.status.replace("CREATE", "UPDATE"))
+        self.assertEqual("DELETE_IN_PROGRESS", self.stack_of(row).status)
+        self.poll()
+        self.assertEqual(
+            "Heat deletes the further node groups.", self.cluster(self.uuid).status_reason
+        )
+        for _ in range(4):
+            self.cloud.finish_deletes()
+            self.poll()
+
+        self.assertEqual([], self.clusters())
+        self.assertEqual({}, self.cloud.leftovers())
+        self.assertEqual([], self.records())
+
+    def test_failed(self):
+        """A group that Heat cannot make fails, the rest of the cluster does not; it can go."""
+        row = self.add()
+        self.finish_group(row, "CREATE_FAILED")
+        self.stack_of(row).reason = "Resource CREATE failed: no host"
+        self.poll()
+        cluster = self.cluster(self.uuid)
+        self.assertEqual("UPDATE_FAILED", cluster.status)
+        self.assertIn("no host", cluster.status_reason)
+        self.assertEqual("CREATE_FAILED", self.row("gpu").status)
+        self.assertEqual("CREATE_COMPLETE", self.row("default-worker").status)
+
+        found = self.row("gpu")
+        found.status = "UPDATE_FAILED"  # as magnum-api makes it, or the conductor refuses
+        nodegroup_conductor.Handler().nodegroup_delete(
+            self.context(), self.cluster(self.uuid), found
+        )
+        for _ in range(10):
+            self.poll()
+            self.cloud.finish_deletes()
+        self.assertIsNone(self.row("gpu"))
+        self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
+
+    def test_interrupted(self):
+        """A group whose conductor died before it asked Heat fails after some minutes."""
+        row = objects.NodeGroup(
+            self.context(),
+            uuid=str(uuid.uuid4()),
+            name="lost",
+            cluster_id=self.uuid,
+            project_id=fake_cloud.PROJECT,
+            node_count=1,
+            role="worker",
+            is_default=False,
+            status="CREATE_IN_PROGRESS",
+        )
+        row.create()
+        rows.change(self.uuid, "CREATE_COMPLETE", {"status": "UPDATE_IN_PROGRESS"})
+        self.poll()
+        self.pass_time(181)
+        self.poll()
+
+        cluster = self.cluster(self.uuid)
+        cases.shown(self, "change-group-interrupted", cluster.status_reason, answer=cluster.status)
+        self.resize(3)
+        self.go_on()
+        self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
+
+    def test_cluster_being_deleted(self):
+        """A group that a delete of the cluster overtakes is not made."""
+        cluster = self.cluster(self.uuid)
+        self.delete(self.uuid)
+        self.useFixture(fixtures.MockPatchObject(self, "cluster", lambda _: cluster))
+        stacks = len(self.cloud.stacks)
+
+        error = self.assertRaises(exceptions.Refused, self.add)
+
+        self.assertEqual(stacks, len(self.cloud.stacks))
+        cases.shown(self, "change-group-deleting", str(error), answer="CREATE_FAILED")
+
+    def test_foreign_label(self):
+        """A label that is the whole cluster's cannot differ in a group."""
+        error = self.assertRaises(
+            exceptions.Refused, self.add, labels={"api_allowed_cidrs": "192.0.2.0/24"}
+        )
+        cases.shown(self, "change-group-label", str(error), answer=400)
+
+
+class NamesTest(NodeGroupsCase):
+    def test_prefixes(self):
+        """Host names follow the group's name, and differ where names would not."""
+        long = node_group.name_prefix("c" * 50, "a-rather-long-name", "1" * 36, [])
+        self.assertEqual((57, "11111111"), (len(long), long[-8:]))
+        self.assertEqual("swarm-gpu", node_group.name_prefix("swarm", "GPU", "1" * 36, []))
+        for name, taken in (("worker", []), ("a.b", ["swarm-a-b"]), ("ü", [])):
+            prefix = node_group.name_prefix("swarm", name, "1" * 36, taken)
+            self.assertTrue(prefix.endswith("-11111111"), prefix)

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operations end, whatever Heat and the swarm do and whatever is requested meanwhile."""
+
+from oslotest import base
+
+from magnum_swarm_mode.decisions import change, steps
+from magnum_swarm_mode.decisions.model import Outcome, Plan, Remake
+from tests import cases
+from tests.unit.decisions.swarm_world import World
+from tests.unit.decisions.upgrade_world import COMPLETE, NEW, UpgradeWorld
+
+
+class StuckWorld(World):
+    """A world whose Heat says that it is done, and changes nothing."""
+
+    def finish_heat(self):
+        self.stack_status = "UPDATE_COMPLETE"
+        self.rows["worker"].asked = len(self.rows["worker"].indices)
+
+
+class UpgradesTest(base.BaseTestCase):
+    def test_another_group_is_upgraded_meanwhile(self):
+        """A group that is upgraded half way keeps its target when another group gets one."""
+        world = UpgradeWorld(managers=3, workers=4)
+        world.upgrade(groups=["worker"])
+        while len([name for name, image in world.made_of.items() if image == NEW]) < 2:
+            if not world.step().soon:
+                world.advance()
+        world.upgrade(groups=["masters"])
+
+        step = world.run()
+
+        self.assertEqual(COMPLETE, step.outcome)
+        self.assertEqual({NEW}, set(world.made_of.values()))
+        self.assertEqual(7, len(world.made_of))
+        self.assertLess(len(world.updates), 30)
+        self.assertEqual({"masters": "template-new", "worker": "template-new"}, world.plan.followed)
+
+    def test_a_group_keeps_its_own_template(self):
+        """Each group is made of what its own template says."""
+        world = UpgradeWorld(managers=1, workers=2)
+        world.upgrade("first", groups=["worker"])
+        world.step()
+        world.upgrade("second", groups=["masters"])
+
+        self.assertEqual(COMPLETE, world.run().outcome)
+
+        self.assertEqual(
+            {"worker": "template-first", "masters": "template-second"}, world.plan.followed
+        )
+
+    def test_demoted_manager_gets_its_place_back(self):
+        """A manager that was demoted for an update that Heat refuses becomes a manager again."""
+        world = UpgradeWorld(managers=3, workers=1)
+        world.upgrade(groups=["masters"])
+        for _ in range(60):
+            step = change.decide(world.seen())
+            demoted = [n for n in world.nodes.values() if "manager" in n.hostname and not n.in_raft]
+            if demoted and any(isinstance(action, Remake) for action in step.actions):
+                break
+            step = world.step()
+            if not step.soon:
+                world.advance()
+        self.assertEqual(1, len(demoted))
+
+        failed = steps.give_up(world.seen(), step.plan, "The image does not exist.")
+        for action in failed.actions:
+            world.act(action)
+        world.advance()
+
+        self.assertEqual(Outcome.FAILED, failed.outcome)
+        self.assertEqual(
+            [("manager", "active", True)] * 3,
+            [
+                (node.role, node.availability, node.reachable)
+                for node in world.nodes.values()
+                if "manager" in node.hostname
+            ],
+        )
+
+
+class RepairTest(base.BaseTestCase):
+    def test_worker_that_comes_and_goes(self):
+        """A worker that is down for one look in fifty seconds does not keep a lost manager away."""
+        world = World(managers=3, workers=2)
+        world.kill("swarm-manager-1")
+        world.request("masters", "same")
+        began = world.now
+        while "swarm-manager-3" not in world.hostnames() and world.now < began + 3600:
+            blinks = (world.now - began) % 50 == 0
+            world.change("swarm-worker-0", state="down" if blinks else "ready")
+            step = world.step()
+            self.assertIs(Outcome.GOES_ON, step.outcome, step.reason)
+            if not step.soon:
+                world.advance()
+
+        self.assertLess(world.now - began, 400)
+
+    def test_requested_while_another_operation_waits(self):
+        """A repair is not dropped by a resize that comes before it has begun."""
+        world = World(managers=3, workers=3)
+        world.kill("swarm-manager-1")
+        world.request("masters", "same")
+        world.request("worker", 2, ["swarm-worker-0"])
+
+        step = world.run()
+
+        self.assertEqual(COMPLETE, step.outcome)
+        self.assertEqual(
+            [
+                "swarm-manager-0",
+                "swarm-manager-2",
+                "swarm-manager-3",
+                "swarm-worker-1",
+                "swarm-worker-2",
+            ],
+            world.hostnames(),
+        )
+
+
+class EndTest(base.BaseTestCase):
+    def test_updates_without_progress(self):
+        """An operation ends whose updates of Heat change nothing."""
+        world = StuckWorld(workers=2)
+        world.request("worker", 4)
+
+        step = world.run(most=2000)
+
+        self.assertEqual(Outcome.FAILED, step.outcome)
+        cases.shown(self, "change-no-progress", step.reason, answer="UPDATE_FAILED")
+        self.assertEqual(change.MOST_UPDATES, len(world.updates))
+
+    def test_deadline(self):
+        """An operation ends at its deadline, also where Heat is at work for ever."""
+        world = World(workers=2)
+        world.request("worker", 4)
+        began = world.now
+        world.step()
+        while world.now < began + 100_000:
+            world.now += 60
+            world.stack_status = "UPDATE_IN_PROGRESS"
+            step = world.step()
+            if step.outcome is not Outcome.GOES_ON:
+                break
+
+        self.assertEqual(Outcome.FAILED, step.outcome)
+        cases.shown(self, "change-overdue", step.reason, answer="UPDATE_FAILED")
+        self.assertLess(
+            world.now - began,
+            change.OPERATION_SECONDS + 2 * (300 + 1200 + steps.BOOT_SECONDS) + 120,
+        )
+        self.assertTrue(world.plan.is_over)
+
+
+class AdoptionTest(base.BaseTestCase):
+    def test_row_that_nobody_told(self):
+        """A row that differs from the last projection is a request whose conductor died."""
+        plan = Plan(desired={"worker": 3}, projected={"worker": 3})
+
+        adopted = plan.adopted({"worker": 5})
+
+        self.assertEqual({"worker": 5}, adopted.desired)
+        self.assertEqual(["worker"], adopted.pending)
+        self.assertFalse(adopted.is_over)
+        self.assertEqual(adopted, adopted.adopted({"worker": 5}))
+
+    def test_row_that_is_behind(self):
+        """A row that still says what it said before is repaired, not adopted."""
+        plan = Plan(desired={"worker": 3}, projected={"worker": 5})
+
+        self.assertEqual(plan, plan.adopted({"worker": 5}))
+        self.assertEqual(plan, plan.adopted({"worker": 3}))
+
+    def test_row_that_is_to_be_deleted(self):
+        """A further group whose row says that it is deleted is deleted."""
+        adopted = Plan(desired={"gpu": 2}).adopted({"gpu": 2}, ["gpu"])
+
+        self.assertEqual({"gpu": None}, adopted.desired)
+        self.assertEqual(adopted, adopted.adopted({"gpu": 2}, ["gpu"]))
