@@ -23,6 +23,7 @@ Nova and Neutron are asked, which is counted.
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -136,7 +137,7 @@ class Run:
 
         self.phase("driver", workers, "create", workers, create)
         self._idle(made[0], workers)
-        if workers > _FEW:
+        if workers > _FEW and not self._options.short:
             conductor.passes.clear()
             self.phase("driver", workers, "grow", _STEP, resize(workers + _STEP))
             self._busy(workers, "grow")
@@ -277,6 +278,8 @@ def _networks(login: Callable[[], tuple[str, Any]]) -> tuple[str, str, str]:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print; return the exit code."""
+    # So that whoever ends this process has all others ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory(prefix="scale-") as directory:
         one = Run(options, Path(directory))
         try:
@@ -301,7 +304,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--workers", type=int, nargs="*", default=[100, 300, 1000])
     parser.add_argument("--upstream", type=int, nargs="*", default=[100, 300])
-    parser.add_argument("--short", action="store_true", help="resize no removed layout")
+    parser.add_argument("--short", action="store_true", help="resize nothing")
     parser.add_argument("--boot", type=float, default=5.0, help="seconds")
     parser.add_argument("--join", type=float, default=5.0, help="seconds")
     parser.add_argument("--engines", type=int, default=2, help="processes of heat-engine")

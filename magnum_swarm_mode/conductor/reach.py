@@ -87,10 +87,11 @@ def heat_sessions(context: Any, cluster: Any, state: State) -> Iterator[tuple[st
 
 
 def find_stack(
-    context: Any, cluster: Any, state: State
+    context: Any, cluster: Any, state: State, *, at_rest: bool = False
 ) -> tuple[heat_client.Heat, heat_client.Stack]:
     """Return the cluster's stack, and Heat as it was seen through.
 
+    :param at_rest: as for :meth:`.heat.client.Heat.get`.
     :raises Lost: when it is shown to nobody but Magnum's own user: with the first change
         Heat would put the stack into his hands.
     :raises Unavailable: when Heat does not show it now.
@@ -99,7 +100,7 @@ def find_stack(
     for who, session in heat_sessions(context, cluster, state):
         try:
             heat_api = heat_of(session)
-            stack = heat_api.get(state.stack.handle)
+            stack = heat_api.get(state.stack.handle, at_rest=at_rest)
         except heat_client.NotAllowed as error:
             problems.append(f"{who}: {error.operator_message}")
             continue

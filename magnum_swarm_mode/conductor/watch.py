@@ -92,7 +92,7 @@ def _first_sight(
             continue
         try:
             heat_api = reach.heat_of(session)
-            stack = heat_api.get(state.stack.handle)
+            stack = heat_api.get(state.stack.handle, at_rest=True)
             if stack is None and foreign:
                 # Heat answers so as well where it does not let this user see the stack.
                 problems.append(f"{who}: sees no stack {state.stack.id}")

@@ -121,14 +121,19 @@ class Heat:
                 **arguments,
             )
 
-    def get(self, name_or_id: str) -> Stack | None:
+    def get(self, name_or_id: str, *, at_rest: bool = False) -> Stack | None:
         """Return the stack with its outputs, or None where Heat shows none.
 
         By id Heat shows a deleted stack for a while, as ``DELETE_COMPLETE``; by name never.
+
+        :param at_rest: whether outputs are of use only while Heat is not at work on the stack:
+            for each server it asks Nova then, which with hundreds takes minutes.
         """
         with translated():
             try:
-                stack = self.client.stacks.get(name_or_id)
+                stack = self.client.stacks.get(name_or_id, resolve_outputs=not at_rest)
+                if at_rest and not stack.stack_status.endswith("_IN_PROGRESS"):
+                    stack = self.client.stacks.get(name_or_id)
             except exc.HTTPNotFound:
                 return None
             return Stack(

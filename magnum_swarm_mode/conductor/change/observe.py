@@ -57,18 +57,23 @@ def look(context: Any, cluster: Any, record: Record) -> tuple[Seen, View]:
     :raises Unavailable: when Heat does not show all of it now.
     """
     state = record.state
-    heat_api, stack = reach.find_stack(context, cluster, state)
+    plan = state.plan.adopted(counts(cluster), deleted(cluster))
+    plan = dataclasses.replace(plan, blind=0)
+    now = int(time.time())
+    # While Heat is at work, which nodes there are matters only to the end of an operation that
+    # takes too long.
+    at_rest = not 0 < plan.deadline < now
+    heat_api, stack = reach.find_stack(context, cluster, state, at_rest=at_rest)
     stacks = {"cluster": stack}
     groups: dict[str, Group] = {}
     by_uuid = {row.uuid: row for row in cluster.nodegroups}
-    plan = state.plan.adopted(counts(cluster), deleted(cluster))
-    plan = dataclasses.replace(plan, blind=0)
     for row in by_uuid.values():
         if row.is_default:
             groups[row.uuid] = _default_group(heat_api, stack, row, plan)
             continue
         made = state.thing(Kind.GROUP, row.uuid)
-        own = heat_api.get((made.id if made else "") or node_group.stack_name(row.uuid))
+        name = (made.id if made else "") or node_group.stack_name(row.uuid)
+        own = heat_api.get(name, at_rest=at_rest)
         if own is not None and own.status != "DELETE_COMPLETE":
             stacks[row.uuid] = own
         elif row.uuid not in plan.pending and not str(row.status).endswith("_IN_PROGRESS"):
@@ -83,7 +88,7 @@ def look(context: Any, cluster: Any, record: Record) -> tuple[Seen, View]:
         groups=tuple(sorted(groups.values(), key=lambda one: not one.is_manager)),
         nodes=None,
         plan=plan,
-        now=int(time.time()),
+        now=now,
         drain_timeout=values.drain_timeout,
         # What nodes were told, whatever labels and operators say by now.
         join_timeout=int(stack.parameters.get("join_timeout") or values.join_timeout),

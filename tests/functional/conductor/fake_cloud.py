@@ -96,6 +96,7 @@ class FakeCloud(fixtures.Fixture):
         self.moods: dict[str, wire.Mood] = {}
         self.lost_answers: set[str] = set()
         self.further_endpoints: dict[str, str] = {}
+        self.resolved = 0  # how often outputs of stacks were asked for
         self.collisions = 0  # creations of credentials that lose against another one
         self.service_is_admin = True
         self.requests: list[tuple[str, str]] = []
@@ -533,19 +534,23 @@ class FakeCloud(fixtures.Fixture):
         stack.trust, stack.owner, stack.changed_hands = trust, token.user, True
 
     def _redirect(
-        self, token: Token, _: Any, __: Any, project: str, identifier: str
+        self, token: Token, _: Any, query: Any, project: str, identifier: str
     ) -> tuple[int, Any]:
         self._in_project(token, project)
         stack = self._find(token, identifier)
-        return 302, f"{self.url}/heat/v1/{project}/stacks/{stack.name}/{stack.id}"
+        more = f"?{urllib.parse.urlencode(query)}" if query else ""
+        return 302, f"{self.url}/heat/v1/{project}/stacks/{stack.name}/{stack.id}{more}"
 
     def _show_stack(
-        self, token: Token, _: Any, __: Any, project: str, identifier: str
+        self, token: Token, _: Any, query: Any, project: str, identifier: str
     ) -> tuple[int, Any]:
         self._in_project(token, project)
         stack = self._find(token, identifier)
+        self.resolved += query.get("resolve_outputs") != "False"
         outputs = [
-            {"output_key": key, "output_value": value} for key, value in stack.outputs.items()
+            {"output_key": key, "output_value": value}
+            for key, value in stack.outputs.items()
+            if query.get("resolve_outputs") != "False"
         ]
         return 200, {
             "stack": {

@@ -123,6 +123,15 @@ class ResizeTest(OperationsCase):
             [(payload["action"], payload["outcome"]) for _, payload in self.events],
         )
 
+    def test_outputs_at_rest(self):
+        """While Heat is at work nobody asks for outputs, for which it would ask of each server."""
+        self.resize(4)
+        self.poll()
+        before = self.cloud.resolved
+        self.assertLess(0, before)
+        self.poll(3)
+        self.assertEqual(before, self.cloud.resolved)
+
     def test_shrink(self):
         """A node that leaves is paused, drained, removed from Heat, then from the swarm."""
         self.resize(1, ["swarm-worker-0"])
