@@ -326,7 +326,7 @@ def _ghosts(seen: Seen, plan: Plan) -> Step | None:
             dead = node.state == "down" or node.hostname in plan.leaving
         else:
             # Its server was replaced by another of the same name.
-            twins = [n for n in seen.nodes or () if n.hostname == node.hostname and n is not node]
+            twins = [one for one in seen.by_hostname[node.hostname] if one is not node]
             dead = node.state == "down" and any(twin.state == "ready" for twin in twins)
         if dead:
             ghosts.append(node)

@@ -4,6 +4,7 @@
 import copy
 import dataclasses
 import enum
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -328,9 +329,17 @@ class Seen:
     drain_timeout: int = 300
     join_timeout: int = 1200
 
+    @functools.cached_property
+    def by_hostname(self) -> Mapping[str, list[Node]]:
+        """What the swarm lists, by name: looking for each of a thousand members takes long."""
+        found: dict[str, list[Node]] = {}
+        for node in self.nodes or ():
+            found.setdefault(node.hostname, []).append(node)
+        return found
+
     def entries(self, member: Member) -> list[Node]:
         """Return what the swarm lists under a member's name."""
-        return [node for node in self.nodes or () if node.hostname == member.hostname]
+        return self.by_hostname.get(member.hostname, [])
 
     def node(self, member: Member) -> Node | None:
         """Return the living entry of a member, if there is one."""
