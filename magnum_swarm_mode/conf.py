@@ -76,6 +76,14 @@ _OPTIONS: list[cfg.Opt] = [
         "that were not used for longest are closed for others. Each is an open file (LimitNOFILE "
         "in the service's unit) and takes some 100 KiB.",
     ),
+    cfg.IntOpt(
+        "clusters_at_once",
+        default=20,
+        min=1,
+        help="How many clusters one process of magnum-conductor looks at at the same time, and at "
+        "the health of how many beside those. A cluster whose managers or whose cloud answer "
+        "slowly keeps no other from its turn unless all are taken by such clusters.",
+    ),
     cfg.FloatOpt(
         "preflight_timeout",
         default=10.0,

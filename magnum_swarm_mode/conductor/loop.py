@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks at every cluster that is due, also at those that Magnum's own tasks pass by.
+"""Looks at clusters: at those that are due, each in one conductor, and so many at a time.
 
-Magnum polls clusters whose status is in progress, and asks for the health of some others. A status
-that something else was saved over would hide a deletion or a request from it for ever. The record
-says when a cluster is due; whichever conductor comes first gives it a status that Magnum polls.
+Magnum polls clusters whose status is in progress, and asks for the health of others: every
+conductor for every cluster, with a thread for each. Here each cluster has its conductor (see
+``shares``), and the looks are taken by a bounded number of threads, so that a cluster whose cloud
+answers slowly keeps no other from its turn.
+
+A status that something else was saved over would hide a deletion or a request from Magnum for ever.
+The record says when a cluster is due, and its conductor gives it a status that Magnum polls.
 """
 
+import functools
+import queue
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,17 +21,126 @@ from magnum import objects
 from magnum.common import exception as magnum_exception
 from oslo_log import log as logging
 
+from magnum_swarm_mode import constants
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor import rows
+from magnum_swarm_mode.conductor import rows, shares
 from magnum_swarm_mode.db.store import Record, Store
 from magnum_swarm_mode.decisions.record import Phase
 
+CONF = cloud_sessions.CONF
 LOG = logging.getLogger(__name__)
 
 # How long a cluster that was looked at is left to others, in seconds.
 _AGAIN_SECONDS = 60
 # How many clusters one conductor takes up at a time.
 _MOST_AT_ONCE = 200
+# The method of Magnum's job that asks for a cluster's health.
+_HEALTH = "update_health_status"
+
+
+class _Pool:
+    """Threads that call what is put into a queue. They keep no process from its end.
+
+    :param most: how many there are at most; they are started when they are needed.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+        # Eventlet, on which conductors of some releases run, knows this one, and no SimpleQueue.
+        self._queue: queue.Queue[Callable[[], None]] = queue.Queue()
+
+    def submit(self, call: Callable[[], None]) -> None:
+        """Have something called, which raises nothing. Only one thread submits at a time."""
+        self._queue.put(call)
+        if self._free:
+            self._free -= 1
+            threading.Thread(target=self._work, name="swarm-mode look", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            self._queue.get()()
+
+
+class Calls:
+    """Stands for ``oslo_service.loopingcall`` in Magnum's periodic tasks.
+
+    They start a loop for every cluster, which ends after its first turn. For clusters of ours that
+    turn is put into a queue instead.
+
+    :param original: the module.
+    """
+
+    def __init__(self, original: Any) -> None:
+        self._original = original
+        self._pools: dict[str, _Pool] = {}
+        self._queued: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+    def FixedIntervalLoopingCall(self, f: Callable[[], Any]) -> Any:  # noqa: N802 - the module's
+        """Return what :meth:`start` is called of."""
+        cluster = getattr(getattr(f, "__self__", None), "cluster", None)
+        template = getattr(cluster, "cluster_template", None)
+        if getattr(template, "coe", None) != constants.COE:
+            return self._original.FixedIntervalLoopingCall(f=f)
+        return _Call(self, f, cluster)
+
+    def submit(self, look: Callable[[], Any], uuid: str) -> None:
+        """Have a look taken when a thread is free, unless the last one still waits for one."""
+        key = (look.__name__, uuid)
+        with self._lock:
+            if key in self._queued:
+                return
+            self._queued.add(key)
+            # Slow operations keep nobody from looking at the health of others.
+            pool = self._pools.get(look.__name__)
+            if pool is None:
+                pool = self._pools[look.__name__] = _Pool(CONF.swarm_mode.clusters_at_once)
+            pool.submit(functools.partial(self._look, look, key))
+
+    def _look(self, look: Callable[[], Any], key: tuple[str, str]) -> None:
+        try:
+            look()
+        except self._original.LoopingCallDone:
+            pass
+        except Exception:
+            LOG.exception("%s of cluster %s failed", *key)
+        finally:
+            with self._lock:
+                self._queued.discard(key)
+
+
+class _Call:
+    """A look at one cluster.
+
+    :param calls: what has it taken.
+    :param look: takes it.
+    """
+
+    def __init__(self, calls: Calls, look: Callable[[], Any], cluster: Any) -> None:
+        self._calls, self._look, self._cluster = calls, look, cluster
+
+    def start(self, *_: Any, **__: Any) -> None:
+        """Take the look soon, if it is this conductor's turn."""
+        if is_turn(Store(), self._cluster.uuid, health=self._look.__name__ == _HEALTH):
+            self._calls.submit(self._look, self._cluster.uuid)
+
+
+def is_turn(store: Store, uuid: str, *, health: bool) -> bool:
+    """Tell whether this conductor is to look at a cluster now.
+
+    :param health: whether at its health, rather than at an operation.
+    """
+    if shares.SHARES.is_mine(uuid):
+        return True
+    record = store.get(uuid)
+    if record is None:
+        return True
+    # Whoever holds a lease is at work, however long ago it was taken.
+    last = record.health_due if health else max(record.updated_at, record.lease_expires)
+    return time.time() - last > shares.GRACE_SECONDS
 
 
 def after_sync(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -37,9 +154,10 @@ def after_sync(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 def run(store: Store) -> None:
     """Look at the clusters that are due; whatever goes wrong goes to the log."""
     try:
-        uuids = [uuid for uuid in store.due(_MOST_AT_ONCE) if store.postpone(uuid, _AGAIN_SECONDS)]
-        for uuid in uuids:
-            _look(store, uuid)
+        for uuid, since in store.due(_MOST_AT_ONCE).items():
+            late = time.time() - since > shares.GRACE_SECONDS
+            if (late or shares.SHARES.is_mine(uuid)) and store.postpone(uuid, _AGAIN_SECONDS):
+                _look(store, uuid)
     except Exception:
         LOG.exception("Looking for clusters of swarm-mode that are due failed")
 

@@ -234,6 +234,7 @@ class Store:
             .values(
                 lease_owner=owner,
                 lease_expires=now + min(seconds, LONGEST_LEASE),
+                updated_at=now,
                 generation=_TABLE.c.generation + 1,
             )
         )
@@ -292,20 +293,21 @@ class Store:
             return result.rowcount == 1 or _select(connection, cluster_uuid) is None
 
     @_retrying
-    def due(self, most: int) -> list[str]:
-        """Return the uuids of clusters that somebody is to look at, the longest due first.
+    def due(self, most: int) -> dict[str, int]:
+        """Return clusters that somebody is to look at, the longest due first.
 
         :param most: how many at most.
+        :returns: uuid to when each was due, in seconds since 1970.
         """
         due = _TABLE.c.work_due
         with self._engine.connect() as connection:
             rows = connection.execute(
-                sa.select(_TABLE.c.cluster_uuid)
+                sa.select(_TABLE.c.cluster_uuid, due)
                 .where(due > 0, due <= int(time.time()))
                 .order_by(due, _TABLE.c.cluster_uuid)
                 .limit(most)
             )
-            return [row.cluster_uuid for row in rows]
+            return {row.cluster_uuid: row.work_due for row in rows}
 
     @_retrying
     def postpone(self, cluster_uuid: str, seconds: int) -> bool:

@@ -176,6 +176,15 @@ def _with_loop(task: Any) -> Any:
     return replacement
 
 
+def _bound_looks() -> None:
+    """Have looks at our clusters taken by a bounded number of threads, each in one conductor."""
+    from magnum_swarm_mode.conductor import loop  # as in _with_loop
+
+    periodic: Any = sys.modules[_PERIODIC]
+    if not isinstance(periodic.loopingcall, loop.Calls):
+        periodic.loopingcall = loop.Calls(periodic.loopingcall)
+
+
 def _set_up_tasks(original: Callable[..., Any], settings: Any, *args: Any) -> Any:
     """Let Magnum look at clusters as often as its own option says, and at all that are due.
 
@@ -190,6 +199,7 @@ def _set_up_tasks(original: Callable[..., Any], settings: Any, *args: Any) -> An
     tasks._periodic_tasks = [
         (name, _with_loop(task) if name == _SYNC else task) for name, task in tasks._periodic_tasks
     ]
+    _bound_looks()
     spacing = tasks._periodic_spacing
     interval = settings.kubernetes.health_polling_interval
     if interval > 0 and "sync_cluster_health_status" in spacing:

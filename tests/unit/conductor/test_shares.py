@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each cluster has one conductor, and a slow one delays no other."""
+
+import threading
+import uuid
+from types import SimpleNamespace
+from unittest import mock
+
+from oslo_service import loopingcall
+from oslotest import base
+
+from magnum_swarm_mode import conf
+from magnum_swarm_mode.conductor import loop, shares
+
+UUIDS = [str(uuid.UUID(int=number * 7919)) for number in range(3000)]
+HOSTS = ["one", "two", "three"]
+SECONDS = 10.0
+
+
+class ChosenTest(base.BaseTestCase):
+    def test_even(self):
+        """Every conductor has about the same number of clusters."""
+        found = [shares.chosen(one, HOSTS) for one in UUIDS]
+        for host in HOSTS:
+            self.assertAlmostEqual(1000, found.count(host), delta=100)
+
+    def test_order(self):
+        """All conductors find the same, in whatever order they list each other."""
+        for one in UUIDS[:100]:
+            self.assertEqual(shares.chosen(one, HOSTS), shares.chosen(one, HOSTS[::-1]))
+
+    def test_one_less(self):
+        """Only the clusters of a conductor that ends get another one."""
+        for one in UUIDS:
+            before = shares.chosen(one, HOSTS)
+            if before != "two":
+                self.assertEqual(before, shares.chosen(one, ["one", "three"]))
+
+
+class Job:
+    """As Magnum's for one cluster."""
+
+    def __init__(self, test, name, coe="swarm-mode"):
+        self.cluster = SimpleNamespace(uuid=name, cluster_template=SimpleNamespace(coe=coe))
+        self.test, self.free = test, threading.Event()
+        self.begun, self.ended, self.times = threading.Event(), threading.Event(), 0
+
+    def update_status(self):
+        self.times += 1
+        self.begun.set()
+        self.free.wait(6 * SECONDS)
+        self.ended.set()
+        raise loopingcall.LoopingCallDone
+
+    def update_health_status(self):
+        self.update_status()
+
+
+class CallsTest(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.calls = loop.Calls(loopingcall)
+        self.turn = self.enterContext(mock.patch.object(loop, "is_turn", return_value=True))
+        self.enterContext(mock.patch.object(loop, "Store"))
+        conf.register_opts(loop.CONF)
+        loop.CONF.set_override("clusters_at_once", 2, group="swarm_mode")
+        self.addCleanup(loop.CONF.clear_override, "clusters_at_once", group="swarm_mode")
+        self.jobs: list[Job] = []
+        self.addCleanup(lambda: [job.free.set() for job in self.jobs])
+
+    def start(self, name, method="update_status", **more):
+        job = Job(self, name, **more)
+        self.jobs.append(job)
+        self.calls.FixedIntervalLoopingCall(f=getattr(job, method)).start(1, stop_on_exception=True)
+        return job
+
+    def test_slow(self):
+        """A cluster that takes long keeps no other from its turn."""
+        slow, other = self.start("slow"), self.start("other")
+        self.assertTrue(other.begun.wait(SECONDS))
+        other.free.set()
+        third = self.start("third")
+        self.assertTrue(third.begun.wait(SECONDS))
+        self.assertFalse(slow.ended.is_set())
+
+    def test_bound(self):
+        """No more clusters are looked at at the same time than the option says."""
+        first, second, third = (self.start(str(number)) for number in range(3))
+        self.assertTrue(first.begun.wait(SECONDS))
+        self.assertTrue(second.begun.wait(SECONDS))
+        self.assertFalse(third.begun.wait(0.1))
+        first.free.set()
+        self.assertTrue(third.begun.wait(SECONDS))
+
+    def test_health(self):
+        """Operations that take long keep nobody from looking at the health of others."""
+        for number in range(3):
+            self.start(str(number))
+        self.assertTrue(self.start("4", "update_health_status").begun.wait(SECONDS))
+
+    def test_waiting(self):
+        """A cluster that still waits for its turn is not queued again, and later it is."""
+        first = self.start("same")
+        again = self.start("same")
+        first.free.set()
+        self.assertTrue(first.ended.wait(SECONDS))
+        self.assertFalse(again.begun.wait(0.1))
+        for _ in range(200):
+            later = self.start("same")
+            if later.begun.wait(0.1):
+                break
+        self.assertTrue(later.begun.is_set())
+
+    def test_not_mine(self):
+        """A cluster of another conductor is left to it."""
+        self.turn.return_value = False
+        self.assertFalse(self.start("theirs").begun.wait(0.1))
+
+    def test_other_engines(self):
+        """Clusters of other engines are looked at as Magnum has it."""
+        with mock.patch.object(loopingcall, "FixedIntervalLoopingCall") as magnums:
+            self.start("kubernetes", coe="kubernetes")
+        magnums.assert_called_once()
