@@ -20,18 +20,27 @@ LOG = logging.getLogger(__name__)
 LEASE_SECONDS = 60
 # How often it is renewed.
 _INTERVAL = LEASE_SECONDS / 3
+# How often a lease is tried again that somebody else has.
+_AGAIN_SECONDS = 0.5
 # After so long a thread that still holds a lease counts as hung.
 MOST_SECONDS = 900
 
 
 @contextlib.contextmanager
-def held(store: Store, cluster_uuid: str, purpose: str) -> Iterator[Record | None]:
+def held(
+    store: Store, cluster_uuid: str, purpose: str, patience: float = 0.0
+) -> Iterator[Record | None]:
     """Take a cluster's lease, renew it while the block runs, and release it.
 
     :param purpose: for the log, as "poll".
+    :param patience: for how many seconds it is tried again while somebody else has the lease.
     :returns: the record under the lease; None when there is none or somebody else has the lease.
     """
+    end = time.monotonic() + patience
     record = store.lease(cluster_uuid, LEASE_SECONDS)
+    while record is None and time.monotonic() < end and store.get(cluster_uuid) is not None:
+        time.sleep(_AGAIN_SECONDS)
+        record = store.lease(cluster_uuid, LEASE_SECONDS)
     if record is None:
         yield None
         return

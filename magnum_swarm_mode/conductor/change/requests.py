@@ -3,8 +3,9 @@
 
 import contextlib
 import dataclasses
+import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from magnum import objects
@@ -114,30 +115,52 @@ def recall(store: Store, cluster: Any, record: Record | None) -> None:
         return
     with contextlib.suppress(Conflict):
         orphans.sweep(store, cluster.uuid)
-    if record.state.replaces_ca:
-        ca.recall(cluster, record.state)
+    # A look at the health of a cluster of which nothing was forgotten takes no lease.
+    if _forgotten(store, cluster, record) is None:
         return
+    with lease.held(store, cluster.uuid, "recall") as leased:
+        if leased is None or leased.state.phase is not Phase.CREATED:
+            return
+        take_up = _forgotten(store, cluster, leased)
+        if take_up is not None:
+            with contextlib.suppress(Conflict):
+                take_up()
+
+
+def _forgotten(store: Store, cluster: Any, record: Record) -> Callable[[], None] | None:
+    """Return what takes up what was forgotten; None where nothing was."""
     plan = record.state.plan
+    if record.state.replaces_ca:
+        forgotten = ca.is_forgotten(record.state)
+        return functools.partial(_go_on, store, cluster, record, plan) if forgotten else None
+    # Rows are read after the record: one that was changed meanwhile ends in a conflict.
     counts = observe.counts(cluster)
     waiting = plan.adopted(counts, observe.deleted(cluster))
     if record.state.is_rotating or not waiting.is_over:
-        if waiting != plan:
-            try:
-                act.keep(store, record, waiting)
-            except Conflict:
-                return
-        rows.change(cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"})
-        return
+        return functools.partial(_go_on, store, cluster, record, waiting)
     for row in cluster.nodegroups:
         touched = row.updated_at or row.created_at
         if not str(row.status).endswith("_IN_PROGRESS") or touched is None:
             continue
         if time.time() - touched.timestamp() > _REQUEST_SECONDS:
-            # Which nodes were to go is not known any more, so that nothing is guessed.
-            rows.write_group(row, {"status": "UPDATE_FAILED", "status_reason": _INTERRUPTED})
-            rows.tell(cluster, "UPDATE_FAILED", f"Node group {row.name}: {_INTERRUPTED}")
-            return
-    _settle(store, cluster, record, dataclasses.replace(plan, projected=counts))
+            return functools.partial(_fail, cluster, row)
+    settled = dataclasses.replace(plan, projected=counts)
+    if plan.debts or settled != plan:
+        return functools.partial(_settle, store, cluster, record, settled)
+    return None
+
+
+def _go_on(store: Store, cluster: Any, record: Record, plan: Plan) -> None:
+    """Have the polls go on with what is under way, or was asked for."""
+    if plan != record.state.plan:
+        act.keep(store, record, plan)
+    rows.change(cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"})
+
+
+def _fail(cluster: Any, row: Any) -> None:
+    """End a request of which only the group's status is left: which nodes were to go is unknown."""
+    rows.write_group(row, {"status": "UPDATE_FAILED", "status_reason": _INTERRUPTED})
+    rows.tell(cluster, "UPDATE_FAILED", f"Node group {row.name}: {_INTERRUPTED}")
 
 
 def _settle(store: Store, cluster: Any, record: Record, changed: Plan) -> None:
@@ -154,5 +177,4 @@ def _settle(store: Store, cluster: Any, record: Record, changed: Plan) -> None:
         except exceptions.SwarmModeError as error:
             LOG.info("Cluster %s: %s", cluster.uuid, error.operator_message)
     if changed != plan:
-        with contextlib.suppress(Conflict):
-            act.keep(store, record, changed)
+        act.keep(store, record, changed)

@@ -27,6 +27,11 @@ def write(store: Store, view: View, step: Step) -> None:
             made.image_id, made.flavor_id = target.image, target.flavor
             made.save()
     found = _api_address(view)
+    # Looks at the health ask whoever is named here, also while the operation goes on.
+    for uuid, group in view.groups.items():
+        addresses = _addresses(view, group)
+        if addresses:
+            rows.write_group(view.rows[uuid], {"node_addresses": addresses})
     if step.outcome is Outcome.GOES_ON:
         rows.tell(cluster, cluster.status, step.reason, found)
         return
@@ -72,7 +77,7 @@ def _end_groups(view: View, step: Step) -> None:
             changes["status"] = f"{operation}_{'COMPLETE' if done else 'FAILED'}"
             changes["status_reason"] = None if done else step.reason
         addresses = _addresses(view, group)
-        if addresses is not None and list(row.node_addresses or ()) != addresses:
+        if addresses is not None:
             changes["node_addresses"] = addresses
         rows.write_group(row, changes)
 

@@ -34,7 +34,7 @@ from magnum_swarm_mode.certificates import authority as certificates_authority
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor import reach, rows
+from magnum_swarm_mode.conductor import lease, reach
 from magnum_swarm_mode.conductor.rotation import ca_steps
 from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions.record import Phase, State
@@ -44,6 +44,8 @@ from magnum_swarm_mode.swarm import manager_settings
 _ATTEMPTS = 10
 # How long the handler waits for managers, of the 60 seconds that Magnum's API waits for it.
 _HANDLER_SECONDS = 20.0
+# How long it waits before that while another conductor is at work on the cluster.
+_LEASE_PATIENCE = 25.0
 # After which a conductor that was asked and has not come to an end is taken for dead.
 INTERRUPTED_SECONDS = 120
 _UNCHANGED = "Nothing was changed; before you try again, resize a node group to its present count."
@@ -57,9 +59,15 @@ def begin(store: Store, context: Any, cluster: Any) -> None:
     :raises SwarmModeError: with a sentence for the user; nothing was changed.
     """
     row = objects.Cluster.get_by_uuid(cloud_sessions.admin_context(), cluster.uuid)
+    purpose = "replacement of certificates"
+    with lease.held(store, cluster.uuid, purpose, _LEASE_PATIENCE) as leased:
+        _begin(store, context, cluster, row, is_leased=leased is not None)
+
+
+def _begin(store: Store, context: Any, cluster: Any, row: Any, *, is_leased: bool) -> None:
     old, new = certificate_store.references(row), certificate_store.references(cluster)
     try:
-        record = _recorded(store, context, cluster, row, old, new)
+        record = _recorded(store, context, cluster, row, old, new, is_leased=is_leased)
     except Exception:
         ca_steps.put(cluster, old)
         orphans.discard(store, cluster.uuid, list(new.values()))
@@ -90,8 +98,13 @@ def _recorded(
     row: Any,
     old: Mapping[str, str],
     new: Mapping[str, str],
+    *,
+    is_leased: bool,
 ) -> Record:
-    """Write down that a rotation has begun, unless something is written down already."""
+    """Write down that a rotation has begun, unless something is written down already.
+
+    :raises Unavailable: when somebody else is at work on the cluster all the time.
+    """
     checked = False
     for _ in range(_ATTEMPTS):
         record = store.get(cluster.uuid)
@@ -99,6 +112,11 @@ def _recorded(
             raise exceptions.Refused("The cluster is being deleted.")
         if record.state.is_rotating:
             return record
+        if not is_leased:
+            raise exceptions.Unavailable(
+                f"Another conductor is at work on the cluster. {_UNCHANGED}",
+                f"The lease of cluster {cluster.uuid} is taken by {record.lease_owner}.",
+            )
         if not checked:
             try:
                 _check(record, context, row, old, new)
@@ -163,8 +181,9 @@ def _check(
         )
 
 
-def recall(cluster: Any, state: State) -> None:
-    """Take up a rotation whose conductor died before Magnum knew of it."""
+def is_forgotten(state: State) -> bool:
+    """Tell whether the conductor of a rotation has died before Magnum knew of it."""
     rotation = state.ca
-    if rotation and not rotation.failed and time.time() - rotation.began > INTERRUPTED_SECONDS:
-        rows.change(cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"})
+    if rotation is None or not state.replaces_ca or rotation.failed:
+        return False
+    return time.time() - rotation.began > INTERRUPTED_SECONDS

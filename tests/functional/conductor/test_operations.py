@@ -248,6 +248,23 @@ class ResizeTest(OperationsCase):
         )
         self.assertEqual(["swarm-manager-1", "swarm-worker-0", "swarm-worker-1"], self.hostnames())
 
+    def test_addresses_follow(self):
+        """Looks at the health ask managers that have come while the operation still goes on."""
+        self.resize(3)
+        self.poll()
+        self.heat_finishes()
+        nodes = self.docker.answers["/nodes"][1]
+        late = nodes.pop()
+        self.stack.outputs["manager_addresses"] = ["127.0.0.9", base.MANAGER]
+
+        self.poll()
+
+        cluster = self.cluster(self.uuid)
+        self.assertEqual("UPDATE_IN_PROGRESS", cluster.status)
+        self.assertEqual(["127.0.0.9", base.MANAGER], cluster.master_addresses)
+        nodes.append(late)
+        self.go_on()
+
     def test_heat_away(self):
         """While Heat does not answer nothing changes but the reason."""
         self.resize(3)

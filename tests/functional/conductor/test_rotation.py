@@ -44,6 +44,9 @@ class RotationCase(OperationsCase):
         self.useFixture(
             fixtures.MonkeyPatch("magnum_swarm_mode.conductor.rotation.ca._HANDLER_SECONDS", 0.2)
         )
+        self.useFixture(
+            fixtures.MonkeyPatch("magnum_swarm_mode.conductor.rotation.ca._LEASE_PATIENCE", 0.2)
+        )
 
     @property
     def manager(self):
@@ -344,6 +347,25 @@ class RefusedTest(RotationCase):
         self.assertEqual(8, len(self.certificates()))
         self.go_on()
         self.assert_done(self.before)
+
+    def test_another_conductor(self):
+        """While another conductor is at work nothing is begun, and nothing stays of it."""
+        store = Store()
+        record = store.lease(self.uuid, 60)
+        assert record is not None
+        error = self.assertRaises(exceptions.Unavailable, self.rotate)
+        self.assertIn("Another conductor is at work on the cluster.", error.user_message)
+        self.assert_as_before()
+        self.assertIsNone(store.get(self.uuid).state.ca)
+        self.assertEqual(record.lease_owner, store.get(self.uuid).lease_owner)
+
+    def test_lease(self):
+        """Nobody else works on a cluster while the first step of a rotation is taken."""
+        leases = []
+        self.docker.on_config = lambda _: leases.append(Store().lease(self.uuid, 60))
+        self.rotate()
+        self.assertEqual({None}, set(leases))
+        self.assertIsNotNone(Store().lease(self.uuid, 60))
 
     def test_busy(self):
         """Magnum itself refuses in the middle of something else, without a trace."""
