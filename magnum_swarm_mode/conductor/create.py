@@ -31,6 +31,9 @@ from magnum_swarm_mode.stack.model import FixedNetwork
 CONF = cloud_sessions.CONF
 LOG = logging.getLogger(__name__)
 
+# How long a creation waits for another conductor's look at the cluster to end, in seconds.
+_LEASE_PATIENCE = 30.0
+
 
 @dataclasses.dataclass(frozen=True)
 class _Plan:
@@ -106,7 +109,8 @@ def _begin(store: Store, session: Any, cluster: Any) -> Record | None:
         # A delete was quicker, has finished, and will not look for this record.
         store.delete(record)
         return None
-    leased = store.lease(cluster.uuid, seconds)
+    # The record is there since the certificates were made, and polls look at it.
+    leased = lease.take(store, cluster.uuid, _LEASE_PATIENCE)
     if leased is None:
         raise Conflict(cluster.uuid)
     if leased.state.phase not in (Phase.PREPARING, Phase.SUBMITTING):

@@ -26,13 +26,9 @@ _AGAIN_SECONDS = 0.5
 MOST_SECONDS = 900
 
 
-@contextlib.contextmanager
-def held(
-    store: Store, cluster_uuid: str, purpose: str, patience: float = 0.0
-) -> Iterator[Record | None]:
-    """Take a cluster's lease, renew it while the block runs, and release it.
+def take(store: Store, cluster_uuid: str, patience: float = 0.0) -> Record | None:
+    """Take a cluster's lease, without renewing it.
 
-    :param purpose: for the log, as "poll".
     :param patience: for how many seconds it is tried again while somebody else has the lease.
     :returns: the record under the lease; None when there is none or somebody else has the lease.
     """
@@ -41,6 +37,20 @@ def held(
     while record is None and time.monotonic() < end and store.get(cluster_uuid) is not None:
         time.sleep(_AGAIN_SECONDS)
         record = store.lease(cluster_uuid, LEASE_SECONDS)
+    return record
+
+
+@contextlib.contextmanager
+def held(
+    store: Store, cluster_uuid: str, purpose: str, patience: float = 0.0
+) -> Iterator[Record | None]:
+    """Take a cluster's lease, renew it while the block runs, and release it.
+
+    :param purpose: for the log, as "poll".
+    :param patience: as :func:`take` has it.
+    :returns: as :func:`take` does.
+    """
+    record = take(store, cluster_uuid, patience)
     if record is None:
         yield None
         return

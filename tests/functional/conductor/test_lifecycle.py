@@ -2,6 +2,7 @@
 import contextlib
 import functools
 import json
+from unittest import mock
 
 import fixtures
 from magnum.common import exception as magnum_exception
@@ -9,6 +10,8 @@ from magnum.common import exception as magnum_exception
 from magnum_swarm_mode import driver, exceptions
 from magnum_swarm_mode.cloud import credentials
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
+from magnum_swarm_mode.conductor import create
+from magnum_swarm_mode.db.store import Record, Store
 from tests.functional.conductor import base, fake_cloud
 
 
@@ -115,6 +118,31 @@ class CreateTest(base.DriverTest):
         docker.answers["/nodes"][1].append(stray)
         self.poll()
         self.assertEqual("CREATE_COMPLETE", self.cluster(uuid).status)
+
+    def test_polled_meanwhile(self):
+        """A creation waits for another conductor that looks at the cluster at that moment."""
+        held: list[Record] = []
+        original = create._plan
+
+        def plan(*arguments):
+            found = original(*arguments)
+            record = store.lease(uuid, 60)
+            assert record is not None
+            held.append(record)
+            return found
+
+        def sleep(seconds):
+            # The database's library yields with 0 seconds.
+            if seconds:
+                store.release(held[0])
+
+        store, uuid = Store(), self.new_cluster().uuid
+        with mock.patch.object(create, "_plan", plan), mock.patch("time.sleep", sleep):
+            self.create(uuid=uuid)
+
+        self.assertEqual(1, len(held))
+        self.assertEqual("CREATE_IN_PROGRESS", self.cluster(uuid).status)
+        self.assertEqual(self.cloud.stack().id, self.cluster(uuid).stack_id)
 
     def test_deleted_meanwhile(self):
         """A delete that overtakes the creation, at whichever request, leaves nothing behind."""

@@ -66,7 +66,11 @@ class CallsTest(base.BaseTestCase):
         loop.CONF.set_override("clusters_at_once", 2, group="swarm_mode")
         self.addCleanup(loop.CONF.clear_override, "clusters_at_once", group="swarm_mode")
         self.jobs: list[Job] = []
-        self.addCleanup(lambda: [job.free.set() for job in self.jobs])
+        self.addCleanup(self.free)
+
+    def free(self):
+        for job in self.jobs:
+            job.free.set()
 
     def start(self, name, method="update_status", **more):
         job = Job(self, name, **more)
