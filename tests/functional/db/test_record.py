@@ -16,6 +16,8 @@ from magnum_swarm_mode import text
 from magnum_swarm_mode.conductor import rows
 from magnum_swarm_mode.db import migration, schema
 from magnum_swarm_mode.db.store import Conflict, Store
+from magnum_swarm_mode.decisions.model import Plan
+from magnum_swarm_mode.decisions.record import Kind
 from tests.functional.db import servers
 from tests.unit.db import test_store as record
 
@@ -64,7 +66,7 @@ class _Both(record.StoreCase):
 
     def test_long(self) -> None:
         """A state of more than 64 KiB is read as it was written."""
-        state = dataclasses.replace(record.STATE, update={"notes": ["n" * 70_000]})
+        state = dataclasses.replace(record.STATE, plan=Plan(notes=["n" * 70_000]))
 
         written = self.store.write(self.insert(), state)
 
@@ -72,7 +74,7 @@ class _Both(record.StoreCase):
 
     def test_emoji(self) -> None:
         """A state with a character beyond the basic plane is read as it was written."""
-        state = dataclasses.replace(record.STATE, update={"notes": [_EMOJI]})
+        state = dataclasses.replace(record.STATE, plan=Plan(notes=[_EMOJI]))
 
         written = self.store.write(self.insert(), state)
 
@@ -88,7 +90,7 @@ class _Both(record.StoreCase):
             store.get(record.UUID)
             ready.wait(30)
             try:
-                store.write(seen, dataclasses.replace(record.STATE, stack_id=name))
+                store.write(seen, record.STATE.owning(Kind.STACK, id=name))
             except Conflict:
                 return False
             return True
@@ -98,7 +100,7 @@ class _Both(record.StoreCase):
 
         self.assertEqual([False, True], sorted(outcomes.values()))
         (winner,) = [name for name, wrote in outcomes.items() if wrote]
-        self.assertEqual(winner, self.store.get(record.UUID).state.stack_id)
+        self.assertEqual(winner, self.store.get(record.UUID).state.stack.id)
         self.assertEqual(2, self.store.get(record.UUID).generation)
 
     def test_amend_at_once(self) -> None:
@@ -108,14 +110,15 @@ class _Both(record.StoreCase):
         def amend(name: str) -> None:
             Store(self.new_engine()).amend(
                 record.UUID,
-                lambda state: dataclasses.replace(state, loose={**state.loose, name: 1}),
+                lambda state: state.owning(Kind.CERTIFICATE, name, since=1),
                 attempts=50,
             )
 
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             list(pool.map(amend, "abcd"))
 
-        self.assertEqual(dict.fromkeys("abcd", 1), self.store.get(record.UUID).state.loose)
+        made = self.store.get(record.UUID).state.things(Kind.CERTIFICATE)
+        self.assertEqual(set("abcd"), {one.key for one in made})
 
     def test_rows(self) -> None:
         """What a node says, whatever it says, can be a reason in Magnum's row."""
