@@ -13,6 +13,10 @@ For each number of clusters and of nodes it measures, in processor time of this 
   (:mod:`magnum_swarm_mode.conductor.reach`), one request, all nodes judged;
 - the same with certificates fetched from Magnum's store and a TLS connection made for each poll.
 
+With ``--conductors`` so many processes watch ``--clusters`` side by side instead, as Magnum's own
+periodic task does, on a MariaDB of their own. It prints what each needs for a round: polls,
+seconds, processor, most threads and connections at a time, memory.
+
 It prints polls per second of one core for both, their ratio, requests and bytes per poll on the
 wire, and the memory that each watched cluster takes.
 """
@@ -184,6 +188,8 @@ def _magnum(space: Path) -> Any:
         name="measured",
         project_id="p" * 32,
         user_id="u" * 32,
+        ca_cert_ref=None,
+        magnum_cert_ref=None,
         cluster_template=objects.ClusterTemplate(cloud_sessions.admin_context(), coe="swarm-mode"),
     )
     cert_manager.generate_certificates_to_cluster(cluster, context=cloud_sessions.admin_context())
@@ -305,6 +311,43 @@ def run(options: argparse.Namespace) -> int:
             managers.stop()
 
 
+def watch(options: argparse.Namespace) -> int:
+    """Measure conductors side by side; return the exit code."""
+    from benchmarks.scaled import processes
+    from benchmarks.scaled import watch as scaled_watch
+
+    with tempfile.TemporaryDirectory(prefix="poll-health-") as directory:
+        space = Path(directory)
+        services = processes.Processes(space)
+        managers = None
+        try:
+            processes.database(services, space)
+            scaled_watch.prepare()
+            clusters, nodes, port = options.clusters[-1], options.nodes[0], 2376
+            pair, authority = scaled_watch.fill(clusters, nodes, port)
+            for name, text in (("pair.pem", pair), ("ca.pem", authority)):
+                (space / name).write_text(text)
+            managers = Managers(space / "pair.pem", space / "ca.pem")
+            managers.show(nodes)
+            told = scaled_watch.rounds(options.conductors, managers.port, options.rounds)
+        finally:
+            if managers is not None:
+                managers.stop()
+            services.stop()
+    print(
+        f"{clusters} clusters of {nodes} nodes, {options.conductors} conductors\n"
+        "round conductor | polls  seconds processor | threads connections | MiB, at most"
+    )
+    for number, each in enumerate(told, 1):
+        for index, one in enumerate(each, 1):
+            print(
+                f"{number:5} {index:9} | {one['polls']:5.0f} {one['seconds']:8.1f} "
+                f"{one['cpu']:9.1f} | {one['threads']:7.0f} {one['sockets']:11.0f} | "
+                f"{one['memory']:6.0f} {one['peak']:6.0f}"
+            )
+    return 0
+
+
 def _report(conductor: Conductor, options: argparse.Namespace) -> int:
     print(
         "clusters nodes | polls/s per core: kept, anew, ratio | requests kept, anew | "
@@ -344,12 +387,14 @@ def main() -> int:
     parser.add_argument("--clusters", type=int, nargs="+", default=[1, 100, 1000, 2000])
     parser.add_argument("--nodes", type=int, nargs="+", default=[3, 11, 100, 1000])
     parser.add_argument("--seconds", type=float, default=5.0, help="for each measurement")
+    parser.add_argument("--conductors", type=int, default=0, help="measure so many side by side")
+    parser.add_argument("--rounds", type=int, default=2, help="of conductors side by side")
     options = parser.parse_args()
     if _INSIDE not in os.environ:
         inside = 'ip link set lo up && exec "$@"'
         command = ["unshare", "--net", "sh", "-c", inside, "sh", sys.executable, *sys.argv]
         return subprocess.run(command, env={**os.environ, _INSIDE: "1"}, check=False).returncode
-    return run(options)
+    return watch(options) if options.conductors else run(options)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,9 @@ _ROOT = Path(__file__).resolve().parent.parent.parent
 _TICK = os.sysconf("SC_CLK_TCK")
 _START_SECONDS = 180
 _RABBIT = "scale@localhost"
+# A nested stack takes a thread of the engine until all in it is made: where all threads wait for
+# what nobody has a thread for, Heat stands still. So there are more than nested stacks here.
+_HEAT_THREADS = 1200
 
 
 def database_url(name: str) -> str:
@@ -134,7 +137,7 @@ def database(processes: Processes, space: Path) -> None:
             "--innodb-flush-log-at-trx-commit=0",
             "--innodb-doublewrite=0",
             "--innodb-buffer-pool-size=256M",
-            "--max-connections=1000",
+            "--max-connections=4000",
             "--max-allowed-packet=64M",
             "--performance-schema=OFF",
             "--skip-name-resolve",
@@ -247,7 +250,7 @@ transport_url = rabbit://guest:guest@127.0.0.1:{RABBIT_PORT}/
 state_path = {space}
 use_stderr = true
 rpc_response_timeout = 600
-executor_thread_pool_size = 32
+executor_thread_pool_size = {_HEAT_THREADS}
 region_name_for_services = RegionOne
 stack_user_domain_name = heat
 stack_domain_admin = heat_domain_admin
@@ -266,8 +269,8 @@ stack_action_timeout = 36000
 api_paste_config = {_ETC}/api-paste.ini
 [database]
 connection = {database_url("heat")}
-max_pool_size = 32
-max_overflow = 32
+max_pool_size = 64
+max_overflow = {_HEAT_THREADS}
 [keystone_authtoken]
 {login}project_name = service
 project_domain_name = Default
