@@ -24,7 +24,6 @@ import argparse
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -326,7 +325,8 @@ def main() -> int:
             "ignore",
             *sys.argv,
         ]
-        return subprocess.run(command, env={**os.environ, _INSIDE: "1"}, check=False).returncode
+        # In its place, so that a signal to this process reaches who ends all others.
+        os.execvpe(command[0], command, {**os.environ, _INSIDE: "1"})
     return run(options)
 
 

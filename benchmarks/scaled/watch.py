@@ -115,8 +115,9 @@ def fill(clusters: int, nodes: int, port: int) -> tuple[str, str]:
             is_default=True,
             status="CREATE_COMPLETE",
         ).create()
+    # The certificates have made a record.
     state = record.State(phase=record.Phase.CREATED, owner_id=first.user_id)
-    store.Store().insert(first.uuid, first.project_id, state)
+    store.Store().amend(first.uuid, lambda _: state)
     tables = (
         (models.Cluster.__table__, "uuid"),
         (models.NodeGroup.__table__, "cluster_id"),
