@@ -359,7 +359,7 @@ def _gone_groups(seen: Seen, plan: Plan) -> Step | None:
             )
         for member in group.members:
             steps.leave(seen, plan, group, member, "named")
-        if step := steps.empty(seen, plan, group.members):
+        if step := steps.vacate(seen, plan, group.members, group):
             return step
         plan.sent[group.stack] = Sent(plan.number, group.stack_updated)
         return steps.act(

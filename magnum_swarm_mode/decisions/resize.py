@@ -46,9 +46,46 @@ def managers(seen: Seen, plan: Plan) -> Step | None:
         return None
     if step := _refuse_with_lost(seen, plan, group, victims):
         return step
-    if victims and (step := _dismiss(seen, plan, group, victims)):
+    now = _may_go_now(seen, group, victims)
+    if victims and not now:
+        return _await_managers(seen, plan, group)
+    if now and (step := _dismiss(seen, plan, group, now)):
         return step
-    return _ask_heat(plan, group, wanted, victims)
+    return _ask_heat(plan, group, wanted, now)
+
+
+def _may_go_now(seen: Seen, group: Group, victims: Sequence[Member]) -> list[Member]:
+    """Return those managers that leave now: no more than one is missing because of that."""
+    well = [member for member in group.members if seen.is_well(group, member)]
+    spare = max(0, len(well) - (group.wanted or 0) + 1)
+    away = [member for member in victims if member not in well]
+    # The leader is the last.
+    others = sorted(
+        (member for member in victims if member in well),
+        key=lambda member: any(node.leader for node in seen.entries(member)),
+    )
+    return [*away, *others[:spare]]
+
+
+def _await_managers(seen: Seen, plan: Plan, group: Group) -> Step:
+    """Wait for the manager that takes the place of one that has left before the next one leaves."""
+    late = [
+        member
+        for member in group.members
+        if not seen.is_well(group, member) and member.hostname not in plan.leaving
+    ]
+    for member in late:
+        if report := seen.reports.get(member.server_id):
+            return steps.fail(seen, plan, report, group)
+    names = steps.listed(member.hostname for member in late)
+    return steps.wait(
+        seen,
+        plan,
+        f"arrivals {names}",
+        f"Waiting until {names} joined the swarm, before another manager leaves.",
+        seen.join_timeout + steps.BOOT_SECONDS,
+        group,
+    )
 
 
 def _spare_ports(plan: Plan, group: Group) -> Step | None:
@@ -174,7 +211,7 @@ def workers(seen: Seen, plan: Plan) -> Step | None:
             return step
         _choose(seen, plan, group)
         victims = [member for member in group.members if member.hostname in plan.leaving]
-        if victims and (step := steps.empty(seen, plan, victims)):
+        if victims and (step := steps.vacate(seen, plan, victims, group)):
             return step
         if victims or _needs_heat(group):
             return _ask_heat(plan, group, group.wanted, victims)

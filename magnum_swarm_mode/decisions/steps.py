@@ -320,6 +320,15 @@ def empty(seen: Seen, plan: Plan, victims: Sequence[Member]) -> Step | None:
     return None
 
 
+def vacate(seen: Seen, plan: Plan, victims: Sequence[Member], group: Group) -> Step | None:
+    """Empty workers that leave; before, take those out of the quorum that a user promoted."""
+    promoted = [node for member in victims for node in seen.entries(member) if node.in_raft]
+    if promoted:
+        promoted.sort(key=lambda node: (node.role == "manager", node.leader))
+        return demote(seen, plan, promoted[0], "it is no manager's server", group)
+    return empty(seen, plan, victims)
+
+
 def listed(hostnames: Iterable[str]) -> str:
     """Return the names for a sentence, the first few of them."""
     names = list(hostnames)

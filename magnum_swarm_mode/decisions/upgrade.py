@@ -153,7 +153,7 @@ def workers(seen: Seen, plan: Plan, group: Group, target: Target) -> Step | None
             steps.leave(seen, plan, group, member, "upgraded")
             leavers.append(member)
     if leavers:
-        if step := steps.empty(seen, plan, leavers):
+        if step := steps.vacate(seen, plan, leavers, group):
             return step
         new = [one for one in new if one not in leavers]
         old = [one for one in old if one not in leavers]

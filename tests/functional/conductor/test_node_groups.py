@@ -261,6 +261,16 @@ class NodeGroupsTest(NodeGroupsCase):
         )
         cases.shown(self, "change-group-label", str(error), answer=400)
 
+    def test_refused_in_conductor(self):
+        """The cluster's row says why it failed where a group could not be asked for."""
+        self.assertRaises(
+            exceptions.Refused, self.add, labels={"api_allowed_cidrs": "192.0.2.0/24"}
+        )
+
+        cluster = self.cluster(self.uuid)
+        self.assertEqual("UPDATE_FAILED", cluster.status)
+        self.assertIn("Label api_allowed_cidrs is the whole cluster's", cluster.status_reason)
+
 
 class NamesTest(NodeGroupsCase):
     def test_prefixes(self):

@@ -65,6 +65,19 @@ class WorkersTest(base.BaseTestCase):
 
         self.assertEqual(["swarm-worker-1", "swarm-worker-2"], world.hostnames()[3:])
 
+    def test_promoted(self):
+        """A worker that a user promoted is demoted before it is drained and removed."""
+        world = World(workers=2)
+        world.change("swarm-worker-0", role="manager", in_raft=True, reachable=True)
+        world.request("worker", 1, ["swarm-worker-0"])
+
+        step = world.step()
+
+        self.assertEqual("Demoting swarm-worker-0 (it is no manager's server).", step.reason)
+        world.advance()
+        self.assertEqual(Outcome.COMPLETE, world.run().outcome)
+        self.assertEqual([("worker", 1, ("0",))], world.updates)
+
     def test_unknown_name(self):
         """A name that fits no node is said at the end."""
         world = World(workers=2)
@@ -338,6 +351,41 @@ class ManagersTest(base.BaseTestCase):
             demotions,
         )
         self.assertEqual([("masters", 1, ("0", "1"))], world.updates)
+
+    def test_two_named(self):
+        """Two managers that are named are replaced one after the other."""
+        world = World(managers=3)
+        world.request("masters", 3, ["swarm-manager-0", "swarm-manager-1"])
+        least = 3
+        for _ in range(60):
+            if world.step().outcome is Outcome.COMPLETE:
+                break
+            world.advance()
+            raft = [node for node in world.nodes.values() if node.in_raft and node.reachable]
+            least = min(least, len(raft))
+
+        self.assertEqual(2, least)
+        self.assertEqual([("masters", 3, ("1",)), ("masters", 3, ("0",))], world.updates)
+        self.assertEqual(
+            ["swarm-manager-2", "swarm-manager-3", "swarm-manager-4"], world.hostnames()[:3]
+        )
+
+    def test_next_never_leaves(self):
+        """Where the manager that takes the place of the first never joins, the second one stays."""
+        world = World(managers=3)
+        world.mute = {"swarm-manager-3"}
+        world.request("masters", 3, ["swarm-manager-0", "swarm-manager-1"])
+        for _ in range(400):
+            step = world.step()
+            if step.outcome is Outcome.FAILED:
+                break
+            world.advance(60)
+
+        self.assertIn(
+            "swarm-manager-3 joined the swarm, before another manager leaves", step.reason
+        )
+        self.assertEqual(["1"], [index for _, _, gone in world.updates for index in gone])
+        self.assertEqual("manager", world.node("swarm-manager-0").role)
 
     def test_lost_refused(self):
         """Fewer managers are refused while one is lost that is not named; nothing is begun."""
