@@ -28,7 +28,7 @@ conf.register_opts(conf.CONF)
 
 
 class Driver(driver.Driver):
-    """Docker Swarm mode on virtual machines with Debian or Ubuntu."""
+    """Docker Swarm mode on virtual machines with one of ``constants.OS_DISTROS``."""
 
     @property
     def provides(self) -> list[dict[str, str]]:

@@ -8,12 +8,12 @@ is wrong ends as one sentence that names the service.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import enum
 import json
 import re
-import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +32,10 @@ _CHUNK = 2**16
 # A load balancer may redirect to a canonical address; more often than that it leads nowhere.
 _REDIRECTS = 3
 _LONGEST_MESSAGE = 200
+# Questions that one process asks at the same time, for all its requests. A creation asks up to 15.
+# Where many users wait for a slow service, further questions wait until their deadline.
+MOST_AT_ONCE = 64
+_POOL = concurrent.futures.ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="swarm-mode-ask")
 
 
 class Service(enum.Enum):
@@ -277,18 +281,17 @@ class Services:
         :raises SwarmModeError: the first one's error, in the order of the asks; Unavailable for one
             that has not ended at the deadline.
         """
-        asked = [_Ask(ask) for _, ask in asks]
-        for one in asked:
-            one.thread.start()
+        errors: list[BaseException] = []
+        asked = [_POOL.submit(ask) for _, ask in asks]
         for (service, _), one in zip(asks, asked, strict=True):
-            one.thread.join(self.deadline.left)
-            if one.thread.is_alive():
-                # It is left behind; reading ends by itself soon after.
-                one.error = does_not_answer(service, f"no answer in {self.deadline.seconds:g} s")
-        for one in asked:
-            if one.error is not None:
-                raise one.error
-        return [one.result for one in asked]
+            if not _ended(one, self.deadline):
+                reason = f"no answer in {self.deadline.seconds:g} s"
+                errors.append(does_not_answer(service, reason))
+            elif error := one.exception():
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return [one.result() for one in asked]
 
     def begin(
         self, asks: Mapping[str, tuple[Service, Callable[[], Any]]]
@@ -299,22 +302,17 @@ class Services:
         :returns: what waits for the answers, at most until the deadline, and returns by name those
             that there are.
         """
-        asked = {name: _Ask(ask) for name, (_, ask) in asks.items()}
-        for one in asked.values():
-            one.thread.start()
+        asked = {name: _POOL.submit(ask) for name, (_, ask) in asks.items()}
 
         def answers() -> dict[str, Any]:
             found = {}
             for name, one in asked.items():
-                one.thread.join(self.deadline.left)
-                if one.thread.is_alive():
+                if not _ended(one, self.deadline):
                     LOG.warning("%s: no answer about %s in time", asks[name][0].title, name)
-                elif isinstance(one.error, exceptions.SwarmModeError | NotThere):
-                    LOG.info("%s does not tell %s: %s", asks[name][0].title, name, one.error)
-                elif one.error is not None:
-                    raise one.error
+                elif isinstance(error := one.exception(), exceptions.SwarmModeError | NotThere):
+                    LOG.info("%s does not tell %s: %s", asks[name][0].title, name, error)
                 else:
-                    found[name] = one.result
+                    found[name] = one.result()
             return found
 
         return answers
@@ -322,30 +320,20 @@ class Services:
 
 def in_time(deadline: Deadline, ask: Callable[[], Any], otherwise: Any) -> Any:
     """Return what ``ask`` returns, or ``otherwise`` when it has not ended at the deadline."""
-    one = _Ask(ask)
-    one.thread.start()
-    one.thread.join(deadline.left)
-    if one.thread.is_alive():
-        return otherwise
-    if one.error is not None:
-        raise one.error
-    return one.result
+    one = _POOL.submit(ask)
+    return one.result() if _ended(one, deadline) else otherwise
 
 
-class _Ask:
-    """One question, in a thread that the process does not wait for."""
+def _ended(one: concurrent.futures.Future[Any], deadline: Deadline) -> bool:
+    """Wait for a question, at most until the deadline, and tell whether it has ended.
 
-    def __init__(self, ask: Callable[[], Any]) -> None:
-        self._ask = ask
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.thread = threading.Thread(target=self._run, daemon=True)
-
-    def _run(self) -> None:
-        try:
-            self.result = self._ask()
-        except Exception as error:
-            self.error = error
+    One that has no thread yet then is given up; one that is asked ends by itself soon after.
+    """
+    concurrent.futures.wait([one], deadline.left)
+    if one.done():
+        return True
+    one.cancel()
+    return False
 
 
 def _without_token(service: Service, error: Exception, url: str = "") -> exceptions.SwarmModeError:

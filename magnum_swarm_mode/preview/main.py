@@ -18,7 +18,7 @@ from magnumclient import exceptions as client_exceptions
 from magnumclient.common import utils as magnum_utils
 from oslo_config import cfg
 
-from magnum_swarm_mode import conf, exceptions
+from magnum_swarm_mode import conf, constants, exceptions
 from magnum_swarm_mode.admission import fields as request_fields
 from magnum_swarm_mode.cli import commands, declare
 from magnum_swarm_mode.preview import hot, request, stack
@@ -106,7 +106,7 @@ def _add_facts(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what the driver would ask the cloud for")
     usual = stack.Facts()
     for name, help_ in (
-        ("os_distro", "Property of the image: debian or ubuntu."),
+        ("os_distro", f"Property of the image: {' or '.join(sorted(constants.OS_DISTROS))}."),
         ("fixed_subnet_cidr", "Range of the subnet, where an existing network is named"),
         ("fixed_network_mtu", "MTU of that network, in bytes"),
         ("auth_url", "Public endpoint of Keystone"),

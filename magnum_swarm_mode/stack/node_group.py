@@ -12,6 +12,8 @@ import secrets
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import yaml
+
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.labels import parsing as label_parsing
@@ -137,11 +139,14 @@ def build(
             "be made; try again later.",
             f"Stack {stack.id} lacks one of the outputs {', '.join(needed)}.",
         )
+    text = templates.read("node_group.yaml")
+    declared, own = yaml.safe_load(text)["parameters"], stack_request.label_parameters(values)
     return stack_request.StackRequest(
-        template=templates.read("node_group.yaml"),
+        template=text,
         files=files,
         environment=environment,
         parameters={
+            **{name: value for name, value in own.items() if name in declared},
             "cluster_uuid": cluster.uuid,
             "node_group": row.name,
             "group_name_prefix": prefix,
@@ -160,10 +165,6 @@ def build(
             "green_flavor": row.flavor_id or cluster.flavor_id or template.flavor_id,
             "green_image": row.image_id or template.image_id,
             "key_name": stack.parameters.get("key_name") or "",
-            "availability_zone": values.availability_zone,
-            "worker_server_group_policy": values.worker_server_group_policy,
-            "boot_volume_size": values.boot_volume_size,
-            "boot_volume_type": values.boot_volume_type,
             "create_timeout": max(30, minutes * 60 - 30),
         },
         tags=("magnum-swarm-mode", cluster.uuid),

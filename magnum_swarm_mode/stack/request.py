@@ -267,10 +267,32 @@ def environment_of(names: Sequence[str], defaults: Mapping[str, Any]) -> dict[st
     return {"resource_registry": registry, "parameter_defaults": dict(defaults)}
 
 
+def label_parameters(labels: Labels) -> dict[str, Any]:
+    """Return the parameters that labels alone give, of a cluster's template or a node group's.
+
+    A group's template gets those of them that it declares.
+    """
+    return {
+        "api_allowed_cidrs": list(labels.api_allowed_cidrs),
+        "ssh_allowed_cidrs": list(labels.ssh_allowed_cidrs),
+        "data_path_port": labels.data_path_port,
+        "published_rules": _published_rules(labels),
+        "network_mtu": labels.network_mtu,
+        "availability_zone": labels.availability_zone,
+        "manager_server_group_policy": labels.server_group_policy,
+        "worker_server_group_policy": labels.worker_server_group_policy,
+        "boot_volume_size": labels.boot_volume_size,
+        "boot_volume_type": labels.boot_volume_type,
+        "swarm_address_pool_mask": labels.swarm_address_pool_mask,
+        "manager_availability": labels.manager_availability,
+    }
+
+
 def _parameters(inputs: StackInputs) -> dict[str, Any]:
     fixed, labels = inputs.fixed_network, inputs.labels
     wait = inputs.timeout_minutes * 60 or _DEFAULT_WAIT
     return {
+        **label_parameters(labels),
         "cluster_uuid": inputs.cluster_uuid,
         "cluster_name": inputs.cluster_name,
         "node_name_prefix": node_name_prefix(inputs.cluster_name, inputs.cluster_uuid),
@@ -279,11 +301,6 @@ def _parameters(inputs: StackInputs) -> dict[str, Any]:
         "fixed_network_mtu": fixed.mtu if fixed else 0,
         "fixed_subnet_cidr": fixed.cidr if fixed else MADE_SUBNET_CIDR,
         "dns_nameservers": list(inputs.dns_nameservers),
-        "api_allowed_cidrs": list(labels.api_allowed_cidrs),
-        "ssh_allowed_cidrs": list(labels.ssh_allowed_cidrs),
-        "data_path_port": labels.data_path_port,
-        "published_rules": _published_rules(labels),
-        "network_mtu": labels.network_mtu,
         "manager_count": inputs.manager_count,
         "manager_signals": inputs.manager_count,
         "manager_port_count": inputs.manager_count,
@@ -297,18 +314,11 @@ def _parameters(inputs: StackInputs) -> dict[str, Any]:
         "worker_green_flavor": inputs.worker_flavor,
         "worker_green_image": inputs.worker_image,
         "key_name": inputs.keypair,
-        "availability_zone": labels.availability_zone,
-        "manager_server_group_policy": labels.server_group_policy,
-        "worker_server_group_policy": labels.worker_server_group_policy,
-        "boot_volume_size": labels.boot_volume_size,
-        "boot_volume_type": labels.boot_volume_type,
         "create_timeout": max(30, min(wait, constants.LONGEST_WAIT) - _WAIT_ENDS_EARLIER),
         "ca_certificate": inputs.ca_certificate,
         "join_timeout": min(labels.join_timeout, max(wait // 2, wait - _NODES_END_EARLIER)),
         "engine": _engine(inputs),
         "swarm_address_pool": inputs.address_pool,
-        "swarm_address_pool_mask": labels.swarm_address_pool_mask,
-        "manager_availability": labels.manager_availability,
         "auth_url": inputs.auth_url,
         "magnum_url": inputs.magnum_url,
         "region_name": inputs.region_name,
