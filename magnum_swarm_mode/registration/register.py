@@ -168,7 +168,7 @@ def _with_loop(task: Any) -> Any:
     @functools.wraps(task)
     def replacement(*args: Any, **kwargs: Any) -> Any:
         # The conductor's modules import Magnum's, which read options while they are imported.
-        from magnum_swarm_mode.conductor import loop
+        from magnum_swarm_mode.conductor.due import loop
 
         return loop.after_sync(task, *args, **kwargs)
 
@@ -178,7 +178,7 @@ def _with_loop(task: Any) -> Any:
 
 def _bound_looks() -> None:
     """Have looks at our clusters taken by a bounded number of threads, each in one conductor."""
-    from magnum_swarm_mode.conductor import loop  # as in _with_loop
+    from magnum_swarm_mode.conductor.due import loop  # as in _with_loop
 
     periodic: Any = sys.modules[_PERIODIC]
     if not isinstance(periodic.loopingcall, loop.Calls):
@@ -196,7 +196,7 @@ def _set_up_tasks(original: Callable[..., Any], settings: Any, *args: Any) -> An
     # The conductor's modules import Magnum's, which read options while they are imported.
     from oslo_service import loopingcall
 
-    from magnum_swarm_mode.conductor import threads
+    from magnum_swarm_mode.conductor.due import threads
 
     periodic = sys.modules[_PERIODIC]
     periodic.loopingcall = threads.bounded(loopingcall)  # type: ignore[attr-defined]

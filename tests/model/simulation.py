@@ -23,7 +23,8 @@ from magnum_swarm_mode.certificates import names as certificate_names
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import credentials, grants, networks
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor import loop, reach
+from magnum_swarm_mode.conductor import reach
+from magnum_swarm_mode.conductor.due import loop
 from magnum_swarm_mode.db import schema
 from magnum_swarm_mode.heat import members as heat_members
 from magnum_swarm_mode.stack import request as stack_request

@@ -8,7 +8,7 @@ import fixtures
 from magnum import objects
 
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor import loop, shares
+from magnum_swarm_mode.conductor.due import loop, shares
 from magnum_swarm_mode.db.store import Store
 from tests.functional.conductor import base
 
@@ -20,7 +20,7 @@ class SharesTest(base.DriverTest):
         self.services: list[objects.MagnumService] = []
         self.addCleanup(lambda: [service.destroy() for service in self.services])
         self.useFixture(
-            fixtures.MonkeyPatch("magnum_swarm_mode.conductor.shares.SHARES", shares.SHARES)
+            fixtures.MonkeyPatch("magnum_swarm_mode.conductor.due.shares.SHARES", shares.SHARES)
         )
 
     def service(self, host, age=0, binary="magnum-conductor", **more):

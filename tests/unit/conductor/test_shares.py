@@ -10,7 +10,7 @@ from oslo_service import loopingcall
 from oslotest import base
 
 from magnum_swarm_mode import conf
-from magnum_swarm_mode.conductor import loop, shares
+from magnum_swarm_mode.conductor.due import loop, shares
 
 UUIDS = [str(uuid.UUID(int=number * 7919)) for number in range(3000)]
 HOSTS = ["one", "two", "three"]

@@ -5,7 +5,7 @@ from typing import Any
 
 from oslotest import base
 
-from magnum_swarm_mode.conductor import threads
+from magnum_swarm_mode.conductor.due import threads
 
 _SECONDS = 30
 

@@ -23,7 +23,8 @@ from oslo_log import log as logging
 
 from magnum_swarm_mode import constants
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor import rows, shares
+from magnum_swarm_mode.conductor import rows
+from magnum_swarm_mode.conductor.due import shares
 from magnum_swarm_mode.db.store import Record, Store
 from magnum_swarm_mode.decisions.record import Phase
 
