@@ -47,7 +47,7 @@ def generate(original: Callable[..., Any], cluster: Any, context: Any = None) ->
     from magnum_swarm_mode.certificates import orphans  # needs Magnum's configuration
 
     if not cluster.ca_cert_ref:
-        orphans.begin(cluster, context)
+        orphans.begin(cluster)
         with orphans.noted(cluster.uuid):
             return original(cluster, context=context)
     moment = time.strftime(" %Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time()))

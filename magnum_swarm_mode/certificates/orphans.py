@@ -38,13 +38,12 @@ _TO_DELETE = 0
 _MAKING: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("making", default=None)
 
 
-def begin(cluster: Any, context: Any) -> None:
+def begin(cluster: Any) -> None:
     """Write the record of a cluster that is about to be created, unless there is one.
 
-    :param context: of the user who creates it.
+    Of rights nothing is said: none are asked for before the request was checked.
     """
-    owner_id = str(getattr(context, "user_id", None) or "")
-    state = new(Phase.PREPARING, owner_id, request.stack_name(cluster))
+    state = new(Phase.PREPARING, "", request.stack_name(cluster))
     with contextlib.suppress(Conflict):
         Store().insert(cluster.uuid, cluster.project_id, state)
 

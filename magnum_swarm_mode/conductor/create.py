@@ -56,10 +56,14 @@ def create(store: Store, context: Any, cluster: Any, timeout_minutes: int) -> No
     # Magnum has made the cluster's certificates, and saves where they are only when this
     # returns; a conductor that dies before would leave a cluster without them.
     _save(store, cluster)
-    session = cloud_sessions.user_session(context)
-    plan = _plan(session, cluster)
-    # Whatever is refused shall be so before a credential is made.
-    _request(cluster, plan, stack_request.NodeCredential("", ""), timeout_minutes)
+    try:
+        session = cloud_sessions.user_session(context)
+        plan = _plan(session, cluster)
+        # Whatever is refused shall be so before a credential is made.
+        _request(cluster, plan, stack_request.NodeCredential("", ""), timeout_minutes)
+    except Exception:
+        _forget(store, cluster)
+        raise
     record = _begin(store, session, cluster)
     if record is None:
         return
@@ -117,7 +121,27 @@ def _begin(store: Store, session: Any, cluster: Any) -> Record | None:
         cluster.stack_id = leased.state.stack.id or None
         store.release(leased)
         return None
-    return leased
+    if leased.state.thing(Kind.TRUST, "0") is not None:
+        return leased
+    # The rights are noted before they are asked for.
+    owned = (*state.owned, *leased.state.things(Kind.CERTIFICATE))
+    try:
+        return store.write(
+            leased, dataclasses.replace(leased.state, owner_id=owner_id, owned=owned)
+        )
+    except Conflict:
+        # A delete has begun; nothing was made that it does not know of.
+        store.release(leased)
+        return None
+
+
+def _forget(store: Store, cluster: Any) -> None:
+    """Forget a cluster of which only certificates were made, which its row names."""
+    record = store.get(cluster.uuid)
+    begun = record is not None and record.state.thing(Kind.TRUST, "0") is not None
+    if record is not None and not begun and record.state.phase is Phase.PREPARING:
+        with contextlib.suppress(Conflict):
+            store.delete(record)
 
 
 def _make(
