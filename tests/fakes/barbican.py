@@ -11,7 +11,7 @@ from typing import Any
 
 import fixtures
 
-from tests.functional import wire
+from tests.fakes import wire
 
 
 class FakeBarbican(fixtures.Fixture):

@@ -11,7 +11,7 @@ from typing import Any
 
 import fixtures
 
-from tests.functional import wire
+from tests.fakes import wire
 
 PROJECT = "5a2c4dc7ad0b4d6fb2b8d0c9b1d2a001"
 USER = "5a2c4dc7ad0b4d6fb2b8d0c9b1d2a002"

@@ -8,8 +8,8 @@ to the conductor, no request that would change anything in another service.
 import time
 
 from tests import cases
+from tests.fakes.wire import Mood
 from tests.functional.api import fake_cloud, test_clusters
-from tests.functional.wire import Mood
 
 SERVICES = ("image", "compute", "network", "block-storage", "orchestration", "identity")
 DEADLINE = 1.0

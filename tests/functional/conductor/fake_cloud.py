@@ -18,7 +18,7 @@ from typing import Any
 
 import fixtures
 
-from tests.functional import wire
+from tests.fakes import wire
 
 PROJECT = "b" * 32
 OTHER_PROJECT = "c" * 32

@@ -2,8 +2,8 @@
 """Services that answer nonsense after magnum-api has found everything in order."""
 
 from magnum_swarm_mode import exceptions
+from tests.fakes.wire import Mood
 from tests.functional.conductor import base
-from tests.functional.wire import Mood
 
 NONSENSE = (Mood.HTML, Mood.TRUNCATED, Mood.WRONG, Mood.REDIRECT, Mood.SILENT)
 
