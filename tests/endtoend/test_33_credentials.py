@@ -13,6 +13,7 @@ from cryptography import x509
 
 from devcloud import infrastructure, processes, releases, settings
 from devcloud.demo.rest import RestError
+from magnum_swarm_mode.decisions.record import Kind, State
 from magnum_swarm_mode.node.swarm import manager as node_manager
 from tests import documented, lasting
 from tests.endtoend import (
@@ -193,17 +194,21 @@ class TestCredentials(base.EndToEndTestCase):
         """Of a cluster that changed hands nothing stays behind when it is deleted."""
         cloud = self.admin.cloud
         # The client shows each backslash as two.
-        state = json.loads(self._record(cluster).replace("\\\\", "\\"))
-        self.assertNotEqual(creator, state["owner_id"])
-        self.assertEqual([], state["grants"])
+        state = State.from_json(self._record(cluster).replace("\\\\", "\\"))
+        self.assertNotEqual(creator, state.owner_id)
+        rights = [one for one in state.owned if one.kind in (Kind.TRUST, Kind.CREDENTIAL)]
+        self.assertEqual({state.owner_id}, {one.owner_id for one in rights})
+        stack = state.thing(Kind.STACK)
+        assert stack is not None
         cluster.delete()
         cluster.wait_gone()
         clusters.remove_template(self.demo, NAME)
-        for trust in (state["trust_id"], state["heat_trust"]):
+        for trust in (state.trust_id, stack.trust):
+            self.assertNotEqual("", trust)
             self.assertEqual(404, self._status(f"/OS-TRUST/trusts/{trust}"), trust)
         given = cloud.get("identity", f"/OS-TRUST/trusts?trustor_user_id={creator}")["trusts"]
         self.assertEqual([], given)
-        for user in (creator, state["owner_id"]):
+        for user in (creator, state.owner_id):
             found = cloud.get("identity", f"/users/{user}/application_credentials")
             names = [one["name"] for one in found["application_credentials"]]
             self.assertEqual([], [name for name in names if cluster.uuid in name])
