@@ -162,7 +162,7 @@ class TestRefusals(base.EndToEndTestCase):
         # A type's quota cannot be taken away any more; what it was is as good.
         kind = self.demo.cloud.get("block-storage", "/types/default")["volume_type"]["name"]
         self.addCleanup(cinder, **{f"volumes_{kind}": limits[f"volumes_{kind}"]})
-        cinder(**{f"volumes_{kind}": 1})
+        cinder(**{f"volumes_{kind}": used["totalVolumesUsed"] + 1})
         self._cluster("quota-volumes-of-type")
         cinder(**{f"volumes_{kind}": limits[f"volumes_{kind}"]})
 
