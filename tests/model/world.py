@@ -290,7 +290,7 @@ class Heat:
         """Change the template as well."""
         self.update(name, parameters, minutes)
 
-    def get(self, name: str) -> heat_client.Stack | None:
+    def get(self, name: str, *, at_rest: bool = False) -> heat_client.Stack | None:
         """Return a stack."""
         return self._world.request("heat", lambda: self._shown(name))
 
