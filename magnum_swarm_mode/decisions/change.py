@@ -57,6 +57,9 @@ def decide(seen: Seen) -> Step:
     """Return what follows from one look."""
     plan = copy.deepcopy(seen.plan)
     _note_away(seen, plan)
+    if not plan.deadline:
+        # Also for what waits behind a Heat that never ends: no operation is without one.
+        plan.deadline = seen.now + _allowance(seen, plan)
     for consider in (
         _overdue,
         _stack_deleted,
@@ -94,7 +97,7 @@ def _note_away(seen: Seen, plan: Plan) -> None:
 
 def _overdue(seen: Seen, plan: Plan) -> Step | None:
     """End an operation whose deadline has passed."""
-    if plan.begun != plan.number or not plan.deadline or seen.now <= plan.deadline:
+    if seen.now <= plan.deadline:
         return None
     missing = f"not ready: {steps.listed(plan.away)}"
     if not plan.away:
@@ -236,6 +239,7 @@ def _begin(seen: Seen, plan: Plan) -> Step | None:
         }
     plan.begun, plan.repaired = plan.number, []
     plan.distance, plan.updates, plan.waiting = None, 0, None
+    # What it had to wait for before does not count.
     plan.deadline = seen.now + _allowance(seen, plan)
     for group in seen.groups:
         _take_named(seen, plan, group)

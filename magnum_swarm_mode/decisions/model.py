@@ -184,7 +184,8 @@ class Plan:
     :ivar repaired: groups for which Heat was asked since the operation began.
     :ivar debts: host name to what a node that stays after all must get back.
     :ivar away: host name to when a node of the cluster was first seen not to be well.
-    :ivar deadline: when the operation ends, whatever is missing then; 0 before the first look.
+    :ivar deadline: when the operation ends, whatever is missing then; 0 before the first look
+        at a request, and when nothing is under way.
     :ivar distance: the smallest distance so far between what is observed and what is desired.
     :ivar updates: how many updates of Heat did not make that distance smaller.
     :ivar blind: since when Heat does not show the cluster; 0 while it does.
@@ -247,6 +248,8 @@ class Plan:
         """Return the plan after one more request."""
         plan = copy.deepcopy(self)
         plan.number += 1
+        # Each request gets its own, at the next look.
+        plan.deadline = 0
         touched = [group] if group else []
         if resized:
             plan.resized = list(dict.fromkeys([*plan.resized, *touched]))
@@ -280,8 +283,9 @@ class Plan:
 
     @property
     def is_over(self) -> bool:
-        """Whether every request was looked at and nothing is being removed."""
-        return self.begun == self.number and not self.leaving and not self.waiting
+        """Whether every request was looked at, and the operation has ended that served it."""
+        ended = not self.deadline and not self.leaving and not self.waiting
+        return self.begun == self.number and ended
 
     def adopted(self, rows: Mapping[str, int], deleted: Sequence[str] = ()) -> "Plan":
         """Return the plan after requests that reached Magnum's rows but not the record.

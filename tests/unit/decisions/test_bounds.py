@@ -152,6 +152,72 @@ class EndTest(base.BaseTestCase):
         self.assertTrue(world.plan.is_over)
 
 
+class HungHeatTest(base.BaseTestCase):
+    """Heat is at work for ever."""
+
+    def setUp(self):
+        super().setUp()
+        self.world = World(workers=2)
+
+    def look(self, days=2):
+        """Look once an hour until the operation ends; return the last step."""
+        for _ in range(24 * days):
+            step = self.world.step()
+            if step.outcome is not Outcome.GOES_ON:
+                break
+            self.world.now += 3600
+        return step
+
+    def test_it_hangs_before_the_request(self):
+        """An operation that Heat never lets begin ends at its deadline."""
+        self.world.stack_status = "UPDATE_IN_PROGRESS"
+        self.world.request("worker", 4)
+
+        self.assertEqual(Outcome.FAILED, self.look().outcome)
+        self.assertTrue(self.world.plan.is_over)
+
+    def test_another_request(self):
+        """A request that comes meanwhile gets a deadline of its own."""
+        self.world.request("worker", 4)
+        self.world.step()
+        first = self.world.plan.deadline
+        self.world.now = first
+        self.world.request("worker", 5)
+
+        step = self.world.step()
+        self.world.now = first + 1
+        later = self.world.step()
+
+        self.assertEqual(
+            [Outcome.GOES_ON, Outcome.GOES_ON], [one.outcome for one in (step, later)]
+        )
+        self.assertEqual(Outcome.FAILED, self.look().outcome)
+
+    def test_the_way_back(self):
+        """The way back that a missed deadline leads to has a deadline, too."""
+        self.world.request("worker", 4, rollback=True)
+
+        self.assertEqual(Outcome.GOES_BACK, self.look().outcome)
+        self.assertEqual(Outcome.FAILED, self.look().outcome)
+
+    def test_conductor_dies_before_the_row(self):
+        """An operation whose end reached the record only ends again."""
+        self.world.request("worker", 4)
+        self.look()
+
+        self.assertEqual(Outcome.FAILED, self.look().outcome)
+
+    def test_is_over(self):
+        """A plan is not over while Heat works on it, and is over at its end."""
+        self.world.request("worker", 4)
+        self.world.step()
+        self.assertEqual("UPDATE_IN_PROGRESS", self.world.stack_status)
+        self.assertFalse(self.world.plan.is_over)
+
+        self.assertEqual(Outcome.COMPLETE, self.world.run().outcome)
+        self.assertTrue(self.world.plan.is_over)
+
+
 class AdoptionTest(base.BaseTestCase):
     def test_row_that_nobody_told(self):
         """A row that differs from the last projection is a request whose conductor died."""
