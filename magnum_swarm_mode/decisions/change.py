@@ -158,7 +158,7 @@ def _with_progress(seen: Seen, step: Step) -> Step:
 
 def _complete(plan: Plan) -> Step:
     reason = " ".join(plan.notes) or None
-    plan.failed, plan.notes, plan.debts = "", [], {}
+    plan.failed, plan.notes = "", []
     steps.end(plan)
     if plan.upgrade is not None:
         plan.upgrade.over = True

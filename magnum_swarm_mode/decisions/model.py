@@ -452,6 +452,7 @@ class Step:
     :ivar reason: a sentence for the user; None for nothing to say.
     :ivar group: the group at fault for a failure.
     :ivar soon: whether another look is worth while at once.
+    :ivar owed: what a failure leaves unpaid of the plan's debts once the actions are taken.
     """
 
     reason: str | None
@@ -460,3 +461,4 @@ class Step:
     outcome: Outcome = Outcome.GOES_ON
     group: str = ""
     soon: bool = False
+    owed: Mapping[str, Debt] = dataclasses.field(default_factory=dict)

@@ -222,7 +222,7 @@ def _returned(seen: Seen, plan: Plan) -> Step | None:
     """Let nodes work again that were to leave and stay after all."""
     actions = steps.repayment(seen.nodes or (), plan.debts)
     if not actions:
-        plan.debts = {}
+        plan.debts = steps.unpaid(seen.nodes, plan.debts)
         return None
     ids = {action.node_id for action in actions}
     names = steps.listed(node.hostname for node in seen.nodes or () if node.id in ids)

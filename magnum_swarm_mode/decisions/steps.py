@@ -2,6 +2,7 @@
 """What the steps of all changes of a cluster are made of: wait, act, empty nodes, give up."""
 
 import copy
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -80,7 +81,8 @@ def fail(
         plan.notes = [f"Went back to the number of nodes before, because this failed: {reason}"]
     else:
         plan.notes = []
-    return Step(reason, plan, tuple(actions), outcome, group.uuid if group else "")
+    owed = unpaid(seen.nodes, debts)
+    return Step(reason, plan, tuple(actions), outcome, group.uuid if group else "", owed=owed)
 
 
 def _debts(plan: Plan) -> dict[str, Debt]:
@@ -108,9 +110,23 @@ def repayment(nodes: Iterable[Node], debts: Mapping[str, Debt]) -> list[SetNode]
     return actions
 
 
+def unpaid(nodes: Sequence[Node] | None, debts: Mapping[str, Debt]) -> dict[str, Debt]:
+    """Return what nodes are still owed after :func:`repayment`; nodes that are gone are not.
+
+    :param nodes: None where the swarm did not answer.
+    """
+    if nodes is None:
+        return dict(debts)
+    down = {node.hostname for node in nodes if node.role != "manager"}
+    down -= {node.hostname for node in nodes if node.state == "ready"}
+    return {name: debt for name, debt in debts.items() if debt.demoted and name in down}
+
+
 def give_up(seen: Seen, plan: Plan, reason: str) -> Step:
     """Return what follows when a step can never be taken."""
-    return fail(seen, copy.deepcopy(plan), reason)
+    failed = fail(seen, copy.deepcopy(plan), reason)
+    # The look is older than what was done of the step: all is owed until the next one.
+    return dataclasses.replace(failed, owed=failed.plan.debts)
 
 
 def abandon(plan: Plan, reason: str) -> Plan:

@@ -38,8 +38,8 @@ def act(store: Store, view: View, step: Step, record: Record) -> Record:
             view.heat_api.delete(view.stacks[action.group].id)
         elif isinstance(action, model.DropGroup):
             record = _drop_group(store, view, action.group, record)
-    if step.outcome is Outcome.FAILED and step.plan.debts and view.swarm is not None:
-        return keep(store, record, dataclasses.replace(step.plan, debts={}))
+    if step.outcome is Outcome.FAILED and step.plan.debts != step.owed:
+        return keep(store, record, dataclasses.replace(step.plan, debts=dict(step.owed)))
     return record
 
 

@@ -173,7 +173,7 @@ def _settle(store: Store, cluster: Any, record: Record, changed: Plan) -> None:
             nodes = [observe.to_node(node, {}) for node in raw.values()]
             for action in steps.repayment(nodes, plan.debts):
                 act.set_node(swarm, raw, action)
-            changed = dataclasses.replace(changed, debts={})
+            changed = dataclasses.replace(changed, debts=steps.unpaid(nodes, plan.debts))
         except exceptions.SwarmModeError as error:
             LOG.info("Cluster %s: %s", cluster.uuid, error.operator_message)
     if changed != plan:

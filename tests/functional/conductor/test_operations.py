@@ -446,6 +446,26 @@ class ConductorsTest(OperationsCase):
         with contextlib.suppress(loopingcall.LoopingCallDone):
             job.update_health_status()
 
+    def test_swarm_is_silent_at_the_end(self):
+        """A node that was to leave works again once a swarm answers that did not at the end."""
+        nodes = self.docker.answers["/nodes"][1]
+        task = {"ID": "t", "Status": {"State": "running"}, "DesiredState": "running"}
+        (node,) = [one for one in nodes if one["Description"]["Hostname"] == "swarm-worker-0"]
+        self.docker.answers["/tasks"] = (200, [{**task, "NodeID": node["ID"]}])
+        self.resize(1, ["swarm-worker-0"])
+        self.poll(2)
+        self.assertEqual("drain", node["Spec"]["Availability"])
+        self.docker.answers["/nodes"] = (503, {"message": "away"})
+        self.poll()
+        self.pass_time(301)
+        self.poll()
+        self.assertEqual("UPDATE_FAILED", self.cluster(self.uuid).status)
+
+        self.docker.answers["/nodes"] = (200, nodes)
+        self.poll_health()
+
+        self.assertEqual("active", node["Spec"]["Availability"])
+
     def test_never_begun(self):
         """A request whose conductor died before it wrote it down is told to be asked again."""
         row = self.cluster(self.uuid).default_ng_worker

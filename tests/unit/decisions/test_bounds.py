@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Operations end, whatever Heat and the swarm do and whatever is requested meanwhile."""
 
+import dataclasses
+
 from oslotest import base
 
 from magnum_swarm_mode.decisions import change, steps
-from magnum_swarm_mode.decisions.model import Outcome, Plan, Remake
+from magnum_swarm_mode.decisions.model import Debt, Leaving, Outcome, Plan, Remake
 from tests import cases
 from tests.unit.decisions.swarm_world import World
 from tests.unit.decisions.upgrade_world import COMPLETE, NEW, UpgradeWorld
@@ -216,6 +218,47 @@ class HungHeatTest(base.BaseTestCase):
 
         self.assertEqual(Outcome.COMPLETE, self.world.run().outcome)
         self.assertTrue(self.world.plan.is_over)
+
+
+class DebtsTest(base.BaseTestCase):
+    def test_swarm_is_silent(self):
+        """What nodes are owed stays owed where the swarm does not answer at the end."""
+        world = World(workers=2)
+        world.plan.leaving["swarm-worker-0"] = Leaving("worker", "named")
+        seen = dataclasses.replace(world.seen(), nodes=None)
+
+        step = steps.fail(seen, seen.plan, "The swarm does not answer.")
+
+        self.assertEqual(["swarm-worker-0"], list(step.plan.debts))
+        self.assertEqual(step.plan.debts, step.owed)
+
+    def test_swarm_answers(self):
+        """Nothing is owed any more where nodes get it back at the end."""
+        world = World(workers=2)
+        world.change("swarm-worker-0", availability="drain")
+        world.plan.leaving["swarm-worker-0"] = Leaving("worker", "named")
+
+        step = steps.fail(world.seen(), world.plan, "Heat failed.")
+
+        self.assertEqual(1, len(step.actions))
+        self.assertEqual({}, step.owed)
+
+    def test_demoted_manager_is_down(self):
+        """A demoted manager that is down when an operation ends is promoted once it is back."""
+        world = World(managers=3, workers=2)
+        world.change("swarm-manager-2", role="worker", in_raft=False, reachable=False)
+        world.change("swarm-manager-2", state="down")
+        world.plan.debts["swarm-manager-2"] = Debt(demoted=True)
+        world.request("worker", 3)
+
+        self.assertEqual(Outcome.COMPLETE, world.run().outcome)
+        self.assertEqual("worker", world.node("swarm-manager-2").role)
+        world.change("swarm-manager-2", state="ready")
+        world.request("worker", 4)
+        self.assertEqual(Outcome.COMPLETE, world.run().outcome)
+
+        self.assertEqual("manager", world.node("swarm-manager-2").role)
+        self.assertEqual({}, world.plan.debts)
 
 
 class AdoptionTest(base.BaseTestCase):
