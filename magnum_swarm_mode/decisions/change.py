@@ -327,7 +327,8 @@ def _ghosts(seen: Seen, plan: Plan) -> Step | None:
     ghosts = []
     for node in seen.nodes or ():
         if node.hostname not in members:
-            dead = node.state == "down" or node.hostname in plan.leaving
+            lost = node.is_ours and node.state == "down"
+            dead = lost or node.hostname in plan.leaving
         else:
             # Its server was replaced by another of the same name.
             twins = [one for one in seen.by_hostname[node.hostname] if one is not node]

@@ -104,7 +104,7 @@ def decide(nodes: Sequence[Node], memory: Memory, rule: Rule, now: int) -> Verdi
     """
     if memory.looked and now - memory.looked > rule.blind:
         memory = memory.blind()
-    resting = [node for node in nodes if is_down(node) and _is_left_alone(node)]
+    resting = [n for n in nodes if n.is_ours and is_down(n) and _is_left_alone(n)]
     down = [node for node in nodes if is_down(node) and not _is_left_alone(node)]
     since = {node.id: min(memory.down.get(node.id, now), now) for node in down}
     due = {node.id for node in down if now - since[node.id] >= rule.delay}
@@ -161,7 +161,7 @@ def paused(nodes: Iterable[Node], status: str) -> str:
 
 def _is_left_alone(node: Node) -> bool:
     # Managers are drained by a label, and for good.
-    return not node.in_raft and node.availability == DRAIN
+    return not node.is_ours or (not node.in_raft and node.availability == DRAIN)
 
 
 def _ids(nodes: Iterable[Node]) -> set[str]:
@@ -172,7 +172,7 @@ def _managers(nodes: Sequence[Node], down: Sequence[Node], due: set[str]) -> lis
     """Return the managers to replace: all that are lost, or none."""
     raft = [node for node in nodes if node.in_raft]
     lost = [node for node in down if node.in_raft]
-    reachable = len(raft) - len(lost)
+    reachable = sum(not is_down(node) for node in raft)
     if not lost or not _ids(lost) <= due or reachable < quorum(len(raft)):
         return []
     return lost

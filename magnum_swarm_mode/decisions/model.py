@@ -45,6 +45,8 @@ class Node:
     """An entry of the swarm's list of nodes.
 
     :ivar tasks: how many tasks are on it that have not ended.
+    :ivar is_ours: whether its name is one that Heat gives nodes of the cluster; users may have
+        joined others.
     :ivar role: what it shall be, ``manager`` or ``worker``; ``in_raft`` says what it is.
     """
 
@@ -58,6 +60,7 @@ class Node:
     leader: bool = False
     tasks: int = 0
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    is_ours: bool = True
 
     @property
     def is_well(self) -> bool:

@@ -9,7 +9,7 @@ looks up in its own engine, so that they need not be told when they boot.
 import hashlib
 import re
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import yaml
@@ -62,6 +62,20 @@ def name_prefix(cluster_prefix: str, name: str, uuid: str, taken: Collection[str
         return prefix
     suffix = uuid.replace("-", "")[:8]
     return f"{prefix[: _LONGEST_PREFIX - 1 - len(suffix)].rstrip('-')}-{suffix}"
+
+
+def host_names(cluster_prefix: str, rows: Iterable[Any]) -> re.Pattern[str]:
+    """Return what the host names of a cluster's nodes look like.
+
+    :param rows: its node groups.
+    """
+    prefixes = [f"{cluster_prefix}-manager", f"{cluster_prefix}-worker"]
+    for row in rows:
+        if not row.is_default:
+            plain = name_prefix(cluster_prefix, row.name, row.uuid, ())
+            # Another group may have had that one.
+            prefixes += [plain, name_prefix(cluster_prefix, row.name, row.uuid, (plain,))]
+    return re.compile(rf"(?:{'|'.join(map(re.escape, prefixes))})-g?[0-9]+")
 
 
 def swarm_labels(row: Any) -> dict[str, str]:

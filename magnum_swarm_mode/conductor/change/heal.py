@@ -15,6 +15,8 @@ from magnum_swarm_mode.conductor.change.observe import Json
 from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions import healing
 from magnum_swarm_mode.decisions.record import Phase
+from magnum_swarm_mode.stack import node_group
+from magnum_swarm_mode.stack import request as stack_request
 
 CONF = cloud_sessions.CONF
 LOG = logging.getLogger(__name__)
@@ -39,7 +41,9 @@ def heal(
     memory = record.state.healing
     if not values.auto_healing_enabled or not plan.is_over:
         return ""
-    nodes = tuple(observe.to_node(node, {}) for node in raw or ())
+    prefix = stack_request.node_name_prefix(cluster.name or "", cluster.uuid)
+    own = node_group.host_names(prefix, cluster.nodegroups)
+    nodes = tuple(observe.to_node(node, {}, own) for node in raw or ())
     if not cluster.status.endswith("_COMPLETE"):
         failed = cluster.status == "UPDATE_FAILED"
         return healing.paused(nodes, cluster.status) if failed else ""

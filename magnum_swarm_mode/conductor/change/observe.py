@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -273,7 +274,9 @@ def _with_swarm(seen: Seen, view: View) -> Seen:
             known.add(str(task.get("ID")))
             on_node[str(task["NodeID"])] += 1
             starting += state in _STARTING and task.get("DesiredState") == "running"
-    found = tuple(to_node(node, on_node) for node in nodes)
+    prefix = str(view.stacks["cluster"].parameters["node_name_prefix"])
+    own = node_group.host_names(prefix, view.rows.values())
+    found = tuple(to_node(node, on_node, own) for node in nodes)
     return dataclasses.replace(seen, nodes=found, starting=starting)
 
 
@@ -295,15 +298,17 @@ def _hostname(node: Json) -> str:
     return str((node.get("Description") or {}).get("Hostname") or "")
 
 
-def to_node(node: Json, tasks: Mapping[str, int]) -> Node:
+def to_node(node: Json, tasks: Mapping[str, int], own: re.Pattern[str] | None = None) -> Node:
     """Return a node as decisions see it.
 
     :param tasks: id of a node to the number of tasks on it that have not ended.
+    :param own: what the host names of the cluster's own nodes look like; None for any.
     """
     spec, manager = node.get("Spec") or {}, node.get("ManagerStatus")
     return Node(
         id=str(node["ID"]),
         hostname=_hostname(node),
+        is_ours=own is None or own.fullmatch(_hostname(node)) is not None,
         state=str((node.get("Status") or {}).get("State") or "unknown"),
         availability=str(spec.get("Availability") or "active"),
         role=str(spec.get("Role") or "worker"),

@@ -199,6 +199,16 @@ class ResizeTest(OperationsCase):
         self.assertEqual("UPDATE_COMPLETE", cluster.default_ng_worker.status)
         self.assertEqual(4, len(self.hostnames()))
 
+    def test_foreign_node(self):
+        """A server that a user joined to the swarm stays in its list although it is down."""
+        self.docker.answers["/nodes"][1].append(fake_docker.node("own-server", state="down"))
+
+        self.resize(3)
+        self.go_on()
+
+        self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
+        self.assertIn("own-server", self.hostnames())
+
     def test_second_waits(self):
         """What is asked for while Heat is at work is served after it."""
         self.resize(5)

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
 import random
 
 from hypothesis import HealthCheck, given, settings
@@ -7,7 +8,7 @@ from oslotest import base
 
 from magnum_swarm_mode import stored
 from magnum_swarm_mode.decisions import change, model, steps
-from magnum_swarm_mode.decisions.model import Outcome, Plan
+from magnum_swarm_mode.decisions.model import Node, Outcome, Plan
 from tests import cases
 from tests.unit.decisions.swarm_world import World
 
@@ -520,3 +521,22 @@ class PlanTest(base.BaseTestCase):
             {**stored.dump(world.plan), "later": 1},
             stored.dump(stored.load(Plan, {**stored.dump(world.plan), "later": 1})),
         )
+
+
+class ForeignNodesTest(base.BaseTestCase):
+    def test_resize(self):
+        """Nodes that a user joined to the swarm stay in it although they are down."""
+        world = World(managers=3, workers=2)
+        own = Node(id="own", hostname="own-server", state="down", is_ours=False)
+        manager = dataclasses.replace(own, id="own-manager", hostname="own-manager")
+        world.nodes |= {
+            "own": own,
+            "own-manager": dataclasses.replace(manager, role="manager", in_raft=True),
+        }
+        before = dict(world.nodes)
+        world.request("worker", 3)
+
+        self.assertEqual(Outcome.COMPLETE, world.run().outcome)
+
+        self.assertEqual(before["own"], world.nodes["own"])
+        self.assertEqual(before["own-manager"], world.nodes["own-manager"])

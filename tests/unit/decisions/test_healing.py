@@ -59,6 +59,15 @@ class RuleTest(base.BaseTestCase):
         self.assertEqual({35: ("worker-1",)}, acted)
         self.assertEqual("Healing: worker-1 was down for 35 s.", verdict.cause)
 
+    def test_foreign(self):
+        """A node that a user joined to the swarm is neither replaced nor spoken of."""
+        seen = [*nodes(), worker(7, down=True, is_ours=False)]
+
+        acted, verdict = look([(0, seen), (35, seen)])
+
+        self.assertEqual({}, acted)
+        self.assertEqual("", verdict.line)
+
     def test_back(self):
         """A node that comes back is forgotten; the next time its time begins anew."""
         away, well = nodes(down=["w1"]), nodes()
