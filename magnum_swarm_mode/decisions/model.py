@@ -258,7 +258,8 @@ class Plan:
             plan.resized = list(dict.fromkeys([*plan.resized, *touched]))
         if named:
             plan.named[group] = list(dict.fromkeys([*plan.named.get(group, []), *named]))
-        plan.rollback = rollback
+        # What comes later takes nobody's way back away.
+        plan.rollback = plan.rollback or rollback
         if upgrade is not None:
             plan.upgrade = upgrade.after(self.upgrade)
             touched += plan.upgrade.groups

@@ -56,16 +56,24 @@ def fail(
 ) -> Step:
     """Give the operation up: nodes that were to leave and are still there stay.
 
-    :param undone: whether nothing was begun, so that the rows shall say what is there.
+    :param undone: whether nothing was begun of what was asked of the group, or of any where none is
+        given, so that the rows shall say what is there.
     """
     if plan.cause:
         reason = f"{plan.cause} {reason}"
     debts = _debts(plan)
     actions = repayment(seen.nodes or (), debts)
     goes_back = plan.rollback and bool(plan.previous) and not undone
-    counts = dict(plan.previous) if goes_back else {}
+    counts = {}
+    if goes_back:
+        # A group that shall go is not asked for again.
+        gone = {one.uuid for one in seen.groups if one.wanted is None}
+        gone |= {uuid for uuid, count in plan.desired.items() if count is None}
+        counts = {uuid: count for uuid, count in plan.previous.items() if uuid not in gone}
     if undone:
-        counts = {one.uuid: len(one.members) for one in seen.groups if one.wanted is not None}
+        refused = [one for one in seen.groups if group is None or one.uuid == group.uuid]
+        counts = {one.uuid: len(one.members) for one in refused if one.wanted is not None}
+    pending = plan.pending
     end(plan)
     plan.desired.update(counts)
     # Until somebody has seen that they are what they were.
@@ -77,7 +85,7 @@ def fail(
     if goes_back:
         outcome = Outcome.GOES_BACK
         plan.number += 1
-        plan.pending = list(counts)
+        plan.pending = list(dict.fromkeys([*counts, *pending]))
         plan.notes = [f"Went back to the number of nodes before, because this failed: {reason}"]
     else:
         plan.notes = []

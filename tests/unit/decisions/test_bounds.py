@@ -261,6 +261,47 @@ class DebtsTest(base.BaseTestCase):
         self.assertEqual({}, world.plan.debts)
 
 
+class RefusedTest(base.BaseTestCase):
+    def test_the_request_of_another_group_stays(self):
+        """Managers that are refused leave the desired number of workers as it is."""
+        world = World(managers=3, workers=2)
+        world.kill("swarm-manager-2")
+        world.plan.desired = {"worker": 5, "masters": 1}
+        world.request("worker", 5)
+        world.request("masters", 1, ["swarm-manager-0"])
+
+        self.assertEqual(Outcome.FAILED, world.run().outcome)
+
+        self.assertEqual({"worker": 5, "masters": 3}, world.plan.desired)
+
+
+class RollbackTest(base.BaseTestCase):
+    def test_another_request(self):
+        """A later request does not take away the way back that an earlier one asked for."""
+        world = World(workers=2)
+        world.limit = 5
+        world.request("worker", 4, rollback=True)
+        world.step()
+        world.request("masters", "same")
+
+        self.assertEqual(Outcome.COMPLETE, world.run().outcome)
+        self.assertEqual(2, world.rows["worker"].wanted)
+
+    def test_deleted_meanwhile(self):
+        """A group that was deleted meanwhile is not brought back by a rollback."""
+        world = World(workers=2)
+        world.request("worker", 4, rollback=True)
+        world.step()
+        world.plan = world.plan.requested("gpu", resized=False)
+        world.plan.previous["gpu"], world.plan.desired["gpu"] = 2, None
+
+        step = steps.fail(world.seen(), world.plan, "Heat failed.")
+
+        self.assertEqual(Outcome.GOES_BACK, step.outcome)
+        self.assertEqual({"masters": 3, "worker": 2, "gpu": None}, step.plan.desired)
+        self.assertIn("gpu", step.plan.pending)
+
+
 class AdoptionTest(base.BaseTestCase):
     def test_row_that_nobody_told(self):
         """A row that differs from the last projection is a request whose conductor died."""
