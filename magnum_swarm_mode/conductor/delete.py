@@ -114,7 +114,7 @@ def _delete_stack(store: Store, context: Any, cluster: Any, record: Record) -> N
                 if group and not stack.status.endswith("_IN_PROGRESS"):
                     leftover_ports.sweep(session, str(group))
                 heat_api.delete(target)
-            elif not _may_still_appear(state):
+            elif not _may_still_appear(state.stack):
                 # Nobody has to look again, which perhaps nobody may.
                 store.amend(cluster.uuid, lambda state: state.owning(Kind.STACK, id="", since=0))
                 return
@@ -131,13 +131,13 @@ def _delete_stack(store: Store, context: Any, cluster: Any, record: Record) -> N
     )
 
 
-def _may_still_appear(state: State) -> bool:
+def _may_still_appear(stack: Owned) -> bool:
     """Tell whether Heat may yet make a stack that it was asked for a moment ago."""
-    return not state.stack.id and time.time() - state.stack.since < status.SUBMIT_SECONDS
+    return not stack.id and time.time() - stack.since < status.SUBMIT_SECONDS
 
 
 def groups_are_gone(context: Any, cluster: Any, state: State) -> bool:
-    """Have the stacks of further groups deleted; whether none is there any more.
+    """Have the stacks of further groups deleted; whether none is there any more, or may appear.
 
     Magnum's own user sees another project's stacks only by their ids and only where Heat lets it,
     and Heat's answer is the same for what is not there and for what is not shown. So a stack is
@@ -152,7 +152,8 @@ def groups_are_gone(context: Any, cluster: Any, state: State) -> bool:
     for who, session in reach.heat_sessions(context, cluster, state):
         try:
             heat_api = reach.heat_of(session)
-            found = [_find(heat_api, one, who) for one in state.things(Kind.GROUP)]
+            made = state.things(Kind.GROUP)
+            found = [_find(heat_api, one, who) for one in made]
             if any(stack is None for stack in found) and who == reach.SERVICE:
                 problems.append(f"{who}: sees not all stacks")
                 continue
@@ -165,7 +166,8 @@ def groups_are_gone(context: Any, cluster: Any, state: State) -> bool:
         except heat_client.NotAllowed as error:
             problems.append(f"{who}: {error.operator_message}")
             continue
-        return not left
+        late = any(s is None and _may_still_appear(m) for s, m in zip(found, made, strict=True))
+        return not (left or late)
     raise exceptions.SwarmModeError(
         "The stacks of the cluster's node groups cannot be deleted with the rights of the "
         "cluster's creator, nor with Magnum's. A member of the project must delete the "

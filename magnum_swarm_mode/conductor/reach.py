@@ -66,7 +66,7 @@ def heat_sessions(context: Any, cluster: Any, state: State) -> Iterator[tuple[st
 
     Magnum's own user sees them in another project, if at all, and there only by their ids.
     """
-    is_owners = brings_owners_token(context, state)
+    is_owners = brings_owners_token(context, cluster, state)
     if is_owners:
         yield CALLER, cloud_sessions.user_session(context)
     if state.trust_id:
@@ -116,8 +116,10 @@ def find_stack(
     )
 
 
-def brings_owners_token(context: Any, state: State) -> bool:
+def brings_owners_token(context: Any, cluster: Any, state: State) -> bool:
     """Tell whether a request of the owner's came for a cluster in which Heat needs his token.
+
+    In a token of another project, which an administrator may come with, Heat sees no stack of his.
 
     Where a stack changed hands, the stacks in it are left without a trust, and for each further one
     in them Heat makes another. That it cannot do with a token that came from a trust.
@@ -126,6 +128,7 @@ def brings_owners_token(context: Any, state: State) -> bool:
         state.handed_over
         and cloud_sessions.has_token(context)
         and context.user_id == state.owner_id
+        and context.project_id == cluster.project_id
     )
 
 

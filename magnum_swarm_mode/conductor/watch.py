@@ -31,6 +31,9 @@ def step(store: Store, context: Any, cluster: Any, record: Record) -> None:
     state = record.state
     if stack is not None and not state.stack.id:
         state = state.owning(Kind.STACK, id=stack.id)
+    if stack is not None and state.phase in (Phase.PREPARING, Phase.SUBMITTING):
+        # Its creation may have ended before it wrote so.
+        state = state.entering(Phase.CREATED)
     blind_since = (state.blind_since or seen.now) if seen.blind else 0
     state = dataclasses.replace(state, blind_since=blind_since)
     seen = dataclasses.replace(seen, state=state)

@@ -2,6 +2,7 @@
 """Makes a further node group."""
 
 import dataclasses
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,7 +46,8 @@ def _create(store: Store, context: Any, cluster: Any, row: Any) -> None:
     secret = node_group.new_secret()
     request = node_group.build(cluster, row, values, stack, prefix, secret)
     name = node_group.stack_name(row.uuid)
-    _note_group(store, cluster, row, {"name": name, "prefix": prefix}, ask=True)
+    asked = {"name": name, "prefix": prefix, "since": int(time.time())}
+    _note_group(store, cluster, row, asked, ask=True)
     swarm = reach.swarm_of(cluster, reach.output(stack, "manager_addresses"))
     swarm.put_config(
         node_group.config_name(row.uuid),
@@ -75,7 +77,7 @@ def _trusts(context: Any) -> set[str] | None:
 
 
 def _note_group(
-    store: Store, cluster: Any, row: Any, made: Mapping[str, str], *, ask: bool = False
+    store: Store, cluster: Any, row: Any, made: Mapping[str, Any], *, ask: bool = False
 ) -> bool:
     """Write down what is made for a group; whether the cluster is there to have one."""
 

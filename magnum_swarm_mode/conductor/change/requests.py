@@ -90,7 +90,7 @@ def begin(store: Store, context: Any, cluster: Any) -> None:
     It is a step as the polls take it; whatever goes wrong with it, they try again.
     """
     record = store.get(cluster.uuid)
-    if record is None or not reach.brings_owners_token(context, record.state):
+    if record is None or not reach.brings_owners_token(context, cluster, record.state):
         return
     if record.state.is_rotating:
         return

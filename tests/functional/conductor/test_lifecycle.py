@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import contextlib
+import dataclasses
 import functools
 import json
 from unittest import mock
@@ -12,6 +13,7 @@ from magnum_swarm_mode.cloud import credentials
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import create
 from magnum_swarm_mode.db.store import Record, Store
+from magnum_swarm_mode.decisions.record import Phase
 from tests.functional.conductor import base, fake_cloud
 
 
@@ -471,6 +473,18 @@ class DeleteTest(base.DriverTest):
         self.finish()
         self.assertEqual(["rules"], list(self.cloud.leftovers()))
 
+    def test_owner_in_another_project(self):
+        """The owner deletes a cluster that changed hands with a token of another project."""
+        uuid = self.complete()
+        self.store.amend(uuid, lambda state: dataclasses.replace(state, handed_over=True))
+        context = self.context(project=fake_cloud.OTHER_PROJECT, roles=("admin",))
+
+        self.delete(uuid, context)
+
+        self.assertEqual("DELETE_IN_PROGRESS", self.cloud.stack().status)
+        self.finish()
+        self.assertEqual([], self.clusters())
+
     def test_owner_is_gone(self):
         """A member deletes a cluster whose owner's account is deleted."""
         uuid = self.complete()
@@ -665,7 +679,7 @@ class DeathTest(base.DriverTest):
         self.each_death(prepare, act, survive)
 
     def test_watching_a_creation(self):
-        """A creation whose conductor died after asking Heat is completed by another."""
+        """A creation whose conductor died after asking Heat is completed by another, for good."""
         for number in range(1, 100):
             uuid = self.new_cluster().uuid
             self.die(number, True, functools.partial(self.create, uuid=uuid))
@@ -681,6 +695,9 @@ class DeathTest(base.DriverTest):
         cluster = self.cluster(uuid)
         self.assertEqual("CREATE_COMPLETE", cluster.status)
         self.assertEqual(self.cloud.stack().id, cluster.stack_id)
+        # Only such a cluster can be changed.
+        record = self.store.get(uuid)
+        self.assertIs(Phase.CREATED, record and record.state.phase)
 
     def test_interrupted(self):
         """A creation that died before Heat was asked fails in time, and says so."""

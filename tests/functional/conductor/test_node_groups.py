@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
 import json
 import uuid
 
@@ -11,7 +12,7 @@ from magnum_swarm_mode.conductor import rows
 from magnum_swarm_mode.stack import node_group
 from tests import cases
 from tests.fakes import docker as fake_docker
-from tests.functional.conductor import fake_cloud, test_operations
+from tests.functional.conductor import base, fake_cloud, test_operations
 
 
 class NodeGroupsCase(test_operations.OperationsCase):
@@ -193,6 +194,31 @@ class NodeGroupsTest(NodeGroupsCase):
         self.assertEqual([], self.clusters())
         self.assertEqual({}, self.cloud.leftovers())
         self.assertEqual([], self.records())
+
+    def test_cluster_deleted_while_asked(self):
+        """A group's stack that Heat shows only after the cluster's delete has begun goes too."""
+        asked = []
+
+        def die(heat_api, *arguments):
+            asked.append((heat_api, arguments))
+            raise base.Died
+
+        with (
+            fixtures.MonkeyPatch("magnum_swarm_mode.conductor.reach.submit", die),
+            contextlib.suppress(base.Died),
+        ):
+            self.add()
+        self.delete(self.uuid)
+        self.poll()
+        ((heat_api, arguments),) = asked
+        heat_api.create(*arguments)
+        for _ in range(6):
+            self.pass_time(100)
+            self.poll()
+            self.cloud.finish_deletes()
+
+        self.assertEqual(([], []), (self.clusters(), self.records()))
+        self.assertEqual({}, self.cloud.leftovers())
 
     def test_failed(self):
         """A group that Heat cannot make fails, the rest of the cluster does not; it can go."""
