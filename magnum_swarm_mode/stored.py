@@ -49,7 +49,7 @@ def load(kind: Any, value: Any) -> Any:
     if isinstance(value, Mapping) and arguments:
         return {key: load(arguments[1], one) for key, one in value.items()}
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return kind(value)
+        return next((one for one in kind if one.value == value), value)
     return copy.deepcopy(value)
 
 

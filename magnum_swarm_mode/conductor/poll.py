@@ -99,6 +99,16 @@ def _poll_without_record(cluster: Any) -> None:
         # The record goes last, so this cluster was cleaned up by a conductor that then died.
         rows.remember(cluster, {"status": "DELETE_COMPLETE", "status_reason": None})
         return
+    if cluster.status in status.BUSY:
+        watch.change(
+            cluster,
+            Decision(
+                "UPDATE_FAILED",
+                "magnum-conductor has no record of the cluster, so nothing of it can be changed. "
+                "Tell the operator, or delete the cluster and create it again.",
+            ),
+        )
+        return
     age = time.time() - cluster.created_at.timestamp() if cluster.created_at else 0.0
     if cluster.status == "CREATE_IN_PROGRESS" and age > status.PREPARE_SECONDS:
         watch.change(

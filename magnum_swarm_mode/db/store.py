@@ -23,7 +23,7 @@ from oslo_db.sqlalchemy import enginefacade
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.db import migration, schema
-from magnum_swarm_mode.decisions.record import State
+from magnum_swarm_mode.decisions.record import Phase, State
 
 _TABLE = schema.CLUSTER
 # The longest lease that anybody takes at once, in seconds; renewed while somebody is at work.
@@ -220,8 +220,13 @@ class Store:
     def lease(self, cluster_uuid: str, seconds: int) -> Record | None:
         """Take the cluster for so many seconds, at most :data:`LONGEST_LEASE`.
 
-        :returns: the record under the new lease; None when there is no record or it is taken.
+        :returns: the record under the new lease; None when there is no record or it is taken, or
+            when only a newer release knows its phase.
         """
+        # What cannot be read is left untouched to whoever can, who sees when it was changed last.
+        found = self.get(cluster_uuid)
+        if found is None or not isinstance(found.state.phase, Phase):
+            return None
         now = int(time.time())
         owner = _new_owner()
         expires = _TABLE.c.lease_expires
@@ -291,6 +296,24 @@ class Store:
             )
             # A cluster without a record has nothing that it could be shared out by.
             return result.rowcount == 1 or _select(connection, cluster_uuid) is None
+
+    @_retrying
+    def last_look(self, cluster_uuid: str, *, health: bool) -> int | None:
+        """Return when a cluster was looked at, or is being; None where there is no record.
+
+        It reads nothing of the state, which is perhaps no conductor's of this release.
+
+        :param health: whether at its health, and then when the next look is due, rather than at an
+            operation.
+        """
+        columns = _TABLE.c
+        # Whoever holds a lease is at work, however long ago it was taken.
+        times = (columns.health_due,) if health else (columns.updated_at, columns.lease_expires)
+        with self._engine.connect() as connection:
+            row = connection.execute(
+                sa.select(*times).where(columns.cluster_uuid == cluster_uuid)
+            ).first()
+        return None if row is None else max(row)
 
     @_retrying
     def due(self, most: int) -> dict[str, int]:

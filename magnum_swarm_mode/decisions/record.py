@@ -55,6 +55,8 @@ TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
     Phase.DELETING: frozenset({Phase.DELETING, Phase.CLEANING}),
     Phase.CLEANING: frozenset({Phase.CLEANING}),
 }
+# A phase that only a newer release knows: a user can delete the cluster all the same.
+_FROM_UNKNOWN = frozenset({Phase.DELETING})
 
 
 class Kind(enum.StrEnum):
@@ -109,6 +111,7 @@ class State:
 
     :ivar owner_id: Keystone's id of the user with whose rights the conductor works: who created the
         cluster, or rotated its credential last.
+    :ivar phase: text where it is one that only a newer release knows; such a record has no lease.
     :ivar phase_since: when ``phase`` was entered.
     :ivar owned: everything that was made outside of Magnum's database and may still be there.
     :ivar grant: the number of the owner's rights among those.
@@ -144,7 +147,7 @@ class State:
 
         :raises Inconsistent: when that phase cannot follow this one.
         """
-        if phase not in TRANSITIONS[self.phase]:
+        if phase not in TRANSITIONS.get(self.phase, _FROM_UNKNOWN):
             raise exceptions.Inconsistent(
                 "The cluster has another state than the operation expects; try again.",
                 f"phase {phase} cannot follow {self.phase}",
@@ -219,9 +222,17 @@ class State:
         if self.phase in (Phase.DELETING, Phase.CLEANING):
             return self.phase_since + _MARK_SECONDS
         stopped = self.replaces_ca and self.ca is not None and self.ca.failed
-        if not self.plan.is_over or (self.is_rotating and not stopped):
+        if not self._is_over or (self.is_rotating and not stopped):
             return int(time.time()) + _MARK_SECONDS
         return 0
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether nothing is to be done for the plan; a look ends one that cannot be read."""
+        try:
+            return self.plan.is_over
+        except (AttributeError, TypeError):
+            return False
 
     def to_json(self) -> str:
         """Return the text that the table holds."""

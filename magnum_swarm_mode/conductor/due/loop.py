@@ -136,12 +136,8 @@ def is_turn(store: Store, uuid: str, *, health: bool) -> bool:
     """
     if shares.SHARES.is_mine(uuid):
         return True
-    record = store.get(uuid)
-    if record is None:
-        return True
-    # Whoever holds a lease is at work, however long ago it was taken.
-    last = record.health_due if health else max(record.updated_at, record.lease_expires)
-    return time.time() - last > shares.GRACE_SECONDS
+    last = store.last_look(uuid, health=health)
+    return last is None or time.time() - last > shares.GRACE_SECONDS
 
 
 def after_sync(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -5,13 +5,17 @@
 
 import dataclasses
 import functools
+import json
 
 import fixtures
+import sqlalchemy as sa
 from magnum.conductor.handlers import cluster_conductor
 from magnum.service import periodic
+from oslo_db.sqlalchemy import enginefacade
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.conductor import rows
+from magnum_swarm_mode.db import schema
 from magnum_swarm_mode.decisions.model import Plan
 from magnum_swarm_mode.decisions.record import Kind, Owned, Phase
 from tests.functional.conductor import base, fake_cloud
@@ -254,6 +258,41 @@ class BoundsTest(base.DriverTest):
         )
         self.poll(2)
         self.assertEqual("UPDATE_COMPLETE", self.cluster(uuid).status)
+
+    def _rewrite(self, **values):
+        """Change a record in a way that this release does not."""
+        with enginefacade.writer.get_engine().begin() as connection:
+            text = connection.execute(sa.select(schema.CLUSTER.c.state)).scalar_one()
+            state = json.dumps({**json.loads(text), **values})
+            connection.execute(schema.CLUSTER.update().values(state=state))
+
+    def test_no_operation(self):
+        """An operation that is not there ends as one that cannot be read."""
+        uuid = self.complete()
+        self._rewrite(plan=None)
+        rows.change(uuid, "CREATE_COMPLETE", {"status": "UPDATE_IN_PROGRESS"})
+
+        self.poll(10)
+
+        self.assertEqual("UPDATE_FAILED", self.cluster(uuid).status)
+        self.assertEqual(Plan(), self.store.get(uuid).state.plan)
+
+    def test_phase_of_a_newer_release(self):
+        """A cluster in a phase that is not known is left to others, and can be deleted."""
+        uuid = self.complete()
+        self._rewrite(phase="suspended")
+        rows.change(uuid, "CREATE_COMPLETE", {"status": "UPDATE_IN_PROGRESS"})
+        before = self.records()
+
+        self.poll(12)
+
+        self.assertEqual(before, self.records())
+        self.assertEqual("UPDATE_IN_PROGRESS", self.cluster(uuid).status)
+        self.delete(uuid)
+        self.cloud.finish_deletes()
+        self.poll(2)
+        self.assertEqual(([], []), (self.clusters(), self.records()))
+        self.assertEqual({}, self.cloud.leftovers())
 
     def test_reason_that_no_column_holds(self):
         """A reason with any character and of any length is stored as far as it can be."""

@@ -6,9 +6,11 @@ import time
 
 import fixtures
 from magnum import objects
+from oslo_db.sqlalchemy import enginefacade
 
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor.due import loop, shares
+from magnum_swarm_mode.db import schema
 from magnum_swarm_mode.db.store import Store
 from tests.functional.conductor import base
 
@@ -86,6 +88,22 @@ class SharesTest(base.DriverTest):
         for host in ("a", "b"):
             self.be(host)
             self.assertTrue(loop.is_turn(self.store, "x", health=False))
+
+    def test_unreadable(self):
+        """A cluster whose record cannot be read keeps no other from its turn."""
+        self.stop_clock()
+        self.service("a")
+        self.service("b")
+        uuid = self.create()
+        self.store.claim_health(uuid, 0)
+        with enginefacade.writer.get_engine().begin() as connection:
+            connection.execute(schema.CLUSTER.update().values(state="{"))
+        self.be("a" if shares.chosen(uuid, ["a", "b"]) == "b" else "b")
+        for health in (False, True):
+            self.assertFalse(loop.is_turn(self.store, uuid, health=health))
+        self.pass_time(shares.GRACE_SECONDS + 61)
+        for health in (False, True):
+            self.assertTrue(loop.is_turn(self.store, uuid, health=health))
 
     def test_due(self):
         """What is due is taken up by its conductor at once, and by another after a while."""

@@ -494,3 +494,15 @@ class ConductorsTest(OperationsCase):
 
         self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
         self.assertEqual(4, len(self.hostnames()))
+
+    def test_no_record(self):
+        """A request for a cluster of which the conductor has no record ends, and says why."""
+        record = self.store.get(self.uuid)
+        assert record is not None
+        self.store.delete(record)
+        self.resize(3)
+        self.poll()
+
+        cluster = self.cluster(self.uuid)
+        cases.shown(self, "change-no-record", cluster.status_reason, answer=cluster.status)
+        self.assertEqual("UPDATE_FAILED", cluster.default_ng_worker.status)
