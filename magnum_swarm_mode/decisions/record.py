@@ -218,11 +218,13 @@ class State:
         """When a look is due whatever Magnum's status is; 0 for never.
 
         What a request asked for is due a while after it, for its conductor sets the status itself.
+        While a replacement of certificates has stopped, nothing goes on before the next request.
         """
         if self.phase in (Phase.DELETING, Phase.CLEANING):
             return self.phase_since + _MARK_SECONDS
-        stopped = self.replaces_ca and self.ca is not None and self.ca.failed
-        if not self._is_over or (self.is_rotating and not stopped):
+        if self.replaces_ca and self.ca is not None and self.ca.failed:
+            return 0
+        if not self._is_over or self.is_rotating:
             return int(time.time()) + _MARK_SECONDS
         return 0
 

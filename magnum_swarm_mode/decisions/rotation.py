@@ -39,6 +39,11 @@ class CaRotation:
         return self.note if note in self.note else f"{self.note} {note}".strip()
 
     @property
+    def resumed(self) -> "CaRotation":
+        """What goes on if it has stopped; its present step has its whole time again then."""
+        return dataclasses.replace(self, failed=False, deadline=0) if self.failed else self
+
+    @property
     def following(self) -> str:
         """The step after the present one."""
         return CA_STEPS[CA_STEPS.index(self.step) + 1]

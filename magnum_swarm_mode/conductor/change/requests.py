@@ -66,7 +66,9 @@ def request(
         elif resized:
             plan.desired[group.uuid] = int(group.node_count)
             plan.projected[group.uuid] = int(group.node_count)
-        return dataclasses.replace(state, plan=plan)
+        # It has a replacement of certificates that stopped go on as well.
+        ca = state.ca.resumed if state.ca else None
+        return dataclasses.replace(state, plan=plan, ca=ca)
 
     record = store.amend(cluster.uuid, asked)
     if record is None or record.state.phase is not Phase.CREATED:

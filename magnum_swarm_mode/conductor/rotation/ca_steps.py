@@ -72,6 +72,7 @@ class Look:
         :raises Conflict: when somebody else changed the record meanwhile.
         """
         if self._rotation.failed:
+            # Somebody has Magnum look at it, whatever was asked for.
             self._write(failed=False, deadline=0)
         self._adopt()
         try:

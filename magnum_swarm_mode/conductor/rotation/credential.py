@@ -200,13 +200,13 @@ class CredentialRotation:
         with contextlib.suppress(exceptions.Unavailable):
             manager_settings.clean_up(credential_rows.swarm_of(cluster))
         rotation = states.of(record.state)
+        note = " ".join([*problems, *rotation.notes])
         if record.state.ca is not None:
-            note = " ".join([*problems, *rotation.notes])
-            ca = dataclasses.replace(record.state.ca, note=note)
+            ca = dataclasses.replace(record.state.ca.resumed, note=note)
             record = self._store.write(record, dataclasses.replace(record.state, ca=ca))
             self._rows.end(cluster, None, "UPDATE_IN_PROGRESS", states.GOES_ON)
             return
-        self._rows.end(cluster, None, *states.ending(rotation, problems))
+        self._rows.end(cluster, None, *states.ending(rotation, problems), note=note)
 
 
 def _heat_knows(context: Any, cluster: Any, state: State, trust_id: str) -> bool:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the rotation of a credential writes into the record and Magnum's row, and how it ends."""
 
+import copy
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +12,7 @@ from magnum_swarm_mode.cloud.credentials import Grant
 from magnum_swarm_mode.conductor import reach, rows
 from magnum_swarm_mode.conductor.rotation import credential_state
 from magnum_swarm_mode.db.store import Conflict, Record, Store
+from magnum_swarm_mode.decisions import steps
 from magnum_swarm_mode.decisions.record import Phase, State
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.swarm import client as swarm_client
@@ -48,16 +51,32 @@ class Rows:
         """End a rotation before its end, and say how to go on."""
         if credential_state.AGAIN not in sentence:
             sentence = f"{sentence} {credential_state.AGAIN}"
-        self.end(cluster, revoked, "UPDATE_FAILED", sentence)
+        self.end(cluster, revoked, "UPDATE_FAILED", sentence, note=sentence)
 
-    def end(self, cluster: Any, revoked: Grant | None, status: str, reason: str | None) -> None:
-        """Let no rotation be under way any more; what was asked for meanwhile is served next."""
+    def end(
+        self,
+        cluster: Any,
+        revoked: Grant | None,
+        status: str,
+        reason: str | None,
+        *,
+        note: str = "",
+    ) -> None:
+        """Let no rotation be under way any more; what was asked for meanwhile is served next.
+
+        :param note: what is to be said at the end of that, if there is anything.
+        """
         record = self._store.get(cluster.uuid)
         if record is None or record.state.phase is not Phase.CREATED:
             return
 
         def ended(state: State) -> State:
-            return credential_state.over(grants.without(state, revoked) if revoked else state)
+            state = credential_state.over(grants.without(state, revoked) if revoked else state)
+            if not note or state.plan.is_over:
+                return state
+            plan = copy.deepcopy(state.plan)
+            steps.note(plan, note)
+            return dataclasses.replace(state, plan=plan)
 
         record = self.write(record, ended)
         if record.state.plan.is_over:

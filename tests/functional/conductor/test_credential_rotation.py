@@ -338,6 +338,31 @@ class RotateTest(RotationCase):
         self.assertEqual({"worker_count": 3}, self.stack.updates[-1][1])
         self.assert_belongs_to(fake_cloud.MEMBER, 1)
 
+    def test_given_up_before_a_resize(self):
+        """What is done after a rotation that was given up says so, and how to go on."""
+        self.rotate()
+        self.stack.status = "UPDATE_COMPLETE"
+        self.resize(3)
+        self.pass_time(700)
+        self.go_on()
+
+        cluster = self.cluster(self.uuid)
+        self.assertEqual("UPDATE_COMPLETE", cluster.status)
+        self.assertIn("Managers do not take the new credential over", cluster.status_reason)
+        self.assertEqual(1, cluster.status_reason.count(AGAIN))
+
+    def test_not_permitted_before_a_resize(self):
+        """What is done after a rotation whose former credential stays says who must revoke it."""
+        self.cloud.service_is_admin = False
+        self.rotate()
+        self.resize(3)
+        self.finish()
+        self.go_on()
+
+        cluster = self.cluster(self.uuid)
+        self.assertEqual("UPDATE_COMPLETE", cluster.status)
+        self.assertIn(self.name(0), cluster.status_reason)
+
 
 class DiedTest(RotationCase):
     def test_anywhere(self):

@@ -6,6 +6,7 @@ from magnum.common import exception as magnum_exception
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.conductor import rows
+from magnum_swarm_mode.conductor.due import loop
 from magnum_swarm_mode.swarm import manager_settings
 from tests import cases
 from tests.fakes import docker as fake_docker
@@ -175,6 +176,54 @@ class EndsWellTest(UnwellCase):
         now = self.references()
         self.assertEqual(set(now.values()), {row.uuid for row in self.certificates()})
         self.assertEqual({}, self.state())
+
+    def test_stops_again(self):
+        """One that somebody had go on stops once more in vain, until somebody asks again."""
+        self.lazy = True
+        self.rotate()
+        self.poll()
+        self.pass_time(1300)
+        self.poll()
+        self.assertEqual("UPDATE_FAILED", self.cluster(self.uuid).status)
+        self.resize(2)
+        self.assertEqual("UPDATE_IN_PROGRESS", self.cluster(self.uuid).status)
+        self.poll()
+        self.pass_time(1300)
+        self.poll()
+        stopped = self.cluster(self.uuid)
+        self.assertEqual("UPDATE_FAILED", stopped.status)
+        for _ in range(5):
+            self.pass_time(600)
+            loop.run(self.store)
+            self.health()
+            now = self.cluster(self.uuid)
+            self.assertEqual(stopped.status_reason, now.status_reason)
+            self.assertEqual("UPDATE_FAILED", now.status)
+
+        self.lazy = False
+        self.take_over()
+        self.resize(3)
+        self.go_on()
+        self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
+        self.assertEqual({}, self.state())
+        self.assertEqual({"worker_count": 3}, self.asked()[-1])
+
+    def test_resumed_without_a_status(self):
+        """One that was asked to go on goes on, though Magnum's status does not say so."""
+        self.lazy = True
+        self.rotate()
+        self.poll()
+        self.pass_time(1300)
+        self.poll()
+        self.resize(2)
+        rows.change(self.uuid, "UPDATE_IN_PROGRESS", {"status": "UPDATE_FAILED"})
+        self.lazy = False
+        self.take_over()
+        self.pass_time(100)
+        loop.run(self.store)
+        self.assertEqual("UPDATE_IN_PROGRESS", self.cluster(self.uuid).status)
+        self.go_on()
+        self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
 
     def test_heat_fails(self):
         """Where Heat fails at what later workers are told, its reason is said."""

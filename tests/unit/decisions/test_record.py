@@ -129,6 +129,7 @@ class StoredTest(base.BaseTestCase):
                 {"ca": CaRotation()},
                 {"ca": CaRotation(failed=True)},
                 {"ca": CaRotation(failed=True), "credential": CredentialRotation()},
+                {"ca": CaRotation(failed=True), "plan": Plan(number=1)},
             )
         ]
-        self.assertEqual([False, True, True, False, True], due)
+        self.assertEqual([False, True, True, False, True, False], due)
