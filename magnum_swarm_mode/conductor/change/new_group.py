@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes a further node group."""
 
+import copy
 import dataclasses
 import time
 from collections.abc import Mapping
@@ -11,8 +12,10 @@ from magnum_swarm_mode.cloud import credentials
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import reach
 from magnum_swarm_mode.db.store import Store
-from magnum_swarm_mode.decisions.model import Sent
+from magnum_swarm_mode.decisions import steps
+from magnum_swarm_mode.decisions.model import Plan, Sent
 from magnum_swarm_mode.decisions.record import Kind, Phase, State
+from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.stack import node_group
 
 CONF = cloud_sessions.CONF
@@ -48,15 +51,24 @@ def _create(store: Store, context: Any, cluster: Any, row: Any) -> None:
     name = node_group.stack_name(row.uuid)
     asked = {"name": name, "prefix": prefix, "since": int(time.time())}
     _note_group(store, cluster, row, asked, ask=True)
-    swarm = reach.swarm_of(cluster, reach.output(stack, "manager_addresses"))
-    swarm.put_config(
-        node_group.config_name(row.uuid),
-        {node_group.DIGEST_LABEL: node_group.digest(secret)},
-    )
-    if cloud_sessions.has_token(context):
-        heat_api = reach.heat_of(cloud_sessions.user_session(context))
-    before = _trusts(context)
-    row.stack_id = reach.submit(heat_api, request, name, int(cluster.create_timeout or 0))
+    is_asked = False
+    try:
+        swarm = reach.swarm_of(cluster, reach.output(stack, "manager_addresses"))
+        swarm.put_config(
+            node_group.config_name(row.uuid),
+            {node_group.DIGEST_LABEL: node_group.digest(secret)},
+        )
+        if cloud_sessions.has_token(context):
+            heat_api = reach.heat_of(cloud_sessions.user_session(context))
+        before = _trusts(context)
+        is_asked = True
+        row.stack_id = reach.submit(heat_api, request, name, int(cluster.create_timeout or 0))
+    except exceptions.SwarmModeError as error:
+        # In either of these cases there may be a stack, which is watched then.
+        unclear = isinstance(error, (exceptions.Unavailable, heat_client.AlreadyExists))
+        if not (is_asked and unclear):
+            _end(store, cluster, row, record.state.plan, error.user_message)
+        raise
     noted = {
         "name": name,
         "prefix": prefix,
@@ -66,6 +78,29 @@ def _create(store: Store, context: Any, cluster: Any, row: Any) -> None:
     if not _note_group(store, cluster, row, noted):
         # A user's delete has begun meanwhile, and may already have looked for what is here.
         heat_api.delete(row.stack_id)
+
+
+def _end(store: Store, cluster: Any, row: Any, before: Plan, why: str) -> None:
+    """End the request for a group of which Heat makes nothing.
+
+    :param before: the plan before the request.
+    """
+    said = f"Node group {row.name}: {why}"
+
+    def ended(state: State) -> State:
+        plan = state.plan
+        if before.is_over and plan.number == before.number + 1:
+            plan = steps.abandon(plan, said)
+        else:
+            # What else was asked for goes on.
+            plan = copy.deepcopy(plan)
+            steps.note(plan, said)
+        plan.pending = [uuid for uuid in plan.pending if uuid != row.uuid]
+        plan.desired.pop(row.uuid, None)
+        plan.sent.pop(row.uuid, None)
+        return dataclasses.replace(state.without(Kind.GROUP, row.uuid), plan=plan)
+
+    store.amend(cluster.uuid, ended)
 
 
 def _trusts(context: Any) -> set[str] | None:
@@ -91,7 +126,8 @@ def _note_group(
             # Whatever Heat says of the stack, it says because of this request.
             plan.sent[row.uuid] = Sent(plan.number, "not made")
         state = state.owning(Kind.GROUP, row.uuid, **made)
-        return dataclasses.replace(state, plan=plan)
+        ca = state.ca.resumed if ask and state.ca else state.ca
+        return dataclasses.replace(state, plan=plan, ca=ca)
 
     record = store.amend(cluster.uuid, noted)
     return record is not None and record.state.phase is Phase.CREATED

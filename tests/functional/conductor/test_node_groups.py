@@ -9,6 +9,7 @@ from magnum.conductor.handlers import nodegroup_conductor
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.conductor import rows
+from magnum_swarm_mode.conductor.due import loop
 from magnum_swarm_mode.stack import node_group
 from tests import cases
 from tests.fakes import docker as fake_docker
@@ -232,14 +233,7 @@ class NodeGroupsTest(NodeGroupsCase):
         self.assertEqual("CREATE_FAILED", self.row("gpu").status)
         self.assertEqual("CREATE_COMPLETE", self.row("default-worker").status)
 
-        found = self.row("gpu")
-        found.status = "UPDATE_FAILED"  # as magnum-api makes it, or the conductor refuses
-        nodegroup_conductor.Handler().nodegroup_delete(
-            self.context(), self.cluster(self.uuid), found
-        )
-        for _ in range(10):
-            self.poll()
-            self.cloud.finish_deletes()
+        self.delete_group()
         self.assertIsNone(self.row("gpu"))
         self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
 
@@ -296,6 +290,68 @@ class NodeGroupsTest(NodeGroupsCase):
         cluster = self.cluster(self.uuid)
         self.assertEqual("UPDATE_FAILED", cluster.status)
         self.assertIn("Label api_allowed_cidrs is the whole cluster's", cluster.status_reason)
+
+    def refused_by_heat(self, error):
+        """Add a group which Heat does not make."""
+        with fixtures.MockPatch("magnum_swarm_mode.conductor.reach.submit", side_effect=error):
+            self.assertRaises(type(error), self.add)
+
+    def test_refused_by_heat(self):
+        """The reason for which Heat refused a group stays, and other changes are possible."""
+        self.refused_by_heat(exceptions.Refused("Quota exceeded."))
+        for _ in range(4):
+            self.pass_time(100)
+            loop.run(self.store)
+            self.poll()
+
+        cluster, row = self.cluster(self.uuid), self.row("gpu")
+        said = "Node group gpu: Quota exceeded."
+        self.assertEqual(("UPDATE_FAILED", said), (cluster.status, cluster.status_reason))
+        self.assertEqual(("CREATE_FAILED", "Quota exceeded."), (row.status, row.status_reason))
+        self.resize(3)
+        self.go_on()
+        self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
+        self.delete_group()
+        self.assertIsNone(self.row("gpu"))
+        self.assertEqual([], self.docker.answers["/configs"][1])
+
+    def test_refused_beside_a_resize(self):
+        """A resize that is under way goes on, and says in the end that a group was refused."""
+        self.resize(3)
+        self.refused_by_heat(exceptions.Refused("Quota exceeded."))
+        self.pass_time(100)
+        loop.run(self.store)
+        self.go_on()
+
+        cluster = self.cluster(self.uuid)
+        self.assertEqual("UPDATE_COMPLETE", cluster.status)
+        self.assertEqual("Node group gpu: Quota exceeded.", cluster.status_reason)
+        self.assertEqual({"worker_count": 3}, self.stack.updates[-1][1])
+
+    def test_unclear(self):
+        """A group of which nobody knows whether Heat makes it is still looked for."""
+        self.refused_by_heat(exceptions.Unavailable("No answer."))
+        self.pass_time(100)
+        loop.run(self.store)
+        self.poll()
+
+        cluster = self.cluster(self.uuid)
+        self.assertEqual("UPDATE_IN_PROGRESS", cluster.status)
+        self.assertEqual("Heat is being asked for node group gpu.", cluster.status_reason)
+
+    def delete_group(self):
+        """Ask for the deletion of a group, and let it happen."""
+        nodegroup_conductor.Handler().nodegroup_delete(
+            self.context(), self.cluster(self.uuid), self.failed_row("gpu")
+        )
+        for _ in range(10):
+            self.poll()
+            self.cloud.finish_deletes()
+
+    def failed_row(self, name):
+        row = self.row(name)
+        row.status = "UPDATE_FAILED"  # as magnum-api makes it, or the conductor refuses
+        return row
 
 
 class NamesTest(NodeGroupsCase):
