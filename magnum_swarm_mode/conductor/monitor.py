@@ -15,6 +15,8 @@ from magnum_swarm_mode.db import store as record_store
 from magnum_swarm_mode.decisions import health as decisions_health
 from magnum_swarm_mode.decisions import status
 from magnum_swarm_mode.decisions.health import Health
+from magnum_swarm_mode.stack import node_group
+from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.swarm import client as swarm_client
 
 LOG = logging.getLogger(__name__)
@@ -125,7 +127,9 @@ class SwarmModeMonitor(monitors.MonitorBase):
             # Until the operation has ended, what is there is what shall be there.
             return decisions_health.judge(nodes)
         managers, workers = self.cluster.master_count, self.cluster.node_count
-        return decisions_health.judge(nodes, managers, workers, notes=notes)
+        prefix = stack_request.node_name_prefix(self.cluster.name or "", self.cluster.uuid)
+        own = node_group.host_names(prefix, self.cluster.nodegroups)
+        return decisions_health.judge(nodes, managers, workers, notes=notes, own=own)
 
     def _is_busy(self) -> bool:
         return str(self.cluster.status).endswith("_IN_PROGRESS")

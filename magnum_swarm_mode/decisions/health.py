@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ HEALTHY, UNHEALTHY, UNKNOWN = "HEALTHY", "UNHEALTHY", "UNKNOWN"
 # Magnum keeps the reasons, as JSON, in a text column of 64 KiB.
 _LONGEST_REASON = 300
 _MOST_BYTES = 60_000
+_FOREIGN = "NodeForeign"
 
 Json = Mapping[str, Any]
 
@@ -67,6 +69,7 @@ def judge(
     workers: int | None = None,
     *,
     notes: Mapping[str, str] | None = None,
+    own: re.Pattern[str] | None = None,
 ) -> Health:
     """Return a cluster's health from what ``GET /nodes`` answered.
 
@@ -77,11 +80,18 @@ def judge(
     :param managers: how many managers there should be; None for as many as there are.
     :param workers: how many workers there should be, likewise.
     :param notes: further reason codes by the ids of nodes; these nodes are not well.
+    :param own: what the host names of the cluster's own nodes look like; None for any. Others take
+        no place of a node that is missing.
     """
-    notes = notes or {}
+    foreign = _foreign(nodes, own)
+    notes = {**dict.fromkeys(foreign, _FOREIGN), **(notes or {})}
     present = [node for node in nodes if _is_manager(node)]
     reachable = [node for node in present if swarm_nodes.is_reachable(node)]
-    others = [node for node in nodes if not _is_manager(node)]
+    others = [
+        node
+        for node in nodes
+        if not _is_manager(node) and swarm_nodes.node_id(node) not in foreign
+    ]
     ready = [node for node in others if swarm_nodes.state(node) == swarm_nodes.READY]
     managers = len(present) if managers is None else managers
     workers = len(others) if workers is None else workers
@@ -124,6 +134,18 @@ def _is_new_leaders(
         and (present, others) == (managers, workers)
         and not notes
     )
+
+
+def _foreign(nodes: Sequence[Json], own: re.Pattern[str] | None) -> set[str]:
+    """Return the ids of the nodes with none of the cluster's names."""
+
+    def is_own(node: Json) -> bool:
+        return own is None or own.fullmatch(swarm_nodes.hostname(node)) is not None
+
+    # Where not even a manager bears one, the cluster's nodes have other names.
+    if not any(is_own(node) for node in nodes if _is_manager(node)):
+        return set()
+    return {swarm_nodes.node_id(node) for node in nodes if not is_own(node)}
 
 
 def _is_manager(node: Json) -> bool:

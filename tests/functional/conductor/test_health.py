@@ -115,6 +115,17 @@ class HealthTest(base.DriverTest):
 
         self.assertEqual("UNHEALTHY", self.poll_health().health_status)
 
+    def test_foreign(self):
+        """A node of a user's own in the place of a worker makes no cluster healthy."""
+        worker = self.docker.answers["/nodes"][1][1]
+        worker["Description"]["Hostname"] = "my-own"
+
+        cluster = self.poll_health()
+
+        self.assertEqual("UNHEALTHY", cluster.health_status)
+        self.assertEqual("0 of 1 ready", cluster.health_status_reason["workers"])
+        self.assertEqual("NodeForeign", cluster.health_status_reason["reason:my-own"])
+
     def resize(self, count):
         cluster = self.cluster(self.uuid)
         cluster_conductor.Handler().cluster_resize(

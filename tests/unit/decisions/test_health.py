@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import re
+
 from oslotest import base
 
 from magnum_swarm_mode.decisions import health as decisions_health
@@ -145,6 +147,33 @@ class JudgeTest(base.BaseTestCase):
 
         self.assertEqual("UNHEALTHY", health.status)
         self.assertEqual("Odd: it is.", health.reason["reason:manager-0"])
+
+    def test_foreign(self):
+        """A node that Magnum did not make takes no place of one that is missing."""
+        nodes = [*managers("reachable"), *workers("ready"), node("my-own")]
+
+        health = decisions_health.judge(nodes, 1, 2, own=re.compile("(manager|worker)-[0-9]"))
+
+        self.assertEqual("UNHEALTHY", health.status)
+        self.assertEqual("1 of 2 ready", health.reason["workers"])
+        self.assertEqual("NodeForeign", health.reason["reason:my-own"])
+        self.assertNotIn("reason:worker-0", health.reason)
+
+    def test_own(self):
+        """No node is foreign that bears a name of the cluster or of one of its node groups."""
+        nodes = [*managers("reachable"), *workers("ready"), node("gpu-0")]
+
+        health = decisions_health.judge(nodes, 1, 2, own=re.compile(".*-[0-9]"))
+
+        self.assertEqual("HEALTHY", health.status)
+
+    def test_other_names(self):
+        """Where no manager bears a name that is expected, nothing is said of names."""
+        health = decisions_health.judge(
+            [*managers("reachable"), *workers("ready")], 1, 1, own=re.compile("worker-[0-9]")
+        )
+
+        self.assertEqual("HEALTHY", health.status)
 
     def test_rubbish(self):
         """Nodes that say nothing of themselves are unhealthy, not an error."""
