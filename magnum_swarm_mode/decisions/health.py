@@ -88,9 +88,7 @@ def judge(
     present = [node for node in nodes if _is_manager(node)]
     reachable = [node for node in present if swarm_nodes.is_reachable(node)]
     others = [
-        node
-        for node in nodes
-        if not _is_manager(node) and swarm_nodes.node_id(node) not in foreign
+        node for node in nodes if not _is_manager(node) and swarm_nodes.node_id(node) not in foreign
     ]
     ready = [node for node in others if swarm_nodes.state(node) == swarm_nodes.READY]
     managers = len(present) if managers is None else managers

@@ -51,7 +51,9 @@ def managers(seen: Seen, plan: Plan) -> Step | None:
         return _await_managers(seen, plan, group)
     if now and (step := _dismiss(seen, plan, group, now)):
         return step
-    return _ask_heat(plan, group, wanted, now)
+    # Heat would choose those itself that leave beyond the ones which are named now.
+    count = max(wanted, len(group.members) - len(now)) if now else wanted
+    return _ask_heat(plan, group, count, now)
 
 
 def _may_go_now(seen: Seen, group: Group, victims: Sequence[Member]) -> list[Member]:

@@ -190,9 +190,7 @@ class HungHeatTest(base.BaseTestCase):
         self.world.now = first + 1
         later = self.world.step()
 
-        self.assertEqual(
-            [Outcome.GOES_ON, Outcome.GOES_ON], [one.outcome for one in (step, later)]
-        )
+        self.assertEqual([Outcome.GOES_ON, Outcome.GOES_ON], [one.outcome for one in (step, later)])
         self.assertEqual(Outcome.FAILED, self.look().outcome)
 
     def test_the_way_back(self):
