@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Play sequences: ``python -m tests.model --sequences N``."""
+"""Play sequences: ``python -m tests.model --sequences N --seed S``."""
 
 import argparse
 import sys
@@ -8,26 +8,23 @@ from tests.model import machine
 
 
 def main() -> int:
-    """Play, and print what broke."""
+    """Play, and print what broke, and the counts."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sequences", type=int, default=200)
+    parser.add_argument("--sequences", type=int, default=2000, help="altogether")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--emphasis", choices=sorted(machine.EMPHASES), action="append")
     options = parser.parse_args()
-    counts, failed = machine.Counts(), 0
-    for seed in range(options.seed, options.seed + options.sequences):
-        broken, story = machine.play(seed, counts)
-        for number in filter(None, map(machine.known, broken)):
-            counts.open[number] = counts.open.get(number, 0) + 1
-        broken = [one for one in broken if not machine.known(one)]
-        if broken:
-            failed += 1
-            sys.stdout.write(f"seed {seed}: {broken}\n  {'; '.join(story)}\n")
-    sys.stdout.write(
-        f"{counts.sequences} sequences, {counts.deaths} deaths, {counts.events} writes and "
-        f"requests, {failed} broke an invariant; "
-        f"known faults met: {counts.open}\n"
-    )
-    return int(failed > 0)
+    emphases = options.emphasis or list(machine.EMPHASES)
+    failed = False
+    for name in emphases:
+        try:
+            machine.play(name, options.sequences // len(emphases), options.seed)
+        except AssertionError as error:
+            failed = True
+            notes = "\n".join(getattr(error, "__notes__", ()))
+            sys.stdout.write(f"{name}: {error}\n{notes}\n")
+    sys.stdout.write(f"{machine.COUNTS.text()}\n")
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -1,85 +1,123 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
+import random
 from unittest import mock
 
 from oslotest import base
+from testtools import content
 
 from magnum_swarm_mode.db.store import Store
 from tests.model import machine
-from tests.model.simulation import Simulation
+from tests.model.conductors import Fate
+
+# So many of each kind, with random seeds where a number is given; else a few, always the same.
+_GIVEN = os.environ.get("MODEL_SEQUENCES")
+_SEQUENCES = int(_GIVEN or 15)
 
 
 class LifeTest(base.BaseTestCase):
-    def setUp(self):
-        super().setUp()
-        self.simulation = Simulation()
-        self.addCleanup(self.simulation.close)
+    """Single sequences, written down."""
+
+    def begin(self, kind=machine.Counting, fate=None):
+        life = kind()
+        self.addCleanup(life.simulation.close)
+        life.create(which=0, managers=3, workers=2, healing=False, fate=fate)
+        return life
 
     def test_resize_and_delete(self):
         """Without faults a cluster is created, grows, shrinks and leaves nothing behind."""
-        self.simulation.create()
-        self.assertTrue(self.simulation.settle())
-        self.assertEqual("CREATE_COMPLETE", self.simulation.row().status)
+        life = self.begin()
+        self.assertEqual("CREATE_COMPLETE", life.simulation.status())
         for count in (4, 1):
-            self.simulation.resize(count)
-            self.assertEqual([], machine.judge(self.simulation))
-            self.assertEqual("UPDATE_COMPLETE", self.simulation.row().status)
-            self.assertEqual(3 + count, len(self.simulation.servers()))
-        self.simulation.delete()
-        self.assertEqual([], machine.judge(self.simulation))
-        self.assertIsNone(self.simulation.row())
+            life.resize(which=0, group=1, count=count, fate=None)
+            life.settle()
+            self.assertEqual([], list(life.judge.at_rest()))
+            self.assertEqual("UPDATE_COMPLETE", life.simulation.status())
+            self.assertEqual(3 + count, len(life.world.stacks.servers()))
+        life.delete(which=0, surely=True, fate=None)
+        life.settle()
+        self.assertEqual([], list(life.judge.at_rest()))
+        self.assertIsNone(life.simulation.row())
 
     def test_lost_request(self):
         """A resize that is complete in Magnum and was never carried out is a lost request."""
-        self.simulation.create()
-        self.simulation.settle()
+        life = self.begin()
         with mock.patch.object(Store, "write", lambda _, record, __: record):
-            self.simulation.resize(4)
-        row = self.simulation.row()
+            life.resize(which=0, group=1, count=4, fate=None)
+        row = life.simulation.row()
         row.status = "UPDATE_COMPLETE"
         row.save()
-        self.simulation.wanted = {3}
-        names = [one.split(":")[0] for one in machine.judge(self.simulation)]
-        self.assertIn("no request is lost", names)
+        life.ledger.each[-1].value = 3
 
+        life.settle()
 
-class SequencesTest(base.BaseTestCase):
-    def test_sequences(self):
-        """Whatever happens in whatever order, only known faults break an invariant."""
-        counts = machine.Counts()
-        for seed in range(60):
-            broken, story = machine.play(seed, counts)
-            self.assertEqual([], [one for one in broken if not machine.known(one)], str(story))
-        self.assertLess(30, counts.deaths)
+        self.assertIn("a request is lost", [one.split(":")[0] for one in life.judge.at_rest()])
 
     def test_delete_dies(self):
         """A delete whose conductor dies before the status is saved ends all the same."""
-        for is_made in (False, True):
-            simulation = Simulation()
-            self.addCleanup(simulation.close)
-            simulation.create()
-            if is_made:
-                simulation.settle()
-            simulation.delete(4)
-            status = "CREATE_COMPLETE" if is_made else "CREATE_IN_PROGRESS"
-            self.assertEqual(status, simulation.row().status)
+        for kind, status in (
+            (machine.Life, "CREATE_IN_PROGRESS"),
+            (machine.Counting, "CREATE_COMPLETE"),
+        ):
+            life = self.begin(kind)
+            life.delete(which=0, surely=True, fate=Fate(4, "dies"))
+            self.assertEqual(status, life.simulation.status())
 
-            self.assertEqual([], machine.judge(simulation))
-            self.assertIsNone(simulation.row())
+            life.settle()
+
+            self.assertEqual([], list(life.judge.at_rest()))
+            self.assertIsNone(life.simulation.row())
             self.doCleanups()
 
     def test_creation_dies(self):
         """Whenever a conductor dies during a creation, the cluster's deletion leaves nothing."""
         most = 0
         for number in range(24):
-            for after in (False, True):
-                simulation = Simulation()
-                self.addCleanup(simulation.close)
-                simulation.create(number, after=after)
-                self.assertEqual(1, simulation.world.deaths)
-                most = max(most, len(simulation.world.certificates))
+            for how in ("dies", "dies after"):
+                life = self.begin(machine.Life, Fate(number, how))
+                self.assertEqual(1, life.simulation.conductors.deaths)
+                most = max(most, len(life.world.certificates))
 
-                simulation.delete()
+                if life.simulation.status():
+                    life.delete(which=0, surely=True, fate=None)
+                    life.settle()
 
-                self.assertEqual([], machine.judge(simulation), f"{number}, {after}")
+                self.assertEqual([], list(life.judge.at_rest()), f"{number}, {how}")
                 self.doCleanups()
         self.assertEqual(4, most)
+
+
+class SequencesTest(base.BaseTestCase):
+    """Each test plays a part of the sequences, so that they can run beside each other."""
+
+    def _play(self, emphasis):
+        number = random.SystemRandom().randrange(1 << 32) if _GIVEN else 1
+        before = machine.COUNTS.sequences
+        try:
+            machine.play(emphasis, _SEQUENCES, number)
+        except AssertionError as error:
+            again = f"python -m tests.model --emphasis {emphasis} --seed {number}"
+            notes = [again, *getattr(error, "__notes__", ())]
+            self.addDetail("sequence", content.text_content("\n".join(notes)))
+            raise
+        finally:
+            text = f"{emphasis}, seed {number}: {machine.COUNTS.text()}"
+            self.addDetail("counts", content.text_content(text))
+        self.assertLessEqual(_SEQUENCES, machine.COUNTS.sequences - before)
+        self.assertLess(0, machine.COUNTS.deaths)
+
+    def test_life(self):
+        """Creation and deletion end, and leave nothing behind, whatever happens meanwhile."""
+        self._play("life")
+
+    def test_counting(self):
+        """Nodes and node groups are as many as was asked for last, whatever happens meanwhile."""
+        self._play("counting")
+
+    def test_upgrading(self):
+        """Upgrades and the way back end with nodes of one kind, whatever happens meanwhile."""
+        self._play("upgrading")
+
+    def test_rotating(self):
+        """One set of certificates and rights is in use in the end, whatever happens meanwhile."""
+        self._play("rotating")

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One SQLite in memory for all simulations: our real table, and Magnum's two, with a history.
+
+The record is read and written as in a service, through SQLAlchemy. Magnum's own rows are what the
+driver is given, and not what is tested: their access is written down here again in plain SQL, with
+the same semantics as Magnum's, because its own takes most of a simulation's time.
+"""
+
+import datetime
+import json
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from magnum.common import exception
+from magnum.db.sqlalchemy import models
+from sqlalchemy import pool
+
+from magnum_swarm_mode.db import migration, schema
+
+_TABLES = (models.Cluster.__table__, models.NodeGroup.__table__)
+# Whatever a status was, also one that was overwritten at once.
+_HISTORY = """
+CREATE TABLE history (number INTEGER PRIMARY KEY, status TEXT, reason TEXT);
+CREATE TRIGGER changed AFTER UPDATE OF status, status_reason ON cluster
+WHEN OLD.status IS NOT NEW.status OR OLD.status_reason IS NOT NEW.status_reason
+BEGIN INSERT INTO history (status, reason) VALUES (NEW.status, NEW.status_reason); END;
+"""
+
+
+class Database:
+    """Magnum's database layer, as far as handlers and periodic tasks use it.
+
+    :ivar boundary: called before each write.
+    :ivar live: called before each other statement.
+    :ivar now: returns the seconds since 1970.
+    """
+
+    def __init__(self) -> None:
+        self._raw = sqlite3.connect(":memory:", factory=_Lasting)
+        self.engine = sa.create_engine(
+            "sqlite://", poolclass=pool.StaticPool, creator=lambda: self._raw
+        )
+        with self.engine.begin() as connection:
+            models.Base.metadata.create_all(connection, tables=list(_TABLES))
+        migration.ensure(self.engine)
+        self._raw.executescript(_HISTORY)
+        sa.event.listen(self.engine, "before_cursor_execute", self._statement)
+        self._tables = {table.name: _Table(table) for table in _TABLES}
+        self.boundary: Callable[[], None] = _nothing
+        self.live: Callable[[], None] = _nothing
+        self.now: Callable[[], float] = lambda: 0.0
+
+    def empty(self) -> None:
+        """Forget everything."""
+        self.boundary = self.live = _nothing
+        for table in ("history", *self._tables, schema.CLUSTER.name):
+            self._raw.execute(f"DELETE FROM {table}")
+        self._raw.commit()
+
+    def history(self, since: int = 0) -> list[tuple[str, str | None]]:
+        """Return statuses and reasons that the cluster's row has had, the latest last."""
+        found = self._raw.execute(
+            "SELECT status, reason FROM history ORDER BY number LIMIT -1 OFFSET ?", (since,)
+        )
+        return list(found)
+
+    def _statement(self, _: Any, __: Any, sql: str, *___: Any) -> None:
+        if sql.startswith("SELECT"):
+            self.live()
+        else:
+            self.boundary()
+
+    # What magnum.db.sqlalchemy.api does
+
+    def create_cluster(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Insert a cluster's row."""
+        return self._insert("cluster", values)
+
+    def create_nodegroup(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Insert a node group's row."""
+        if self._select("nodegroup", cluster_id=values["cluster_id"], name=values["name"]):
+            raise exception.NodeGroupAlreadyExists(uuid=values.get("uuid"))
+        return self._insert("nodegroup", values)
+
+    def get_cluster_by_uuid(self, _: Any, cluster_uuid: str) -> dict[str, Any]:
+        """Return a cluster's row."""
+        for row in self._select("cluster", uuid=cluster_uuid):
+            return row
+        raise exception.ClusterNotFound(cluster=cluster_uuid)
+
+    def get_cluster_list(self, _: Any, filters: Any = None, **__: Any) -> list[dict[str, Any]]:
+        """Return clusters' rows, of some statuses."""
+        statuses = (filters or {}).get("status")
+        rows = self._select("cluster")
+        return [row for row in rows if not statuses or row["status"] in statuses]
+
+    def list_cluster_nodegroups(
+        self, _: Any, cluster_id: str, filters: Any = None, **__: Any
+    ) -> list[dict[str, Any]]:
+        """Return the rows of a cluster's node groups."""
+        return self._select("nodegroup", cluster_id=cluster_id, **(filters or {}))
+
+    def get_nodegroup_by_uuid(self, _: Any, __: str, row_uuid: str) -> dict[str, Any]:
+        """Return a node group's row."""
+        for row in self._select("nodegroup", uuid=row_uuid):
+            return row
+        raise exception.NodeGroupNotFound(nodegroup=row_uuid)
+
+    def update_cluster(self, row_uuid: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Change a cluster's row, whatever it says by now."""
+        self._update("cluster", row_uuid, values)
+        return self.get_cluster_by_uuid(None, row_uuid)
+
+    def update_nodegroup(self, _: str, row_uuid: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Change a node group's row, whatever it says by now."""
+        self._update("nodegroup", row_uuid, values)
+        return self.get_nodegroup_by_uuid(None, "", row_uuid)
+
+    def destroy_cluster(self, row_uuid: str) -> None:
+        """Delete a cluster's row."""
+        self.get_cluster_by_uuid(None, row_uuid)
+        self._write("DELETE FROM cluster WHERE uuid = ?", [row_uuid])
+
+    def destroy_nodegroup(self, _: str, row_uuid: str) -> None:
+        """Delete a node group's row."""
+        if not self._select("nodegroup", uuid=row_uuid):
+            raise exception.NodeGroupNotFound(nodegroup=row_uuid)
+        self._write("DELETE FROM nodegroup WHERE uuid = ?", [row_uuid])
+
+    # SQL
+
+    def _write(self, sql: str, values: list[Any]) -> None:
+        self.boundary()
+        self._raw.execute(sql, values)
+        self._raw.commit()
+
+    def _moment(self) -> str:
+        return datetime.datetime.fromtimestamp(self.now(), datetime.UTC).isoformat(" ")[:26]
+
+    def _insert(self, table: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        given = {"uuid": str(uuid.uuid4()), **values, "created_at": self._moment()}
+        stored = self._tables[table].stored(given)
+        names = ", ".join(stored)
+        marks = ", ".join("?" for _ in stored)
+        self._write(
+            f"INSERT INTO {table} ({names}) VALUES ({marks})",
+            list(stored.values()),
+        )
+        (row,) = self._select(table, uuid=given["uuid"])
+        return row
+
+    def _update(self, table: str, row_uuid: str, values: Mapping[str, Any]) -> None:
+        stored = self._tables[table].stored({**values, "updated_at": self._moment()})
+        names = ", ".join(f"{name} = ?" for name in stored)
+        self._write(
+            f"UPDATE {table} SET {names} WHERE uuid = ?",
+            [*stored.values(), row_uuid],
+        )
+
+    def _select(self, table: str, **where: Any) -> list[dict[str, Any]]:
+        self.live()
+        names = " AND ".join(f"{name} = ?" for name in where) or "1"
+        cursor = self._raw.execute(
+            f"SELECT * FROM {table} WHERE {names} ORDER BY id",
+            list(where.values()),
+        )
+        columns = [column[0] for column in cursor.description]
+        return [self._tables[table].read(dict(zip(columns, row, strict=True))) for row in cursor]
+
+
+class _Lasting(sqlite3.Connection):
+    """A connection that stays, also where SQLAlchemy closes it because a conductor died."""
+
+    def close(self) -> None:
+        """Forget only what was not committed."""
+        self.rollback()
+
+
+class _Table:
+    """How values of a table of Magnum's are stored."""
+
+    def __init__(self, table: Any) -> None:
+        self._json = {
+            column.name: column.type.type
+            for column in table.columns
+            if isinstance(column.type, models.JsonEncodedType)
+        }
+        self._moments = ("created_at", "updated_at")
+
+    def stored(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what SQLite is given; JSON that is absent is empty, as Magnum has it."""
+        return dict(self._stored(values))
+
+    def _stored(self, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        for name, value in values.items():
+            if name in self._json:
+                yield name, json.dumps(self._json[name]() if value is None else value)
+            elif isinstance(value, datetime.datetime):
+                yield name, value.isoformat(" ")[:26]
+            else:
+                yield name, value
+
+    def read(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return what Magnum's objects are made of."""
+        for name in self._json:
+            if row[name] is not None:
+                row[name] = json.loads(row[name])
+        for name in self._moments:
+            if row[name]:
+                row[name] = datetime.datetime.fromisoformat(row[name]).replace(tzinfo=datetime.UTC)
+        return row
+
+
+def _nothing() -> None:
+    return None

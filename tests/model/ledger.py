@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What users asked for, in what order, and what became of it."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from tests.model.conductors import Died
+
+History = Sequence[tuple[str, str | None]]
+ACCEPTED, REFUSED, UNKNOWN = "accepted", "refused", "unknown"
+
+
+@dataclasses.dataclass
+class Request:
+    """One request.
+
+    :ivar what: as ``count``, ``upgrade``.
+    :ivar about: what it changes; a later request about the same supersedes it.
+    :ivar value: what it asks for.
+    :ivar began, ended: places in the order of all that happened.
+    :ivar outcome: of Magnum's handler; unknown where its conductor died, or is not done.
+    :ivar history: how many statuses there were before it.
+    """
+
+    what: str
+    about: str
+    value: Any
+    began: int
+    history: int
+    ended: int = 0
+    outcome: str = UNKNOWN
+    error: str = ""
+
+
+class Ledger:
+    """The requests of one cluster."""
+
+    def __init__(self) -> None:
+        self.each: list[Request] = []
+        self._clock = 0
+
+    def note(self, what: str, about: str, value: Any, history: int) -> Request:
+        """Note a request that is accepted by the API."""
+        self._clock += 1
+        request = Request(what, about, value, self._clock, history, ended=1 << 30)
+        self.each.append(request)
+        return request
+
+    def followed(self, request: Request, action: Callable[[], Any]) -> Callable[[], None]:
+        """Return an action that says what became of a request."""
+
+        def run() -> None:
+            try:
+                action()
+            except Died:
+                raise
+            except Exception as error:
+                request.outcome, request.error = REFUSED, f"{type(error).__name__}: {error}"
+            else:
+                request.outcome = ACCEPTED
+            finally:
+                self._clock += 1
+                request.ended = self._clock
+
+        return run
+
+    def standing(self, what: str, about: str) -> list[Request]:
+        """Return the requests about something that no later one supersedes."""
+        own = [
+            one
+            for one in self.each
+            if (one.what, one.about) == (what, about) and one.outcome != REFUSED
+        ]
+        accepted = [one for one in own if one.outcome == ACCEPTED]
+        return [one for one in own if all(other.began < one.ended for other in accepted)]
+
+    def abouts(self, what: str) -> list[str]:
+        """Return all that requests of a kind were about."""
+        return list(dict.fromkeys(one.about for one in self.each if one.what == what))
+
+    def binding(self, what: str, about: str, history: History) -> list[Request]:
+        """Return those requests of which one must be satisfied; none where a failure was told."""
+        found = self.standing(what, about)
+        if not found or has_failed(history, min(one.history for one in found)):
+            return []
+        return found
+
+
+def has_failed(history: Iterable[tuple[str, str | None]], since: int) -> bool:
+    """Tell whether a failure was told after so many statuses."""
+    return any(
+        status.endswith("_FAILED") or status.startswith("ROLLBACK")
+        for status, _ in list(history)[since:]
+    )
