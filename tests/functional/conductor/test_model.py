@@ -110,10 +110,6 @@ class SequencesTest(base.BaseTestCase):
         """Creation and deletion end, and leave nothing behind, whatever happens meanwhile."""
         self._play("life")
 
-    def test_counting(self):
-        """Nodes and node groups are as many as was asked for last, whatever happens meanwhile."""
-        self._play("counting")
-
     def test_upgrading(self):
         """Upgrades and the way back end with nodes of one kind, whatever happens meanwhile."""
         self._play("upgrading")
