@@ -194,8 +194,7 @@ def _heat_failed(seen: Seen, plan: Plan) -> Step | None:
     for group in seen.groups:
         if not (group.stack_status or "").endswith("_FAILED"):
             continue
-        sent = plan.sent.get(group.stack, Sent())
-        if sent.number == plan.number and sent.updated != group.stack_updated:
+        if steps.is_answered(plan, group):
             same = (one for one in seen.groups if one.stack == group.stack)
             if any(upgrade.no_room(seen, plan, one) for one in same):
                 continue

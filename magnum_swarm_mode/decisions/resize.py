@@ -18,7 +18,6 @@ from magnum_swarm_mode.decisions.model import (
     Plan,
     Resize,
     Seen,
-    Sent,
     Step,
 )
 
@@ -96,8 +95,7 @@ def _spare_ports(plan: Plan, group: Group) -> Step | None:
         # Indices of servers and ports must stay the same, so nothing new is begun before.
         if (group.stack_status or "").endswith("_FAILED"):
             return _ask_heat(plan, group, group.asked, ())
-        plan.sent[group.stack] = Sent(plan.number, group.stack_updated)
-        plan.waiting = None
+        steps.ask(plan, group)
         reason = "Heat is asked to delete the ports of the managers that are gone."
         return steps.act(plan, reason, FreePorts(group.uuid))
     return None
@@ -287,8 +285,7 @@ def _rank(seen: Seen, group: Group, member: Member) -> tuple[Any, ...]:
 
 
 def _ask_heat(plan: Plan, group: Group, count: int, victims: Sequence[Member]) -> Step:
-    plan.sent[group.stack] = Sent(plan.number, group.stack_updated)
-    plan.waiting = None
+    steps.ask(plan, group)
     plan.repaired.append(group.uuid)
     removals = tuple(member.index for member in victims)
     change = f"from {group.asked} to {count}" if group.asked != count else f"{count} again"

@@ -19,6 +19,7 @@ from magnum_swarm_mode.decisions.model import (
     Outcome,
     Plan,
     Seen,
+    Sent,
     SetNode,
     Step,
     Waiting,
@@ -163,6 +164,18 @@ def wait(
     elif patience is not None and seen.now - plan.waiting.since > patience:
         return fail(seen, plan, f"Given up after {int(patience)} seconds: {reason}", group)
     return Step(reason, plan)
+
+
+def ask(plan: Plan, group: Group) -> None:
+    """Note that Heat is asked to change a group's stack; the wait for anything else is over."""
+    plan.sent[group.stack] = Sent(plan.number, group.stack_updated)
+    plan.waiting = None
+
+
+def is_answered(plan: Plan, group: Group) -> bool:
+    """Tell whether Heat has begun with what it was last asked for by the present request."""
+    sent = plan.sent.get(group.stack, Sent())
+    return sent.number == plan.number and sent.updated != group.stack_updated
 
 
 def act(plan: Plan, reason: str, *actions: Action, soon: bool = False) -> Step:

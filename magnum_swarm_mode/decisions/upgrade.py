@@ -33,7 +33,6 @@ from magnum_swarm_mode.decisions.model import (
     Remake,
     Resize,
     Seen,
-    Sent,
     Step,
 )
 from magnum_swarm_mode.decisions.upgrade_plan import Target
@@ -169,8 +168,7 @@ def workers(seen: Seen, plan: Plan, group: Group, target: Target) -> Step | None
 
 def _is_told(plan: Plan, group: Group, target: Target, aim: str) -> bool:
     """Tell whether Heat was asked for what the new nodes are made of."""
-    sent = plan.sent.get(group.stack, Sent())
-    asked = target.told and sent.number == plan.number and sent.updated != group.stack_updated
+    asked = target.told and steps.is_answered(plan, group)
     return asked or group.seals[aim == GREEN] == target.seal
 
 
@@ -228,8 +226,7 @@ def _recolour(
             colours.append(other)
         for colour in colours:
             plan.seals[group.uuid][colour == GREEN] = target.seal
-    plan.sent[group.stack] = Sent(plan.number, group.stack_updated)
-    plan.waiting = None
+    steps.ask(plan, group)
     removals = tuple(member.index for member in leavers)
     reason = f"Heat is asked for {new} new and {old} old workers of {group.name}"
     if filling != aim:
@@ -405,8 +402,7 @@ def _single(seen: Seen, plan: Plan, group: Group, target: Target, victim: Member
         reason = "Heat is told what the next manager is made of."
         return _remake(plan, group, target, _pins(group, target), reason)
     if not made:
-        plan.sent[group.stack] = Sent(plan.number, group.stack_updated)
-        plan.waiting = None
+        steps.ask(plan, group)
         return steps.act(
             plan,
             f"Heat is asked for a second manager, which takes the place of {victim.hostname}: the "
@@ -429,8 +425,7 @@ def _remake(
     machines: Mapping[str, Mapping[str, Any]],
     reason: str,
 ) -> Step:
-    plan.sent[group.stack] = Sent(plan.number, group.stack_updated)
-    plan.waiting = None
+    steps.ask(plan, group)
     renew = group.seals[0] != target.seal
     named = {**machines, DEFAULT: {"seal": target.seal}}
     return steps.act(
