@@ -32,6 +32,7 @@ from devcloud.dataplane.network_model import tap_name
 START_SECONDS = 30.0  # until the machine's first process exists
 KILL_SECONDS = 20.0  # until all processes of a machine are gone after SIGKILL
 POLL_SECONDS = 0.05
+SUPERVISOR = "systemd-nspawn"
 
 
 class MachineError(RuntimeError):
@@ -77,7 +78,7 @@ class Machine:
     def leader(self) -> int | None:
         """Process id, on the host, of the machine's first process; None while it has none."""
         supervisor = self._supervisor()
-        return next(iter(_children(supervisor)), None) if supervisor else None
+        return first_process(supervisor) if supervisor else None
 
     def console(self, limit: int = 100_000) -> bytes:
         """Return the end of what the machine wrote to its console, at most ``limit`` bytes."""
@@ -293,7 +294,7 @@ class Machine:
         if launcher is None:
             return None
         for child in _children(launcher):
-            if _command_name(child) == "systemd-nspawn":
+            if _command_name(child) == SUPERVISOR:
                 return child
         return None
 
@@ -316,6 +317,16 @@ def all_machines(home: Path = settings.NODES) -> list[Machine]:
         return []
     found = [Machine(path.name, home) for path in sorted(home.iterdir())]
     return [machine for machine in found if machine.exists]
+
+
+def first_process(supervisor: int) -> int | None:
+    """Return the process id of a machine's first process; None before it runs.
+
+    Before, systemd-nspawn has a child of its own name that sets up the machine's files and ends.
+    Whoever took that one for the machine would enter a process that is gone.
+    """
+    children = _children(supervisor)
+    return next((pid for pid in children if _command_name(pid) != SUPERVISOR), None)
 
 
 def _children(pid: int) -> list[int]:
