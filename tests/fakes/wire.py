@@ -84,6 +84,8 @@ class JsonServer(fixtures.Fixture):
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Head and body are two packets: the second does not wait for the first's confirmation.
+            disable_nagle_algorithm = True
 
             def log_message(self, *_: Any) -> None:
                 pass

@@ -121,6 +121,7 @@ class FakeCloud(fixtures.Fixture):
 class _Handler(http.server.BaseHTTPRequestHandler):
     fake: FakeCloud
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two packets
 
     def log_message(self, *_: object) -> None:
         """Say nothing on the terminal."""

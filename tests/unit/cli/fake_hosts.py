@@ -378,6 +378,7 @@ class FakeHosts(fixtures.Fixture):
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two packets
     engine: Engine
 
     def log_message(self, *_: object) -> None:

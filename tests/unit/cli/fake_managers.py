@@ -137,6 +137,7 @@ class FakeManagers(fixtures.Fixture):
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two packets
     fake: FakeManagers
     number: int
 
