@@ -129,5 +129,5 @@ def _at_rest(state: State, reason: str) -> State:
         LOG.warning("What was under way cannot be read: %s: %s", type(error).__name__, error)
         plan = Plan()
     # It goes on when somebody has it go on.
-    ca = dataclasses.replace(state.ca, failed=True) if state.ca else None
+    ca = dataclasses.replace(state.ca, failed=True, reason=reason) if state.ca else None
     return dataclasses.replace(state, plan=plan, ca=ca, credential=None, errors=0)

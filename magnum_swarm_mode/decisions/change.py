@@ -24,6 +24,7 @@ No step is taken that would cost the managers their quorum; the plan's owner is 
 
 import copy
 import dataclasses
+from collections.abc import Sequence
 
 from magnum_swarm_mode.decisions import resize, steps, upgrade
 from magnum_swarm_mode.decisions.model import (
@@ -56,6 +57,8 @@ _LABELS_PER_STEP = 50
 def decide(seen: Seen) -> Step:
     """Return what follows from one look."""
     plan = copy.deepcopy(seen.plan)
+    if step := steps.told_again(seen, plan):
+        return step
     _note_away(seen, plan)
     if not plan.deadline:
         # Also for what waits behind a Heat that never ends: no operation is without one.
@@ -153,6 +156,8 @@ def _with_progress(seen: Seen, step: Step) -> Step:
     reason = upgrade.told(seen, step.plan, step.reason, failed=failed)
     if failed and reason is not None:
         step.plan.failed = reason
+        if step.plan.ended is not None:
+            step.plan.ended.reason = reason
     return dataclasses.replace(step, reason=reason)
 
 
@@ -160,6 +165,7 @@ def _complete(plan: Plan) -> Step:
     reason = " ".join(plan.notes) or None
     plan.failed, plan.notes = "", []
     steps.end(plan)
+    reason = steps.finish(plan, Outcome.COMPLETE, reason)
     if plan.upgrade is not None:
         plan.upgrade.over = True
         for uuid, target in plan.upgrade.groups.items():
@@ -195,13 +201,39 @@ def _heat_failed(seen: Seen, plan: Plan) -> Step | None:
         if not (group.stack_status or "").endswith("_FAILED"):
             continue
         if steps.is_answered(plan, group):
-            same = (one for one in seen.groups if one.stack == group.stack)
+            same = [one for one in seen.groups if one.stack == group.stack]
             if any(upgrade.no_room(seen, plan, one) for one in same):
                 continue
+            if _still_shrinks(plan, same):
+                continue
             return steps.fail(
-                seen, plan, group.failure or "Heat failed and gives no reason.", group
+                seen,
+                plan,
+                group.failure or "Heat failed and gives no reason.",
+                _at_fault(seen, plan, same),
             )
     return None
+
+
+def _still_shrinks(plan: Plan, groups: Sequence[Group]) -> bool:
+    """Tell whether Heat failed, with one group of a stack, at nodes of another that are to go."""
+    changed = [one for one in groups if plan.previous.get(one.uuid, one.asked) != one.asked]
+    return any(
+        group.wanted is not None
+        and group.wanted < group.asked
+        and plan.target(group) is None
+        and any(one is not group for one in changed)
+        for group in groups
+    )
+
+
+def _at_fault(seen: Seen, plan: Plan, groups: Sequence[Group]) -> Group:
+    """Return which of the groups of one stack Heat failed at: one that is not as it shall be."""
+    for group in groups:
+        whole = seen.nodes is None or all(seen.is_well(group, one) for one in group.members)
+        if plan.target(group) or group.wanted != len(group.members) or not whole:
+            return group
+    return next((one for one in groups if one.uuid in plan.pending), groups[0])
 
 
 def _silence(seen: Seen, plan: Plan) -> Step | None:
@@ -231,11 +263,14 @@ def _begin(seen: Seen, plan: Plan) -> Step | None:
             for one in seen.groups
             if one.wanted is not None
         }
-        plan.newest = {
-            one.uuid: max((member.number for member in one.members), default=-1)
+        # Nobody waits for those, unless they are to be repaired.
+        plan.absent = [
+            member.hostname
             for one in seen.groups
             if not one.is_new
-        }
+            for member in one.members
+            if member.hostname in plan.away
+        ]
     plan.begun, plan.repaired = plan.number, []
     plan.distance, plan.updates, plan.waiting = None, 0, None
     # What it had to wait for before does not count.
@@ -404,6 +439,7 @@ def _arrivals(seen: Seen, plan: Plan) -> Step | None:
         for group in seen.groups
         for member in group.members
         if not seen.is_well(group, member)
-        and (group.uuid in plan.repairs or member.number > plan.newest.get(group.uuid, -1))
+        and not group.at_rest
+        and (group.uuid in plan.repairs or member.hostname not in plan.absent)
     ]
     return steps.late(seen, plan, missing)

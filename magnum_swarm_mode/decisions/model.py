@@ -170,6 +170,21 @@ class Waiting:
 
 
 @dataclasses.dataclass
+class End:
+    """How an operation ended, for whoever has to tell it.
+
+    :ivar outcome: the value of an :class:`Outcome`.
+    :ivar reason: a sentence for the user; None for nothing to say.
+    :ivar group: the group at fault for a failure.
+    """
+
+    outcome: str
+    reason: str | None = None
+    group: str = ""
+    unknown: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
 class Plan:
     """What is under way, as the cluster's record keeps it; times are seconds since 1970.
 
@@ -192,12 +207,17 @@ class Plan:
     :ivar distance: the smallest distance so far between what is observed and what is desired.
     :ivar updates: how many updates of Heat did not make that distance smaller.
     :ivar blind: since when Heat does not show the cluster; 0 while it does.
-    :ivar newest: group to the highest index before; only nodes with higher ones are waited for.
+    :ivar absent: host names of nodes that were away when the operation began, and are not waited
+        for.
+    :ivar making: further groups whose first nodes are being made.
     :ivar leaving: host name to node that is being removed.
     :ivar sent: stack to what Heat was last asked for.
     :ivar waiting: what is waited for; None for nothing.
     :ivar labels: group to the labels of the swarm that were set.
-    :ivar notes: what is to be said at the end.
+    :ivar notes: what is to be said at the end of an operation that completes.
+    :ivar lasting: what is to be said at the end of the next operation however it ends.
+    :ivar ended: how the last operation ended; None while one is under way. The record knows it
+        before Magnum's row, which a conductor that dies leaves in progress.
     :ivar failed: why the last operation failed; empty after one that did not.
     :ivar troubled: since when a step could not be taken; 0 where the last one could.
     :ivar broken: host names of nodes to replace unless they have come back.
@@ -224,12 +244,15 @@ class Plan:
     distance: int | None = None
     updates: int = 0
     blind: int = 0
-    newest: dict[str, int] = dataclasses.field(default_factory=dict)
+    absent: list[str] = dataclasses.field(default_factory=list)
+    making: list[str] = dataclasses.field(default_factory=list)
     leaving: dict[str, Leaving] = dataclasses.field(default_factory=dict)
     sent: dict[str, Sent] = dataclasses.field(default_factory=dict)
     waiting: Waiting | None = None
     labels: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
+    lasting: list[str] = dataclasses.field(default_factory=list)
+    ended: End | None = None
     failed: str = ""
     troubled: int = 0
     broken: list[str] = dataclasses.field(default_factory=list)
@@ -252,7 +275,7 @@ class Plan:
         plan = copy.deepcopy(self)
         plan.number += 1
         # Each request gets its own, at the next look.
-        plan.deadline = 0
+        plan.deadline, plan.ended = 0, None
         touched = [group] if group else []
         if resized:
             plan.resized = list(dict.fromkeys([*plan.resized, *touched]))

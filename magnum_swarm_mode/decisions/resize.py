@@ -29,6 +29,8 @@ def managers(seen: Seen, plan: Plan) -> Step | None:
     """Return the next step for the managers; None when they are as they shall be."""
     group = next(one for one in seen.groups if one.is_manager)
     wanted = group.wanted or 0
+    if _workers_shrink_first(seen, plan, group):
+        return None
     if step := _spare_ports(plan, group):
         return step
     if upgrade.workers_first(seen, plan, group):
@@ -41,7 +43,8 @@ def managers(seen: Seen, plan: Plan) -> Step | None:
         return step
     _choose(seen, plan, group)
     victims = [member for member in group.members if member.hostname in plan.leaving]
-    if not victims and (not _needs_heat(group) or _left_to_upgrade(seen, plan, group)):
+    if not victims and (group.asked == wanted or _left_to_upgrade(seen, plan, group)):
+        # What Heat failed at in their stack, it tries again with the next request for workers.
         return None
     if step := _refuse_with_lost(seen, plan, group, victims):
         return step
@@ -94,11 +97,20 @@ def _spare_ports(plan: Plan, group: Group) -> Step | None:
     if group.has_spare_ports:
         # Indices of servers and ports must stay the same, so nothing new is begun before.
         if (group.stack_status or "").endswith("_FAILED"):
+            if _only_shrinks(plan, group):
+                return None
             return _ask_heat(plan, group, group.asked, ())
         steps.ask(plan, group)
         reason = "Heat is asked to delete the ports of the managers that are gone."
         return steps.act(plan, reason, FreePorts(group.uuid))
     return None
+
+
+def _only_shrinks(plan: Plan, group: Group) -> bool:
+    """Tell whether managers leave and none is made, so that all that stay keep their ports."""
+    over = len(group.members) - (group.wanted or 0)
+    leaving = sum(member.hostname in plan.leaving for member in group.members)
+    return (group.wanted or 0) < group.asked and leaving <= over
 
 
 def _dismiss(seen: Seen, plan: Plan, group: Group, victims: Sequence[Member]) -> Step | None:
@@ -114,6 +126,18 @@ def _dismiss(seen: Seen, plan: Plan, group: Group, victims: Sequence[Member]) ->
     if step := steps.empty(seen, plan, victims):
         return step
     return None
+
+
+def _workers_shrink_first(seen: Seen, plan: Plan, group: Group) -> bool:
+    """Tell whether Heat would fail again at whatever managers need, at workers that shall go."""
+    return (group.stack_status or "").endswith("_FAILED") and any(
+        not one.is_manager
+        and one.stack == group.stack
+        and one.wanted is not None
+        and one.wanted < one.asked
+        and plan.target(one) is None
+        for one in seen.groups
+    )
 
 
 def _left_to_upgrade(seen: Seen, plan: Plan, group: Group) -> bool:

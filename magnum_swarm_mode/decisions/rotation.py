@@ -18,6 +18,7 @@ class CaRotation:
     :ivar trusted: when all managers let in clients of both; 0 before.
     :ivar deadline: when it stops if the present step still waits then; 0 before it waits.
     :ivar failed: whether it stopped, until somebody has it go on.
+    :ivar reason: why it stopped, as the cluster's row says it.
     :ivar root: the number that Swarm's root has when it is replaced; 0 while that is not known.
     :ivar note: what is to be said at the end beside what was done.
     :ivar unknown: what a newer release wrote and this one does not understand.
@@ -30,6 +31,7 @@ class CaRotation:
     trusted: int = 0
     deadline: int = 0
     failed: bool = False
+    reason: str = ""
     root: int = 0
     note: str = ""
     unknown: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -41,7 +43,9 @@ class CaRotation:
     @property
     def resumed(self) -> "CaRotation":
         """What goes on if it has stopped; its present step has its whole time again then."""
-        return dataclasses.replace(self, failed=False, deadline=0) if self.failed else self
+        if not self.failed:
+            return self
+        return dataclasses.replace(self, failed=False, reason="", deadline=0)
 
     @property
     def following(self) -> str:

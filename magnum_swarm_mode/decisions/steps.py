@@ -12,6 +12,7 @@ from magnum_swarm_mode.decisions.model import (
     PAUSE,
     Action,
     Debt,
+    End,
     Group,
     Leaving,
     Member,
@@ -37,8 +38,9 @@ BOOT_SECONDS = 300
 def end(plan: Plan) -> None:
     """Forget what belongs to the operation that ends now."""
     plan.rollback = False
-    plan.previous, plan.newest, plan.waiting, plan.named = {}, {}, None, {}
+    plan.previous, plan.waiting, plan.named, plan.absent = {}, None, {}, []
     plan.resized, plan.repairs, plan.repaired, plan.pending = [], [], [], []
+    plan.making = []
     plan.leaving, plan.away, plan.troubled, plan.blind = {}, {}, 0, 0
     plan.broken, plan.cause = [], ""
     plan.deadline, plan.distance, plan.updates = 0, None, 0
@@ -46,10 +48,22 @@ def end(plan: Plan) -> None:
         plan.upgrade.running = False
 
 
-def note(plan: Plan, text: str) -> None:
-    """Keep a sentence to be said at the end."""
-    if text not in plan.notes:
-        plan.notes.append(text)
+def note(plan: Plan, text: str, *, lasting: bool = False) -> None:
+    """Keep a sentence to be said at the end.
+
+    :param lasting: whether it is said as well where the operation fails.
+    """
+    notes = plan.lasting if lasting else plan.notes
+    if text not in notes:
+        notes.append(text)
+
+
+def finish(plan: Plan, outcome: Outcome, reason: str | None, group: str = "") -> str | None:
+    """Note how the operation ended; return the sentence for the user."""
+    said = " ".join(filter(None, [reason, *plan.lasting])) or None
+    plan.ended = End(outcome.value, said, group)
+    plan.lasting = []
+    return said
 
 
 def fail(
@@ -83,6 +97,7 @@ def fail(
     plan.begun = plan.number
     plan.failed = reason
     outcome = Outcome.FAILED
+    said: str | None = reason
     if goes_back:
         outcome = Outcome.GOES_BACK
         plan.number += 1
@@ -90,8 +105,19 @@ def fail(
         plan.notes = [f"Went back to the number of nodes before, because this failed: {reason}"]
     else:
         plan.notes = []
+        said = finish(plan, outcome, reason, group.uuid if group else "")
     owed = unpaid(seen.nodes, debts)
-    return Step(reason, plan, tuple(actions), outcome, group.uuid if group else "", owed=owed)
+    return Step(said, plan, tuple(actions), outcome, group.uuid if group else "", owed=owed)
+
+
+def told_again(seen: Seen, plan: Plan) -> Step | None:
+    """Return the end of an operation that has ended already, for rows that do not say so yet."""
+    if plan.ended is None or not plan.is_over:
+        return None
+    actions = repayment(seen.nodes or (), plan.debts)
+    owed = unpaid(seen.nodes, plan.debts)
+    outcome = Outcome(plan.ended.outcome)
+    return Step(plan.ended.reason, plan, tuple(actions), outcome, plan.ended.group, owed=owed)
 
 
 def _debts(plan: Plan) -> dict[str, Debt]:
@@ -144,6 +170,7 @@ def abandon(plan: Plan, reason: str) -> Plan:
     debts = _debts(plan)
     end(plan)
     plan.debts, plan.begun, plan.failed, plan.notes = debts, plan.number, reason, []
+    finish(plan, Outcome.FAILED, reason)
     return plan
 
 

@@ -102,7 +102,8 @@ def no_room(seen: Seen, plan: Plan, group: Group) -> bool:
 
 def told(seen: Seen, plan: Plan, reason: str | None, *, failed: bool) -> str | None:
     """Return a sentence with where the upgrade is."""
-    current = next(((one, t) for one in seen.groups if (t := plan.target(one))), None)
+    staying = [one for one in seen.groups if one.wanted is not None]
+    current = next(((one, t) for one in staying if (t := plan.target(one))), None)
     if current is None or reason is None:
         return reason
     group, target = current

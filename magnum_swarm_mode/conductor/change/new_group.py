@@ -94,7 +94,7 @@ def _end(store: Store, cluster: Any, row: Any, before: Plan, why: str) -> None:
         else:
             # What else was asked for goes on.
             plan = copy.deepcopy(plan)
-            steps.note(plan, said)
+            steps.note(plan, said, lasting=True)
         plan.pending = [uuid for uuid in plan.pending if uuid != row.uuid]
         plan.desired.pop(row.uuid, None)
         plan.sent.pop(row.uuid, None)
@@ -123,6 +123,7 @@ def _note_group(
         if ask:
             plan = plan.requested(row.uuid, resized=False)
             plan.desired[row.uuid] = int(row.node_count)
+            plan.making = [*plan.making, row.uuid]
             # Whatever Heat says of the stack, it says because of this request.
             plan.sent[row.uuid] = Sent(plan.number, "not made")
         state = state.owning(Kind.GROUP, row.uuid, **made)

@@ -246,7 +246,7 @@ def _further_group(
         failure=_failure(heat_api, stack) if stack else "",
         labels=node_group.swarm_labels(row),
         **(_made_of(stack, "", _engine_of_group(stack)) if stack else {}),
-        is_new=row.status == "CREATE_IN_PROGRESS",
+        is_new=row.uuid in plan.making or row.status == "CREATE_IN_PROGRESS",
         at_rest=row.uuid not in plan.pending,
     )
 

@@ -73,7 +73,10 @@ def _end_groups(view: View, step: Step) -> None:
         )
         changes: dict[str, Any] = {}
         if str(row.status).endswith("_IN_PROGRESS") or uuid == step.group:
-            operation = str(row.status).rpartition("_")[0].removesuffix("_IN") or "UPDATE"
+            operation, _, was = str(row.status).partition("_")
+            if was == "COMPLETE":
+                # It is not being made any more.
+                operation = "UPDATE"
             changes["status"] = f"{operation}_{'COMPLETE' if done else 'FAILED'}"
             changes["status_reason"] = None if done else step.reason
         addresses = _addresses(view, group)

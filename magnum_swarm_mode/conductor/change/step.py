@@ -19,7 +19,7 @@ from magnum_swarm_mode.conductor.change import act, observe
 from magnum_swarm_mode.conductor.change import rows as change_rows
 from magnum_swarm_mode.db.store import Record, Store
 from magnum_swarm_mode.decisions import change, steps
-from magnum_swarm_mode.decisions.model import Seen, Step
+from magnum_swarm_mode.decisions.model import Outcome, Plan, Seen, Step
 
 LOG = logging.getLogger(__name__)
 
@@ -41,6 +41,8 @@ def step(store: Store, context: Any, cluster: Any, record: Record) -> None:
             seen, view = observe.look(context, cluster, record)
         except grants.Lost as error:
             LOG.error("Cluster %s: %s", cluster.uuid, error.operator_message)
+            if told(cluster, record.state.plan):
+                return
             _abandon(store, cluster, record, error.user_message)
             return
         except exceptions.SwarmModeError as error:
@@ -66,6 +68,8 @@ def step(store: Store, context: Any, cluster: Any, record: Record) -> None:
 def _unseen(store: Store, cluster: Any, record: Record, error: exceptions.SwarmModeError) -> None:
     """Wait for Heat to show the cluster, for a time that is the same for all conductors."""
     plan = record.state.plan
+    if told(cluster, plan):
+        return
     now = int(time.time())
     if plan.blind and now - plan.blind > _BLIND_SECONDS:
         minutes = _BLIND_SECONDS // 60
@@ -78,12 +82,22 @@ def _unseen(store: Store, cluster: Any, record: Record, error: exceptions.SwarmM
 
 def _abandon(store: Store, cluster: Any, record: Record, reason: str) -> None:
     """End an operation that nobody has the rights for; nothing of it was seen to be done."""
-    act.keep(store, record, steps.abandon(record.state.plan, reason))
+    plan = steps.abandon(record.state.plan, reason)
+    act.keep(store, record, plan)
+    told(cluster, plan)
+
+
+def told(cluster: Any, plan: Plan) -> bool:
+    """Write into rows that an operation has failed, where the record says so; whether it does."""
+    if plan.ended is None or not plan.is_over or plan.ended.outcome != Outcome.FAILED.value:
+        return False
+    reason = plan.ended.reason
     for row in cluster.nodegroups:
         if str(row.status).endswith("_IN_PROGRESS"):
             rows.write_group(row, {"status": "UPDATE_FAILED", "status_reason": reason})
     # Only a delete leads out of ROLLBACK_FAILED in Magnum.
     rows.tell(cluster, "UPDATE_FAILED", reason)
+    return True
 
 
 def _stumble(

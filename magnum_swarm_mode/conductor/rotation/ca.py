@@ -111,7 +111,13 @@ def _recorded(
         if record is None or record.state.phase is not Phase.CREATED:
             raise exceptions.Refused("The cluster is being deleted.")
         if record.state.is_rotating:
-            return record
+            ca = record.state.ca
+            if ca is None or not ca.failed:
+                return record
+            # Who asks again has one go on that stopped.
+            with contextlib.suppress(Conflict):
+                return store.write(record, dataclasses.replace(record.state, ca=ca.resumed))
+            continue
         if not is_leased:
             raise exceptions.Unavailable(
                 f"Another conductor is at work on the cluster. {_UNCHANGED}",

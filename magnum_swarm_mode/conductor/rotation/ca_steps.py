@@ -6,6 +6,7 @@ goes wrong with it, ends at the step's deadline, which the record holds.
 """
 
 import contextlib
+import copy
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +22,8 @@ from magnum_swarm_mode.cloud import grants
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import reach, rows
 from magnum_swarm_mode.db.store import Conflict, Record, Store
+from magnum_swarm_mode.decisions import steps
+from magnum_swarm_mode.decisions.model import Outcome
 from magnum_swarm_mode.decisions.record import Kind
 from magnum_swarm_mode.decisions.rotation import CA_STEPS, CaRotation
 from magnum_swarm_mode.heat import client as heat_client
@@ -71,8 +74,12 @@ class Look:
         :param more_to_do: whether something else waits for the end of the rotation.
         :raises Conflict: when somebody else changed the record meanwhile.
         """
+        if self._rotation.failed and self._rotation.reason:
+            # The conductor that stopped it died before the row said so.
+            rows.tell(self._cluster, "UPDATE_FAILED", self._rotation.reason)
+            return
         if self._rotation.failed:
-            # Somebody has Magnum look at it, whatever was asked for.
+            # A release that stopped it said no reason.
             self._write(failed=False, deadline=0)
         self._adopt()
         try:
@@ -166,7 +173,7 @@ class Look:
         self._stop(f"{reason.rstrip('.')}. {_RESUME}")
 
     def _stop(self, said: str) -> None:
-        self._write(failed=True, deadline=0)
+        self._write(failed=True, deadline=0, reason=said)
         rows.tell(self._cluster, "UPDATE_FAILED", said)
 
     def _finish(self, *, more_to_do: bool) -> None:
@@ -176,7 +183,12 @@ class Look:
             said += f" Down meanwhile, and to follow when they are back: {', '.join(away)}."
         if self._rotation.note:
             said += f" {self._rotation.note}"
-        state = dataclasses.replace(self.record.state, ca=None)
+        plan = copy.deepcopy(self.record.state.plan)
+        if more_to_do:
+            steps.note(plan, said, lasting=True)
+        else:
+            steps.finish(plan, Outcome.COMPLETE, said)
+        state = dataclasses.replace(self.record.state, ca=None, plan=plan)
         self.record = self._store.write(self.record, state)
         reach.SWARMS.forget(self._cluster.uuid)
         rows.tell(self._cluster, "UPDATE_IN_PROGRESS" if more_to_do else "UPDATE_COMPLETE", said)

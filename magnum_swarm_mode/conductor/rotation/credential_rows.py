@@ -13,11 +13,13 @@ from magnum_swarm_mode.conductor import reach, rows
 from magnum_swarm_mode.conductor.rotation import credential_state
 from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions import steps
+from magnum_swarm_mode.decisions.model import Outcome
 from magnum_swarm_mode.decisions.record import Phase, State
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.swarm import client as swarm_client
 
 _ATTEMPTS = 5
+_OUTCOMES = {"UPDATE_COMPLETE": Outcome.COMPLETE, "UPDATE_FAILED": Outcome.FAILED}
 
 
 class Stopped(exceptions.SwarmModeError):
@@ -72,10 +74,12 @@ class Rows:
 
         def ended(state: State) -> State:
             state = credential_state.over(grants.without(state, revoked) if revoked else state)
-            if not note or state.plan.is_over:
-                return state
             plan = copy.deepcopy(state.plan)
-            steps.note(plan, note)
+            if not plan.is_over:
+                if note:
+                    steps.note(plan, note, lasting=True)
+            elif status in _OUTCOMES:
+                steps.finish(plan, _OUTCOMES[status], reason)
             return dataclasses.replace(state, plan=plan)
 
         record = self.write(record, ended)
