@@ -80,56 +80,29 @@ class Conductor:
         )
 
     def _make_template(self) -> Any:
-        from magnum import objects
+        from tests.fakes import rows
 
-        template = objects.ClusterTemplate(
+        template = rows.cluster_template(
             self._context(),
-            name="template",
-            project_id=PROJECT,
-            user_id=OWNER,
             image_id=cloud.IMAGE,
-            flavor_id="m1.small",
-            master_flavor_id="m1.small",
-            keypair_id="key",
             external_network_id=EXTERNAL,
             fixed_network=INTERNAL,
-            coe="swarm-mode",
-            cluster_distro="debian",
-            server_type="vm",
-            network_driver="overlay",
-            labels={},
-            floating_ip_enabled=True,
-            master_lb_enabled=False,
-            tls_disabled=False,
-            registry_enabled=False,
-            public=False,
-            hidden=False,
         )
-        if "driver" in template.fields:
-            template.driver = "swarm_mode"
         template.create()
         return template
 
     def create(self, workers: int, minutes: int) -> str:
         """Ask for a cluster; return its uuid."""
-        import uuid
-
-        from magnum import objects
         from magnum.conductor.handlers import cluster_conductor
 
+        from tests.fakes import rows
+
         context = self._context()
-        cluster = objects.Cluster(
+        cluster = rows.cluster(
             context,
-            uuid=str(uuid.uuid4()),
+            self._template,
             name="scale",
-            project_id=PROJECT,
-            user_id=OWNER,
-            cluster_template_id=self._template.uuid,
-            labels={},
-            keypair="key",
             fixed_network=INTERNAL,
-            floating_ip_enabled=True,
-            master_lb_enabled=False,
             create_timeout=minutes,
         )
         cluster_conductor.Handler().cluster_create(context, cluster, MANAGERS, workers, minutes)

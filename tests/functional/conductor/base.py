@@ -13,7 +13,6 @@ import shutil
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -44,6 +43,7 @@ from magnum_swarm_mode.db.store import Store
 from magnum_swarm_mode.decisions.record import Kind
 from magnum_swarm_mode.swarm import pool as swarm_pool
 from tests.fakes import docker as fake_docker
+from tests.fakes import rows
 from tests.fakes.certificates import Pair
 from tests.functional.conductor import fake_cloud
 
@@ -212,48 +212,18 @@ class DriverTest(base.BaseTestCase):
         )
 
     def _template(self) -> Any:
-        template = objects.ClusterTemplate(
-            self.context(),
-            name="template",
-            project_id=fake_cloud.PROJECT,
-            user_id=fake_cloud.OWNER,
-            image_id="ubuntu_xenial",
-            flavor_id="m1.small",
-            master_flavor_id="m1.small",
-            keypair_id="fuel",
-            external_network_id="public",
-            coe="swarm-mode",
-            cluster_distro="debian",
-            server_type="vm",
-            network_driver="overlay",
-            dns_nameserver="8.8.8.8",
-            labels={},
-            floating_ip_enabled=True,
-            master_lb_enabled=False,
-            tls_disabled=False,
-            registry_enabled=False,
-            public=False,
-            hidden=False,
-        )
-        if "driver" in template.fields:
-            template.driver = "swarm_mode"
+        template = rows.cluster_template(self.context(), keypair_id="fuel", dns_nameserver="8.8.8.8")
         template.create()
         return template
 
     def new_cluster(self, context: Any | None = None, **fields: Any) -> Any:
         """Return a cluster as magnum-api hands it over, not saved."""
-        return objects.Cluster(
+        return rows.cluster(
             context or self.context(),
-            uuid=fields.pop("uuid", None) or str(uuid.uuid4()),
-            name="swarm",
+            self.template,
             project_id=fake_cloud.PROJECT,
             user_id=fake_cloud.OWNER,
-            cluster_template_id=self.template.uuid,
-            labels=fields.pop("labels", {}),
             keypair="fuel",
-            floating_ip_enabled=True,
-            master_lb_enabled=False,
-            create_timeout=60,
             **fields,
         )
 
