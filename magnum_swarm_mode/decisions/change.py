@@ -82,7 +82,7 @@ def decide(seen: Seen) -> Step:
         step = consider(seen, plan)
         if step is not None:
             return _with_cause(_with_progress(seen, _bounded(seen, step)))
-    return _complete(plan)
+    return _complete(seen, plan)
 
 
 def _note_away(seen: Seen, plan: Plan) -> None:
@@ -161,7 +161,15 @@ def _with_progress(seen: Seen, step: Step) -> Step:
     return dataclasses.replace(step, reason=reason)
 
 
-def _complete(plan: Plan) -> Step:
+def _complete(seen: Seen, plan: Plan) -> Step:
+    """End an operation of which nothing is left to do.
+
+    A group that failed before, and of which nothing was requested since, held nothing up; but what
+    is not as desired is not called complete.
+    """
+    lacking = [one for one in seen.groups if _made(one) != one.wanted]
+    if lacking:
+        steps.note(plan, " ".join(_lack(group) for group in lacking))
     reason = " ".join(plan.notes) or None
     plan.failed, plan.notes = "", []
     steps.end(plan)
@@ -170,7 +178,24 @@ def _complete(plan: Plan) -> Step:
         plan.upgrade.over = True
         for uuid, target in plan.upgrade.groups.items():
             plan.followed[uuid] = target.template
+    if lacking:
+        return Step(reason, plan, (), Outcome.FAILED, lacking[0].uuid, owed=plan.debts)
     return Step(reason, plan, outcome=Outcome.COMPLETE)
+
+
+def _made(group: Group) -> int:
+    """Return how many of a group's nodes there are; of a failed stack not all members were made."""
+    failed = (group.stack_status or "").endswith("_FAILED")
+    return sum(bool(member.server_id) or not failed for member in group.members)
+
+
+def _lack(group: Group) -> str:
+    """Return a sentence with what a group lacks, and what helps."""
+    said = f": {group.failure}" if group.failure else "."
+    return (
+        f"What was requested is done, but node group {group.name} has {_made(group)} of "
+        f"{group.wanted} nodes{said} Resize {group.name} to try again, or delete it."
+    )
 
 
 def _stack_deleted(seen: Seen, plan: Plan) -> Step | None:

@@ -12,14 +12,26 @@ ACCEPTED, REFUSED, UNKNOWN = "accepted", "refused", "unknown"
 
 
 @dataclasses.dataclass
+class Answer:
+    """What became of a request.
+
+    :ivar outcome: of Magnum's handler; unknown where its conductor died, or is not done.
+    :ivar ended: its place in the order of all that happened.
+    """
+
+    outcome: str = UNKNOWN
+    error: str = ""
+    ended: int = 1 << 30
+
+
+@dataclasses.dataclass
 class Request:
-    """One request.
+    """One request, or a part of one.
 
     :ivar what: as ``count``, ``upgrade``.
     :ivar about: what it changes; a later request about the same supersedes it.
     :ivar value: what it asks for.
-    :ivar began, ended: places in the order of all that happened.
-    :ivar outcome: of Magnum's handler; unknown where its conductor died, or is not done.
+    :ivar began: its place in the order of all that happened.
     :ivar history: how many statuses there were before it.
     """
 
@@ -28,9 +40,26 @@ class Request:
     value: Any
     began: int
     history: int
-    ended: int = 0
-    outcome: str = UNKNOWN
-    error: str = ""
+    answer: Answer = dataclasses.field(default_factory=Answer)
+
+    @property
+    def outcome(self) -> str:
+        """What became of it."""
+        return self.answer.outcome
+
+    @property
+    def error(self) -> str:
+        """Why it was refused."""
+        return self.answer.error
+
+    @property
+    def ended(self) -> int:
+        """When it was answered, in the order of all that happened."""
+        return self.answer.ended
+
+    def part(self, what: str, about: str, value: Any) -> "Request":
+        """Return what the same request asks for besides; it shares the answer."""
+        return dataclasses.replace(self, what=what, about=about, value=value)
 
 
 class Ledger:
@@ -43,12 +72,14 @@ class Ledger:
     def note(self, what: str, about: str, value: Any, history: int) -> Request:
         """Note a request that is accepted by the API."""
         self._clock += 1
-        request = Request(what, about, value, self._clock, history, ended=1 << 30)
+        request = Request(what, about, value, self._clock, history)
         self.each.append(request)
         return request
 
     def followed(self, request: Request, action: Callable[[], Any]) -> Callable[[], None]:
         """Return an action that says what became of a request."""
+
+        answer = request.answer
 
         def run() -> None:
             try:
@@ -56,12 +87,12 @@ class Ledger:
             except Died:
                 raise
             except Exception as error:
-                request.outcome, request.error = REFUSED, f"{type(error).__name__}: {error}"
+                answer.outcome, answer.error = REFUSED, f"{type(error).__name__}: {error}"
             else:
-                request.outcome = ACCEPTED
+                answer.outcome = ACCEPTED
             finally:
                 self._clock += 1
-                request.ended = self._clock
+                answer.ended = self._clock
 
         return run
 

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 
 from tests.model.conductors import Conductor, Fate
 from tests.model.invariants import Judge
-from tests.model.ledger import ACCEPTED, Ledger, Request
+from tests.model.ledger import Ledger, Request
 from tests.model.simulation import CONDUCTORS, TEMPLATES, Simulation
 from tests.model.world import MEMBER, OWNER
 
@@ -151,8 +151,7 @@ class Life(RuleBasedStateMachine):
         request = self._note("create", "", None)
         self._ask(which, self.simulation.create(managers, workers, labels), fate, request)
         for group in self.simulation.groups():
-            count = self._note("count", group["uuid"], group["node_count"])
-            count.outcome, count.ended = ACCEPTED, count.began
+            self.ledger.each.append(request.part("count", group["uuid"], group["node_count"]))
         if not self.from_the_beginning:
             self.settle()
 
@@ -382,7 +381,7 @@ class Counting(Life):
         self._ask(which, self.simulation.create_group(name, count), fate, request)
         for row in self.simulation.groups():
             if row["name"] == name:
-                self._note("count", row["uuid"], count)
+                self.ledger.each.append(request.part("count", row["uuid"], count))
 
     @precondition(lambda self: self._is_admitted(*_RESIZABLE))
     @precondition(lambda self: len(self.simulation.groups()) > 2)

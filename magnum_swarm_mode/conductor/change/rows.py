@@ -39,8 +39,7 @@ def write(store: Store, view: View, step: Step) -> None:
         rows.tell(cluster, "ROLLBACK_IN_PROGRESS", step.reason, found)
         return
     _end_groups(view, step)
-    if step.outcome is Outcome.COMPLETE:
-        _follow(cluster, step.plan)
+    _follow(cluster, step.plan)
     if step.outcome is Outcome.COMPLETE and view.swarm is not None:
         with contextlib.suppress(exceptions.SwarmModeError):
             engine = view.swarm.engine()
@@ -87,7 +86,7 @@ def _end_groups(view: View, step: Step) -> None:
 
 def _follow(cluster: Any, plan: Plan) -> None:
     """Let the cluster's row name the template that both its first groups were upgraded to."""
-    if plan.upgrade is None:
+    if plan.upgrade is None or not plan.upgrade.over:
         return
     first = [row for row in cluster.nodegroups if row.is_default]
     targets = [target for row in first if (target := plan.upgrade.groups.get(row.uuid)) is not None]

@@ -291,10 +291,54 @@ class NodeGroupsTest(NodeGroupsCase):
         self.assertEqual("UPDATE_FAILED", cluster.status)
         self.assertIn("Label api_allowed_cidrs is the whole cluster's", cluster.status_reason)
 
-    def refused_by_heat(self, error):
+    def test_complete_beside_a_refused_group(self):
+        """A row asks for no nodes of a group that Heat was not asked for once others complete."""
+        for name, error in (
+            ("gpu", exceptions.Refused("Quota exceeded.")),
+            ("more", exceptions.Unavailable("No answer.")),
+        ):
+            self.refused_by_heat(error, name=name)
+            for _ in range(2):
+                self.pass_time(200)
+                loop.run(self.store)
+                self.poll()
+            for count in (3, 2):
+                self.resize(count)
+                self.go_on()
+
+            self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
+            row = self.row(name)
+            self.assertEqual(("CREATE_FAILED", 0), (row.status, row.node_count))
+
+    def test_beside_a_failed_group(self):
+        """A group that Heat could not make holds nothing up, and is named until it is there."""
+        row = self.add()
+        self.finish_group(row, "CREATE_FAILED")
+        stack = self.stack_of(row)
+        stack.outputs["servers"], stack.reason = {}, "Quota exceeded."
+        self.poll()
+
+        self.resize(3)
+        self.go_on()
+
+        cluster = self.cluster(self.uuid)
+        self.assertEqual({"worker_count": 3}, self.asked()[-1])
+        self.assertEqual("UPDATE_FAILED", cluster.status)
+        said = "node group gpu has 0 of 2 nodes: Quota exceeded. Resize gpu to try again"
+        self.assertIn(said, cluster.status_reason)
+        statuses = [self.row(name).status for name in ("default-worker", "gpu")]
+        self.assertEqual(["UPDATE_COMPLETE", "CREATE_FAILED"], statuses)
+
+        self.resize(2, group="gpu")
+        self.poll()
+        self.finish_group(row, "UPDATE_COMPLETE")
+        self.go_on()
+        self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
+
+    def refused_by_heat(self, error, **fields):
         """Add a group which Heat does not make."""
         with fixtures.MockPatch("magnum_swarm_mode.conductor.reach.submit", side_effect=error):
-            self.assertRaises(type(error), self.add)
+            self.assertRaises(type(error), self.add, **fields)
 
     def test_refused_by_heat(self):
         """The reason for which Heat refused a group stays, and other changes are possible."""
