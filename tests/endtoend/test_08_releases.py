@@ -146,6 +146,7 @@ class TestReleases(base.EndToEndTestCase):
             if self.demo.cloud.find("container-infra", f"/clustertemplates/{name}"):
                 clusters.remove_template(self.demo, name)
 
+    @plan.long
     def test_20(self) -> None:
         """On Magnum 20 both commands create, show the way into and delete a swarm."""
         self._check("20.0.2")

@@ -172,6 +172,8 @@ class TestServers(base.EndToEndTestCase):
 class TestZKilled(base.EndToEndTestCase):
     """Everything of the cloud dies at once; the last test, for it ends all servers."""
 
+    long = True
+
     def setUp(self) -> None:
         super().setUp()
         # Servers with overlays, volumes and floating IPs are among the victims.
