@@ -34,8 +34,8 @@ class EndToEndTestCase(base.BaseTestCase):
 
     :ivar beside: tests of different names run at the same time, those of one name follow each
         other; without a name a test runs alone, after them. Most compare everything there is
-        before and after, restart services, or do much at once. Those that start or kill conductors
-        must bear one name.
+        before and after, restart services, or do much at once. Those that start and stop further
+        conductors must bear one name; others may kill one that runs, which starts again at once.
     :ivar long: only ``tools/test --long`` runs them
     """
 

@@ -113,7 +113,7 @@ class Client:
 class TestRotation(base.EndToEndTestCase):
     """openstack coe ca rotate, with a client at work and a conductor that dies."""
 
-    beside = "conductors"
+    beside = "lasting"
 
     def setUp(self) -> None:
         super().setUp()
@@ -159,7 +159,7 @@ class TestRotation(base.EndToEndTestCase):
                 print(f"{reasons[-1][0]:.1f} s: {seen}", flush=True)
             if "step 2 of 5" in seen[1] and not killed:
                 killed = True
-                conductors.kill(conductors.OWN)
+                conductors.kill(conductors.at_work(self.cluster.uuid) or conductors.OWN)
             return seen
 
         status, reason = wait_for(

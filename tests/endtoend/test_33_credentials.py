@@ -115,7 +115,7 @@ class Asker(threading.Thread):
 class TestASwitchedOff(base.EndToEndTestCase):
     """A swarm whose own certificates expired while it was off; on an engine alone."""
 
-    beside = "conductors"
+    beside = "lasting"
 
     def test_found_anew(self) -> None:
         """A node's certificate lives for two years. When it has expired the engine says so, and the
@@ -135,7 +135,7 @@ class TestASwitchedOff(base.EndToEndTestCase):
 class TestCredentials(base.EndToEndTestCase):
     """A member of the project takes a cluster over whose creator has left it."""
 
-    beside = "conductors"
+    beside = "lasting"
 
     def test_taken_over(self) -> None:
         """The creator has lost his role; another member rotates the credential: the former one is
@@ -235,9 +235,14 @@ class TestCredentials(base.EndToEndTestCase):
         directory = self.temporary_directory()
         (directory / "sitecustomize.py").write_text(SHORT_LIVED, encoding="ascii")
         for name in conductors.ALL:
-            if processes.running(name) is not None:
-                conductors.kill(name, str(directory))
-                self.addCleanup(conductors.kill, name, "")
+            self._restart(name, str(directory))
+            self.addCleanup(self._restart, name, "")
+
+    @staticmethod
+    def _restart(name: str, python_path: str) -> None:
+        """Restart a conductor, unless the tests beside this one have stopped it."""
+        if processes.running(name) is not None:
+            conductors.kill(name, python_path)
 
     def _wait_renewed(self, asker: Asker, known: Mapping[str, int]) -> None:
         """Wait until each manager has renewed its certificate by itself; never all at once."""
