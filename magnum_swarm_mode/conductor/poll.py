@@ -7,6 +7,7 @@ from typing import Any
 
 from oslo_log import log as logging
 
+from magnum_swarm_mode import clocks
 from magnum_swarm_mode.conductor import lease, rows, watch
 from magnum_swarm_mode.conductor.change import step as change_step
 from magnum_swarm_mode.conductor.rotation.ca_steps import Look
@@ -109,8 +110,10 @@ def _poll_without_record(cluster: Any) -> None:
             ),
         )
         return
-    age = time.time() - cluster.created_at.timestamp() if cluster.created_at else 0.0
-    if cluster.status == "CREATE_IN_PROGRESS" and age > status.PREPARE_SECONDS:
+    now = time.time()
+    created = cluster.created_at.timestamp() if cluster.created_at else now
+    is_old = now - created > status.PREPARE_SECONDS or clocks.is_ahead(created, now)
+    if cluster.status == "CREATE_IN_PROGRESS" and is_old:
         watch.change(
             cluster,
             Decision(

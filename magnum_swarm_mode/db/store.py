@@ -21,16 +21,15 @@ from oslo_db import api as oslo_db_api
 from oslo_db import exception as db_exception
 from oslo_db.sqlalchemy import enginefacade
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import clocks, exceptions
 from magnum_swarm_mode.db import migration, schema
 from magnum_swarm_mode.decisions.record import Phase, State
 
 _TABLE = schema.CLUSTER
 # The longest lease that anybody takes at once, in seconds; renewed while somebody is at work.
 LONGEST_LEASE = 600
-# How far, in seconds, the clocks of two conductors may be apart. What ends later than the longest
-# lease and this was written by a clock that was ahead, and counts as over.
-_CLOCKS_APART = 300
+# How long after it is written ``work_due`` is at most.
+_MOST_DUE = 600
 
 
 @dataclasses.dataclass(frozen=True)
@@ -234,7 +233,7 @@ class Store:
             sa.update(_TABLE)
             .where(
                 _TABLE.c.cluster_uuid == cluster_uuid,
-                sa.or_(expires <= now, expires > now + LONGEST_LEASE + _CLOCKS_APART),
+                sa.or_(expires <= now, _is_ahead(expires, now, LONGEST_LEASE)),
             )
             .values(
                 lease_owner=owner,
@@ -246,7 +245,16 @@ class Store:
         self._once(_changing(statement), lambda _: False, cluster_uuid)
         record = self.get(cluster_uuid)
         # The answer of the database may have been lost; the owner's name is unique.
-        return record if record is not None and record.lease_owner == owner else None
+        if record is None or record.lease_owner != owner:
+            return None
+        state = record.state.on_time(now)
+        if state == record.state:
+            return record
+        try:
+            return self.write(record, state)
+        except Conflict:
+            self.release(record)
+            return None
 
     @_retrying
     def renew(self, record: Record, seconds: int) -> bool:
@@ -290,7 +298,7 @@ class Store:
                 sa.update(_TABLE)
                 .where(
                     _TABLE.c.cluster_uuid == cluster_uuid,
-                    sa.or_(due <= now, due > now + seconds + _CLOCKS_APART),
+                    sa.or_(due <= now, _is_ahead(due, now, seconds)),
                 )
                 .values(health_due=now + seconds)
             )
@@ -298,22 +306,34 @@ class Store:
             return result.rowcount == 1 or _select(connection, cluster_uuid) is None
 
     @_retrying
-    def last_look(self, cluster_uuid: str, *, health: bool) -> int | None:
+    def last_look(
+        self, cluster_uuid: str, *, health: bool, seconds: int = LONGEST_LEASE
+    ) -> int | None:
         """Return when a cluster was looked at, or is being; None where there is no record.
 
         It reads nothing of the state, which is perhaps no conductor's of this release.
 
         :param health: whether at its health, and then when the next look is due, rather than at an
             operation.
+        :param seconds: how long after a look at the health the next one is due at most.
         """
         columns = _TABLE.c
         # Whoever holds a lease is at work, however long ago it was taken.
-        times = (columns.health_due,) if health else (columns.updated_at, columns.lease_expires)
+        most = (
+            {columns.health_due: seconds}
+            if health
+            else {columns.updated_at: 0, columns.lease_expires: LONGEST_LEASE}
+        )
         with self._engine.connect() as connection:
             row = connection.execute(
-                sa.select(*times).where(columns.cluster_uuid == cluster_uuid)
+                sa.select(*most).where(columns.cluster_uuid == cluster_uuid)
             ).first()
-        return None if row is None else max(row)
+        if row is None:
+            return None
+        now = time.time()
+        # A time of a clock that was ahead says nothing.
+        times = zip(row, most.values(), strict=True)
+        return max((one for one, most in times if not clocks.is_ahead(one, now, most)), default=0)
 
     @_retrying
     def due(self, most: int) -> dict[str, int]:
@@ -322,15 +342,15 @@ class Store:
         :param most: how many at most.
         :returns: uuid to when each was due, in seconds since 1970.
         """
-        due = _TABLE.c.work_due
+        now, due = int(time.time()), _TABLE.c.work_due
         with self._engine.connect() as connection:
             rows = connection.execute(
                 sa.select(_TABLE.c.cluster_uuid, due)
-                .where(due > 0, due <= int(time.time()))
+                .where(due > 0, _is_due(due, now))
                 .order_by(due, _TABLE.c.cluster_uuid)
                 .limit(most)
             )
-            return {row.cluster_uuid: row.work_due for row in rows}
+            return {row.cluster_uuid: min(row.work_due, now) for row in rows}
 
     @_retrying
     def postpone(self, cluster_uuid: str, seconds: int) -> bool:
@@ -342,7 +362,7 @@ class Store:
         with self._engine.begin() as connection:
             result = connection.execute(
                 sa.update(_TABLE)
-                .where(_TABLE.c.cluster_uuid == cluster_uuid, due > 0, due <= now)
+                .where(_TABLE.c.cluster_uuid == cluster_uuid, due > 0, _is_due(due, now))
                 .values(work_due=now + seconds)
             )
         return bool(result.rowcount == 1)
@@ -355,6 +375,15 @@ class Store:
                 sa.select(_TABLE.c.cluster_uuid).where(_TABLE.c.cluster_uuid.in_(cluster_uuids))
             )
             return {row.cluster_uuid for row in rows}
+
+
+def _is_due(due: Any, now: int) -> Any:
+    return sa.or_(due <= now, _is_ahead(due, now, _MOST_DUE))
+
+
+def _is_ahead(moment: Any, now: int, allowance: int) -> Any:
+    """Return :func:`.clocks.is_ahead` for a column."""
+    return clocks.is_ahead(moment, now, allowance)
 
 
 def _new_owner() -> str:

@@ -26,6 +26,7 @@ import copy
 import dataclasses
 from collections.abc import Sequence
 
+from magnum_swarm_mode import clocks
 from magnum_swarm_mode.decisions import resize, steps, upgrade
 from magnum_swarm_mode.decisions.model import (
     Action,
@@ -47,7 +48,7 @@ from magnum_swarm_mode.decisions.model import (
 
 # How long a conductor may take to ask Heat for a new group.
 MAKE_SECONDS = 180
-# How long an operation may take beside the time for each node that changes.
+# How long an operation may take at least beside the time for each round of nodes that change.
 OPERATION_SECONDS = 3600
 # How many updates of Heat in a row may not bring the cluster closer to what is desired.
 MOST_UPDATES = 8
@@ -62,7 +63,8 @@ def decide(seen: Seen) -> Step:
     _note_away(seen, plan)
     if not plan.deadline:
         # Also for what waits behind a Heat that never ends: no operation is without one.
-        plan.deadline = seen.now + _allowance(seen, plan)
+        _set_deadline(seen, plan)
+    plan.deadline = clocks.trusted(plan.deadline, seen.now, plan.allowance)
     for consider in (
         _overdue,
         _stack_deleted,
@@ -299,7 +301,7 @@ def _begin(seen: Seen, plan: Plan) -> Step | None:
     plan.begun, plan.repaired = plan.number, []
     plan.distance, plan.updates, plan.waiting = None, 0, None
     # What it had to wait for before does not count.
-    plan.deadline = seen.now + _allowance(seen, plan)
+    _set_deadline(seen, plan)
     for group in seen.groups:
         _take_named(seen, plan, group)
     plan.named = {}
@@ -308,18 +310,39 @@ def _begin(seen: Seen, plan: Plan) -> Step | None:
     return None
 
 
-def _allowance(seen: Seen, plan: Plan) -> int:
-    """Return how many seconds an operation may take: longer for more nodes that change."""
-    changing = sum(
-        len(group.members) + (group.wanted or 0)
-        if group.wanted is None or plan.target(group)
-        else abs(group.wanted - len(group.members)) + len(plan.named.get(group.uuid, ()))
-        for group in seen.groups
-    )
-    changing += len(plan.broken) + len(plan.away)
-    return OPERATION_SECONDS + changing * (
-        seen.drain_timeout + seen.join_timeout + steps.BOOT_SECONDS
-    )
+def _set_deadline(seen: Seen, plan: Plan) -> None:
+    plan.allowance = allowance(seen, plan)
+    plan.deadline = seen.now + plan.allowance
+
+
+def allowance(seen: Seen, plan: Plan) -> int:
+    """Return how many seconds an operation may take.
+
+    That is the time-out of Heat's updates, at least an hour, and what draining and joining may take
+    for each round of nodes that change one after the other.
+    """
+    rounds = sum(_rounds(seen, plan, group) for group in seen.groups)
+    each = seen.drain_timeout + seen.join_timeout + steps.BOOT_SECONDS
+    return max(OPERATION_SECONDS, seen.heat_timeout) + rounds * each
+
+
+def _rounds(seen: Seen, plan: Plan, group: Group) -> int:
+    """Return in how many rounds the nodes of a group change that do not change at once."""
+    members = len(group.members)
+    names = {member.hostname for member in group.members}
+    lost = len(names & {*plan.away, *plan.broken})
+    wanted = group.wanted or 0
+    target = plan.target(group)
+    if group.is_manager:
+        # One at a time.
+        replaced = members if target else len(plan.named.get(group.uuid, ()))
+        return replaced + lost + abs(wanted - members)
+    if target is not None:
+        return -(-max(members, wanted) // max(1, target.batch)) + bool(lost)
+    leaving = max(0, members - wanted) + len(plan.named.get(group.uuid, ()))
+    # Some are drained at a time; those that come join together.
+    lot = max(1, sum(len(one.members) for one in seen.groups) // steps.DRAIN_SHARE)
+    return -(-leaving // lot) + bool(lost) + (wanted > members - leaving)
 
 
 def _unmade(seen: Seen, plan: Plan) -> Step | None:

@@ -204,6 +204,7 @@ class Plan:
     :ivar away: host name to when a node of the cluster was first seen not to be well.
     :ivar deadline: when the operation ends, whatever is missing then; 0 before the first look
         at a request, and when nothing is under way.
+    :ivar allowance: how many seconds after the operation began the deadline is.
     :ivar distance: the smallest distance so far between what is observed and what is desired.
     :ivar updates: how many updates of Heat did not make that distance smaller.
     :ivar blind: since when Heat does not show the cluster; 0 while it does.
@@ -241,6 +242,7 @@ class Plan:
     debts: dict[str, Debt] = dataclasses.field(default_factory=dict)
     away: dict[str, int] = dataclasses.field(default_factory=dict)
     deadline: int = 0
+    allowance: int = 0
     distance: int | None = None
     updates: int = 0
     blind: int = 0
@@ -348,6 +350,7 @@ class Seen:
     :ivar starting: how many tasks are on a node and do not run yet.
     :ivar drain_timeout: seconds that the tasks of one node get to move away.
     :ivar join_timeout: seconds that a new node tries to join.
+    :ivar heat_timeout: seconds that Heat gets for one update.
     """
 
     groups: tuple[Group, ...]
@@ -359,6 +362,7 @@ class Seen:
     starting: int = 0
     drain_timeout: int = 300
     join_timeout: int = 1200
+    heat_timeout: int = 3600
 
     @functools.cached_property
     def by_hostname(self) -> Mapping[str, list[Node]]:

@@ -20,7 +20,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from magnum_swarm_mode import exceptions, stored
+from magnum_swarm_mode import clocks, exceptions, stored
 from magnum_swarm_mode.decisions.healing import Memory
 from magnum_swarm_mode.decisions.model import Plan
 from magnum_swarm_mode.decisions.rotation import CaRotation, CredentialRotation
@@ -153,6 +153,33 @@ class State:
                 f"phase {phase} cannot follow {self.phase}",
             )
         return dataclasses.replace(self, phase=phase, phase_since=int(time.time()), **changes)
+
+    def on_time(self, now: int) -> "State":
+        """Return this state without a time in the future at which something began.
+
+        Deadlines are bounded where it is known how long after their beginning they are.
+        """
+        plan, healing = self.plan, self.healing
+        if isinstance(plan, Plan):
+            plan = dataclasses.replace(
+                clocks.part(plan, now, "blind", "troubled"),
+                away=clocks.each(plan.away, now),
+                waiting=plan.waiting and clocks.part(plan.waiting, now, "since"),
+                leaving={k: clocks.part(one, now, "since") for k, one in plan.leaving.items()},
+            )
+        healing = dataclasses.replace(
+            clocks.part(healing, now, "looked"),
+            down=clocks.each(healing.down, now),
+            acted=tuple(clocks.trusted(moment, now) for moment in healing.acted),
+        )
+        return dataclasses.replace(
+            clocks.part(self, now, "phase_since", "complete_since", "blind_since"),
+            owned=tuple(clocks.part(one, now, "since") for one in self.owned),
+            plan=plan,
+            healing=healing,
+            ca=self.ca and clocks.part(self.ca, now, "began", "trusted"),
+            credential=self.credential and clocks.part(self.credential, now, "began", "since"),
+        )
 
     # What is owned
 

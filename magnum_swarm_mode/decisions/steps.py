@@ -29,7 +29,7 @@ from magnum_swarm_mode.decisions.model import (
 # How long a demotion, or the swarm's answer, may take before the operation is given up, in seconds.
 PATIENCE = 300
 # The part of a cluster's nodes that is emptied at a time.
-_DRAIN_SHARE = 10
+DRAIN_SHARE = 10
 _MOST_NAMES = 5
 # What a new node may take beside the time in which it tries to join.
 BOOT_SECONDS = 300
@@ -43,7 +43,7 @@ def end(plan: Plan) -> None:
     plan.making = []
     plan.leaving, plan.away, plan.troubled, plan.blind = {}, {}, 0, 0
     plan.broken, plan.cause = [], ""
-    plan.deadline, plan.distance, plan.updates = 0, None, 0
+    plan.deadline, plan.allowance, plan.distance, plan.updates = 0, 0, None, 0
     if plan.upgrade is not None:
         plan.upgrade.running = False
 
@@ -364,7 +364,7 @@ def empty(seen: Seen, plan: Plan, victims: Sequence[Member]) -> Step | None:
         return wait(seen, plan, "drain", f"Draining: {what}{more}.")
     idle = [node for node in paused if not node.tasks]
     working = sorted((node for node in paused if node.tasks), key=lambda node: node.tasks)
-    lot = [*idle, *working[: max(1, len(seen.nodes or ()) // _DRAIN_SHARE)]]
+    lot = [*idle, *working[: max(1, len(seen.nodes or ()) // DRAIN_SHARE)]]
     if lot:
         for node in lot:
             plan.leaving[node.hostname].since = seen.now

@@ -34,6 +34,8 @@ COLOURS = ("", "green_")
 # States of tasks that are on a node and have not ended.
 _LIVING = ("assigned", "accepted", "preparing", "ready", "starting", "running")
 _STARTING = _LIVING[:-1]
+# The time-out of Heat's updates where the cluster's row has none, in minutes.
+_HEAT_MINUTES = 60
 
 Json = Mapping[str, Any]
 
@@ -94,6 +96,7 @@ def look(context: Any, cluster: Any, record: Record) -> tuple[Seen, View]:
         drain_timeout=values.drain_timeout,
         # What nodes were told, whatever labels and operators say by now.
         join_timeout=int(stack.parameters.get("join_timeout") or values.join_timeout),
+        heat_timeout=60 * int(cluster.create_timeout or _HEAT_MINUTES),
     )
     if any((one.stack_status or "").endswith("_IN_PROGRESS") for one in seen.groups):
         return seen, view

@@ -11,7 +11,7 @@ from typing import Any
 from magnum import objects
 from oslo_log import log as logging
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import clocks, exceptions
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import lease, reach, rows
@@ -144,7 +144,8 @@ def _forgotten(store: Store, cluster: Any, record: Record) -> Callable[[], None]
         touched = row.updated_at or row.created_at
         if not str(row.status).endswith("_IN_PROGRESS") or touched is None:
             continue
-        if time.time() - touched.timestamp() > _REQUEST_SECONDS:
+        now, last = time.time(), touched.timestamp()
+        if now - last > _REQUEST_SECONDS or clocks.is_ahead(last, now):
             return functools.partial(_fail, cluster, row)
     settled = dataclasses.replace(plan, projected=counts)
     if plan.debts or settled != plan:

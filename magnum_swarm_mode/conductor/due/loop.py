@@ -136,7 +136,8 @@ def is_turn(store: Store, uuid: str, *, health: bool) -> bool:
     """
     if shares.SHARES.is_mine(uuid):
         return True
-    last = store.last_look(uuid, health=health)
+    interval = int(CONF.kubernetes.health_polling_interval)
+    last = store.last_look(uuid, health=health, seconds=interval)
     return last is None or time.time() - last > shares.GRACE_SECONDS
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from oslo_log import log as logging
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import clocks, exceptions
 from magnum_swarm_mode.certificates import authority as certificates_authority
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.certificates import store as certificate_store
@@ -104,6 +104,9 @@ class Look:
             LOG.exception("Cluster %s", self._cluster.uuid)
             waits = f"the operator finds the reason in magnum-conductor's log: {error!r:.100}"
         rotation = self._rotation
+        if clocks.is_ahead(rotation.deadline, time.time(), self._patience()):
+            self._write(deadline=0)
+            rotation = self._rotation
         said = f"{self._progress()}: {waits}"
         if rotation.deadline and time.time() > rotation.deadline:
             self._fail(said)

@@ -30,7 +30,7 @@ from typing import Any
 
 from oslo_log import log as logging
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import clocks, exceptions
 from magnum_swarm_mode.cloud import credentials
 from magnum_swarm_mode.cloud import grants as cloud_grants
 from magnum_swarm_mode.conductor import reach
@@ -91,13 +91,14 @@ class CredentialRotation:
     def _with_deadline(self, cluster: Any, record: Record) -> Record:
         """Give a rotation an end that an earlier release has begun, or of which little is known."""
         rotation = states.of(record.state)
-        if rotation.deadline:
-            return record
         now = int(time.time())
+        limit = states.limit_seconds(int(cluster.create_timeout or 0))
+        if rotation.deadline and not clocks.is_ahead(rotation.deadline, now, limit):
+            return record
         changed = functools.partial(
             states.changed,
             began=rotation.began or now,
-            deadline=now + states.limit_seconds(int(cluster.create_timeout or 0)),
+            deadline=now + limit,
         )
         return self._rows.write(record, changed)
 

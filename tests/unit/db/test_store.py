@@ -234,6 +234,40 @@ class StoreTest(StoreCase):
 
         self.assertIsNone(self.store.lease(UUID, 60))
 
+    def test_record_of_a_clock_ahead(self):
+        """Who takes a lease finds no time in the future at which something began."""
+        self.now += 10 * 3600
+        self.store.insert(UUID, "project", STATE.entering(Phase.SUBMITTING))
+        self.now -= 10 * 3600
+
+        record = self.store.lease(UUID, 60)
+
+        self.assertEqual(int(self.now), record.state.phase_since)
+        self.assertEqual(record, self.store.get(UUID))
+
+    def test_due_of_a_clock_ahead(self):
+        """What is due later than it can be is due now, and once."""
+        self.now += 10 * 3600
+        self.store.insert(UUID, "project", STATE.entering(Phase.DELETING))
+        self.now -= 10 * 3600
+
+        self.assertEqual({UUID: int(self.now)}, self.store.due(5))
+
+        self.assertTrue(self.store.postpone(UUID, 60))
+        self.assertFalse(self.store.postpone(UUID, 60))
+        self.assertEqual({}, self.store.due(5))
+
+    def test_last_look_of_a_clock_ahead(self):
+        """When a conductor looked whose clock is ahead is not known."""
+        self.store.insert(UUID, "project", STATE)
+        self.now -= 10 * 3600
+        self.store.claim_health(UUID, 60)
+
+        self.assertEqual(0, self.store.last_look(UUID, health=False))
+        self.assertEqual(int(self.now) + 60, self.store.last_look(UUID, health=True))
+        self.now -= 10 * 3600
+        self.assertEqual(0, self.store.last_look(UUID, health=True))
+
     def test_health_of_a_clock_ahead(self):
         """A look at health that is due later than the interval allows is due now."""
         self.insert()

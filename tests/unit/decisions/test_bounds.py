@@ -5,8 +5,12 @@ import dataclasses
 
 from oslotest import base
 
+from magnum_swarm_mode import clocks
 from magnum_swarm_mode.decisions import change, steps
-from magnum_swarm_mode.decisions.model import Debt, Leaving, Outcome, Plan, Remake
+from magnum_swarm_mode.decisions.healing import Memory
+from magnum_swarm_mode.decisions.model import Debt, Leaving, Outcome, Plan, Remake, Waiting
+from magnum_swarm_mode.decisions.record import Kind, Phase, new
+from magnum_swarm_mode.decisions.rotation import CaRotation, CredentialRotation
 from tests import cases
 from tests.unit.decisions.swarm_world import World
 from tests.unit.decisions.upgrade_world import COMPLETE, NEW, UpgradeWorld
@@ -325,3 +329,101 @@ class AdoptionTest(base.BaseTestCase):
 
         self.assertEqual({"gpu": None}, adopted.desired)
         self.assertEqual(adopted, adopted.adopted({"gpu": 2}, ["gpu"]))
+
+
+class AllowanceTest(base.BaseTestCase):
+    """How long an operation may take."""
+
+    def allowance(self, workers=2, heat_timeout=3600, **groups):
+        world = World(managers=3, workers=workers)
+        for group, wanted in groups.items():
+            world.request(group, wanted)
+        seen = dataclasses.replace(world.seen(), heat_timeout=heat_timeout)
+        return change.decide(seen).plan.allowance
+
+    def test_growth(self):
+        """Nodes that come join together, however many they are."""
+        each = 300 + 1200 + steps.BOOT_SECONDS
+        self.assertEqual(change.OPERATION_SECONDS + each, self.allowance(worker=4))
+        self.assertEqual(self.allowance(worker=4), self.allowance(worker=1000))
+
+    def test_shrink(self):
+        """Those that go are drained a tenth of the cluster at a time."""
+        each = 300 + 1200 + steps.BOOT_SECONDS
+        expected = change.OPERATION_SECONDS + 10 * each
+        self.assertEqual(expected, self.allowance(workers=500, worker=0))
+
+    def test_managers(self):
+        """Managers change one after the other."""
+        each = 300 + 1200 + steps.BOOT_SECONDS
+        self.assertEqual(change.OPERATION_SECONDS + 2 * each, self.allowance(masters=5))
+
+    def test_heat(self):
+        """Heat gets the time that the cluster has for it, and an hour at least."""
+        self.assertEqual(
+            4 * 3600 - change.OPERATION_SECONDS,
+            self.allowance(worker=4, heat_timeout=4 * 3600) - self.allowance(worker=4),
+        )
+        self.assertEqual(self.allowance(worker=4), self.allowance(worker=4, heat_timeout=60))
+
+
+class ClocksTest(base.BaseTestCase):
+    """A conductor whose clock was hours ahead has written times, and is gone."""
+
+    ahead = 1_000_000 + 10 * 3600
+
+    def test_deadline(self):
+        """A deadline that is later than it can be counts from now."""
+        world = World(workers=2)
+        world.request("worker", 4)
+        world.stack_status = "UPDATE_IN_PROGRESS"
+        world.now = self.ahead
+        world.step()
+        world.now = 1_000_000
+
+        world.step()
+
+        self.assertEqual(world.now + world.plan.allowance, world.plan.deadline)
+
+    def test_deadline_of_its_own(self):
+        """One that is as late as it may be stays."""
+        world = World(workers=2)
+        world.request("worker", 4)
+        world.stack_status = "UPDATE_IN_PROGRESS"
+        world.step()
+        deadline = world.plan.deadline
+        world.now -= clocks.APART
+
+        world.step()
+
+        self.assertEqual(deadline, world.plan.deadline)
+
+    def test_state(self):
+        """Whatever has begun in the future has begun now."""
+        plan = Plan(blind=self.ahead, troubled=self.ahead, away={"a": self.ahead, "b": 5})
+        plan.waiting = Waiting("heat", self.ahead)
+        plan.leaving = {"c": Leaving("worker", "named", since=self.ahead)}
+        state = dataclasses.replace(
+            new(Phase.CREATED, "owner", "stack"),
+            phase_since=self.ahead,
+            complete_since=self.ahead,
+            blind_since=self.ahead,
+            plan=plan,
+            healing=Memory(down={"n": self.ahead}, looked=self.ahead, acted=(self.ahead,)),
+            ca=CaRotation(began=self.ahead, trusted=self.ahead),
+            credential=CredentialRotation(began=self.ahead, since=self.ahead),
+        )
+        state = state.owning(Kind.STACK, since=self.ahead)
+
+        text = state.on_time(1_000_000).to_json()
+
+        self.assertEqual(text.replace(str(self.ahead), "1000000"), text)
+        self.assertEqual(state.to_json().replace(str(self.ahead), "1000000"), text)
+
+    def test_a_little_ahead(self):
+        """Clocks may be a little apart."""
+        state = dataclasses.replace(
+            new(Phase.CREATED, "owner", "stack"), phase_since=1_000_000 + clocks.APART
+        )
+
+        self.assertEqual(state, state.on_time(1_000_000))
