@@ -37,7 +37,8 @@ DEPTH = 4  # archives and encodings within each other
 LARGEST_SECRET = 255  # characters
 _BASE64 = re.compile(rb"[A-Za-z0-9+/\n ]{120,}={0,2}")
 LEAST_CHANGES = 4  # between letters and digits: words of programs have fewer
-_CHANGE = re.compile(r"(?<=[a-zA-Z])(?=[0-9])|(?<=[0-9])(?=[a-zA-Z])")
+# Each of Heat's special characters counts too: few of its passwords have few digits.
+_CHANGE = re.compile(r"(?<=[a-zA-Z])(?=[0-9])|(?<=[0-9])(?=[a-zA-Z])|[!@#%^&*]")
 _VARIABLE = re.compile(r"[A-Za-z_]\w*=")
 _BLOB = re.compile(r"\S{300,}")  # packed data, which is looked into where it lies unpacked
 _URL = re.compile(r"https?://[A-Za-z0-9\[][!#-&*-;=?-\[\]^-z~]*")
@@ -109,7 +110,7 @@ def take_apart(files: dict[str, bytes]) -> Loot:
 
 
 def _could_be_secret(word: str) -> bool:
-    """Long enough, short enough, letters and digits well mixed, and no path, URL or variable."""
+    """Long enough, short enough, letters, digits and others well mixed, and no path, URL or variable."""
     return (
         16 <= len(word) <= LARGEST_SECRET
         and not any(character.isspace() for character in word)
