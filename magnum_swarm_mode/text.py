@@ -1,29 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text of others, as it can be kept in Magnum's columns.
+"""Text of others, as it can stand in Magnum's columns, in a log and on a terminal.
 
-What Heat, a node or a manager says is not trusted to be short, nor to be storable: MySQL's
-``utf8mb3``, which Magnum's tables have, knows no character beyond the basic multilingual plane.
+What Heat, Nova, Docker or a node says is not trusted to be short, to be storable, or to be harmless
+where it is shown: a terminal obeys control characters, and bidirectional ones let a reader see
+something else than what is written. MySQL's ``utf8mb3``, which Magnum's tables have, knows no
+character beyond the basic multilingual plane.
+
+All costs are linear in the length of the text that is kept.
 """
 
 import unicodedata
 
 # A text column of MySQL holds 64 KiB; these characters need three bytes each at most.
 LONGEST = 4000
+# Of a text that stands in a sentence.
+LONGEST_LINE = 1000
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _LAST_OF_PLANE = 0xFFFF
-_UNSTORABLE = ("Cc", "Cs")  # control characters and surrogates
+# Control and format characters (the bidirectional ones are among these), surrogates, characters of
+# private meaning or of none, separators of lines and paragraphs.
+_HARMFUL = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 _LAYOUT = "\n\t"
 
 
 def storable(value: str, longest: int = LONGEST) -> str:
-    """Return a text with at most so many characters, each of which a column can hold.
+    """Return a text with at most so many characters, each of which can be stored and shown.
 
-    Every other character becomes U+FFFD.
+    Lines and tabulators stay. Every other character becomes U+FFFD.
     """
     cut = value if len(value) <= longest else f"{value[: longest - 1]}…"
-    return "".join(one if _is_storable(one) else "\N{REPLACEMENT CHARACTER}" for one in cut)
+    if cut.isascii() and cut.isprintable():
+        return cut
+    return "".join(one if one in _LAYOUT or _is_harmless(one) else REPLACEMENT for one in cut)
 
 
-def _is_storable(one: str) -> bool:
-    if one in _LAYOUT:
-        return True
-    return ord(one) <= _LAST_OF_PLANE and unicodedata.category(one) not in _UNSTORABLE
+def line(value: object, longest: int = LONGEST_LINE) -> str:
+    """Return a text on one line, with at most so many characters that can be stored and shown."""
+    whole = value if isinstance(value, str) else str(value)
+    # White space is folded: what is folded away must not cost more than what is kept.
+    folded = " ".join(whole[: 4 * longest].split())
+    return storable(folded if len(whole) <= 4 * longest else f"{folded}…", longest)
+
+
+def _is_harmless(one: str) -> bool:
+    return ord(one) <= _LAST_OF_PLANE and unicodedata.category(one) not in _HARMFUL

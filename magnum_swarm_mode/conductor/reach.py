@@ -151,7 +151,16 @@ def swarm_of(cluster: Any, addresses: list[str]) -> swarm_client.Swarm:
         found = [certificate_store.certificate(cluster.uuid, one) for one in authorities]
         return swarm_with("\n".join(found), pair, addresses, cluster.uuid)
 
-    return SWARMS.get((cluster.uuid, *authorities, own, tuple(addresses)), make)
+    swarm = SWARMS.get((cluster.uuid, *authorities, own, tuple(addresses)), make)
+    swarm.expect(_nodes(cluster, record.state if record else None))
+    return swarm
+
+
+def _nodes(cluster: Any, state: State | None) -> int:
+    """Return how many nodes a cluster can have: those of its rows, and those that it shall have."""
+    rows = sum(int(group.node_count or 0) for group in cluster.nodegroups)
+    desired = state.plan.desired.values() if state else ()
+    return rows + sum(int(count or 0) for count in desired)
 
 
 def swarm_with(

@@ -11,12 +11,16 @@ from typing import Any
 
 from docker import errors as docker_errors
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import exceptions, text
+from magnum_swarm_mode.swarm import nodes as swarm_nodes
 from magnum_swarm_mode.swarm import transport
 from magnum_swarm_mode.swarm.transport import Answer, Identity, Manager
+from magnum_swarm_mode.wire import answers
 
 PORT = 2376
 _MANAGERS_WAITED = 3
+_NODES = 100
+_LONGEST_VERSION = 100
 
 # What the engine says of a certificate, in Go's words.
 _EXPIRED = "certificate has expired"
@@ -47,6 +51,7 @@ class Swarm:
     :param addresses: of the managers, as the conductor reaches them.
     :param timeout: seconds that one manager gets to answer. All together get three times as long,
         so that a cluster with many dead managers does not hold up a poll for minutes.
+    :param nodes: how many the cluster has or shall have, for the size of answers.
     :ivar cluster: uuid of the cluster that they are the managers of, for what is told to them.
     """
 
@@ -57,12 +62,20 @@ class Swarm:
         timeout: float,
         port: int = PORT,
         cluster: str = "",
+        nodes: int = _NODES,
     ) -> None:
         self.cluster = cluster
         context = transport.context_of(identity)
-        self._managers = [Manager(address, port, context) for address in addresses]
+        bounds = answers.for_conductor(nodes)
+        self._managers = [Manager(address, port, context, bounds) for address in addresses]
         self._timeout = timeout
         self._lock = threading.Lock()
+
+    def expect(self, nodes: int) -> None:
+        """Say how many nodes the cluster has or shall have from now on."""
+        bounds = answers.for_conductor(nodes)
+        for manager in self._managers:
+            manager.bound(bounds)
 
     def engine(self) -> Engine:
         """Return the versions of the engine of a manager that answers.
@@ -70,7 +83,10 @@ class Swarm:
         :raises Unavailable: when none answers in time; says for each address why.
         """
         answer = self._ask(lambda client: client.version(api_version=False))
-        return Engine(version=str(answer["Version"]), api_version=str(answer["ApiVersion"]))
+        return Engine(
+            version=text.line(answer["Version"], _LONGEST_VERSION),
+            api_version=text.line(answer["ApiVersion"], _LONGEST_VERSION),
+        )
 
     def nodes(self) -> list[dict[str, Any]]:
         """Return the swarm's nodes as ``GET /nodes`` describes them.
@@ -118,8 +134,11 @@ class Swarm:
 
         :raises Unavailable: as :meth:`nodes`, and when the node was changed since.
         """
-        version = node["Version"]["Index"]
-        self._ask(lambda client: client.update_node(node["ID"], version, dict(spec)))
+        version = swarm_nodes.part(node, "Version").get("Index")
+        if not isinstance(version, int):
+            raise exceptions.Unavailable("A manager lists a node without its version.")
+        identifier = swarm_nodes.node_id(node)
+        self._ask(lambda client: client.update_node(identifier, version, dict(spec)))
 
     def remove_node(self, node_id: str) -> None:
         """Remove a node whose machine is gone; one that is not listed is fine.
@@ -227,7 +246,8 @@ class Swarm:
                 # The later ones must get their turn: each gets an even share of what is left.
                 answer = manager.call(function, min(self._timeout, left / (len(waiting) + 1)))
             except Exception as error:
-                why = self._swarms_error(manager) if _is_in_no_swarm(error) else ""
+                left = deadline - time.monotonic()
+                why = self._swarms_error(manager, left) if _is_in_no_swarm(error) else ""
                 problems[manager.address] = why or transport.reason(error)
                 leaderless = leaderless or _tells_no_leader(error)
                 expired = expired or _EXPIRED in why
@@ -244,11 +264,11 @@ class Swarm:
             raise NoLeader(sentence)
         raise (CertificatesExpired if expired else exceptions.Unavailable)(sentence)
 
-    def _swarms_error(self, manager: Manager) -> str:
-        """Return why a manager's engine is in no swarm; empty where it does not say."""
+    def _swarms_error(self, manager: Manager, seconds: float) -> str:
+        """Return why a manager's engine is in no swarm; empty where it does not say in time."""
         with contextlib.suppress(Exception):
-            info = manager.call(lambda client: client.info(), self._timeout)
-            return str((info.get("Swarm") or {}).get("Error") or "")[:400]
+            info = manager.call(lambda client: client.info(), min(self._timeout, seconds))
+            return text.line((info.get("Swarm") or {}).get("Error") or "", 400)
         return ""
 
 

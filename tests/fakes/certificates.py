@@ -4,6 +4,8 @@
 import dataclasses
 import datetime
 import ipaddress
+import ssl
+import tempfile
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -51,6 +53,26 @@ class Authority:
     def server(self, *addresses: str) -> Pair:
         """Issue a server's certificate for some addresses."""
         return self._issue(ExtendedKeyUsageOID.SERVER_AUTH, addresses)
+
+    def sign(self, request: str) -> str:
+        """Issue a client's certificate for a signing request; both PEM."""
+        asked = x509.load_pem_x509_csr(request.encode())
+        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+        builder = self._builder(asked.subject, asked.public_key())
+        made = builder.add_extension(usage, critical=False).sign(self._key, hashes.SHA256())
+        return made.public_bytes(serialization.Encoding.PEM).decode()
+
+    def context(self, *addresses: str) -> ssl.SSLContext:
+        """Return the TLS context of a server at some addresses, which demands a certificate."""
+        pair = self.server(*addresses)
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+            file.write(f"{pair.certificate}\n{pair.key}")
+            file.flush()
+            made.load_cert_chain(file.name)
+        made.load_verify_locations(cadata=self.pem)
+        made.verify_mode = ssl.CERT_REQUIRED
+        return made
 
     def _issue(self, usage, addresses) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())

@@ -60,6 +60,7 @@ class FakeDocker(fixtures.Fixture):
     :ivar drip: seconds between the bytes of an answer.
     :ivar chunked: whether answers come in chunks instead of with a length.
     :ivar on_config: called with each new config, after it is there.
+    :ivar on_headers: called with the headers of each question.
     :ivar meanwhile: what happens once, just before the next change.
     :ivar cut: whether the connection ends in the middle of an answer.
     """
@@ -75,6 +76,7 @@ class FakeDocker(fixtures.Fixture):
         self.chunked = self.cut = False
         self.serial = 0
         self.on_config: Callable[[Any], Any] = lambda spec: None
+        self.on_headers: Callable[[Any], Any] = lambda headers: None
         self.meanwhile: Callable[[], Any] | None = None
         self._ends = contextlib.ExitStack()
         self.stopping = threading.Event()
@@ -235,6 +237,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         path = urllib.parse.urlsplit(self.path).path
         fake.requests.append(path)
+        fake.on_headers(self.headers)
         if path.startswith("/v1."):
             path = "/" + path.split("/", 2)[2]
         fake.stopping.wait(fake.delay)

@@ -1,40 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Docker API of a cluster's managers, as the cluster's owner reaches it.
 
-The certificate is got as ``magnum cluster-config`` gets it: the key is made here, Magnum signs. It
-lies in a private directory only while OpenSSL reads it. Each manager is asked by its own address,
-because what is done to one of them must be done to that one.
+The certificate is got as ``magnum cluster-config`` gets it: the key is made here, Magnum signs. Each manager is asked by its own address,
+because what is done to one of them must be done to that one, and is trusted as little as the
+conductor trusts it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import ipaddress
-import pathlib
 import ssl
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from urllib import parse
 
-import docker
 import requests
 from docker import errors as docker_errors
 from magnumclient.common import utils as magnum_utils
-from requests import adapters
 
+from magnum_swarm_mode import text
 from magnum_swarm_mode.cli.errors import CommandError, one_line
+from magnum_swarm_mode.wire import answers, engine, exchange
 
 SWARM_MODE = "swarm-mode"
-# Engine 20.10 speaks 1.41; docker-py asks an engine for its own version first.
-_FIRST_VERSION = "1.41"
 # A manager without quorum answers some questions only after 20 s of its own.
 REQUEST_SECONDS = 45.0
 _ASK_SECONDS = 10.0
-_CONNECT_SECONDS = 10.0
 _MOST_AT_ONCE = 16
 
 Value = TypeVar("Value")
@@ -82,8 +75,10 @@ class Access:
     :ivar addresses: of all managers, as Magnum names them.
     """
 
-    def __init__(self, cluster: Any, context: ssl.SSLContext | None) -> None:
+    def __init__(self, cluster: Any, context: ssl.SSLContext) -> None:
         self.cluster = cluster
+        counts = (getattr(cluster, "master_count", 0), getattr(cluster, "node_count", 0))
+        self._nodes = sum(int(count or 0) for count in counts)
         endpoint = parse.urlsplit(cluster.api_address)
         self.addresses: list[str] = list(cluster.master_addresses or ()) or [str(endpoint.hostname)]
         self._port = endpoint.port or 2376
@@ -92,23 +87,18 @@ class Access:
     def client(self, address: str, seconds: float = REQUEST_SECONDS) -> Any:
         """Return docker's client of one manager's engine.
 
-        :param seconds: that one request may wait for an answer.
+        :param seconds: that one request and its whole answer may take.
         :raises CommandError: if it does not answer.
         """
+        bounds = answers.for_command(self._nodes)
+        adapter = exchange.Adapter(
+            address, self._port, self._context, bounds, seconds, streams=True
+        )
         try:
-            version = self._client(address, _FIRST_VERSION, seconds).version(api_version=False)
-            return self._client(address, version["ApiVersion"], seconds)
+            return engine.connect(adapter)
         except FAILURES as e:
+            adapter.close()
             raise CommandError(f"Manager {address} does not answer: {reason(e)}.") from e
-
-    def _client(self, address: str, version: str, seconds: float) -> Any:
-        scheme = "https" if self._context else "http"
-        url = f"{scheme}://{_in_url(address)}:{self._port}"
-        client = docker.APIClient(base_url=url, version=version, timeout=int(seconds))
-        client.trust_env = False
-        if self._context:
-            client.mount("https://", _Adapter(self._context))
-        return client
 
     def look(self, address: str, seconds: float = _ASK_SECONDS) -> Manager:
         """Ask one manager's engine about itself; an engine that does not answer is an answer."""
@@ -137,17 +127,21 @@ class Access:
 def seen(address: str, info: Mapping[str, Any]) -> Manager:
     """Return a manager of what ``GET /info`` answered."""
     swarm = info.get("Swarm") or {}
+
+    def told(of: Mapping[str, Any], name: str) -> str:
+        return text.line(of.get(name) or "")
+
     return Manager(
         address,
-        state=str(swarm.get("LocalNodeState") or ""),
-        node_id=str(swarm.get("NodeID") or ""),
+        state=told(swarm, "LocalNodeState"),
+        node_id=told(swarm, "NodeID"),
         control=bool(swarm.get("ControlAvailable")),
-        error=str(swarm.get("Error") or ""),
-        node_address=str(swarm.get("NodeAddr") or ""),
-        swarm_id=str((swarm.get("Cluster") or {}).get("ID") or ""),
-        hostname=str(info.get("Name") or ""),
-        version=str(info.get("ServerVersion") or ""),
-        data=str(info.get("DockerRootDir") or ""),
+        error=told(swarm, "Error"),
+        node_address=told(swarm, "NodeAddr"),
+        swarm_id=told(swarm.get("Cluster") or {}, "ID"),
+        hostname=told(info, "Name"),
+        version=told(info, "ServerVersion"),
+        data=told(info, "DockerRootDir"),
     )
 
 
@@ -189,7 +183,9 @@ def open_cluster(client: Any, name: str) -> Access:
         raise CommandError(
             f"Cluster {name} has no API address yet: its status is {cluster.status}."
         )
-    return Access(cluster, None if template.tls_disabled else _context(client, cluster.uuid))
+    if template.tls_disabled:
+        raise CommandError(f"Cluster {name} serves Docker's API without TLS, which is not used.")
+    return Access(cluster, _context(client, cluster.uuid))
 
 
 def _context(client: Any, uuid: str) -> ssl.SSLContext:
@@ -197,42 +193,10 @@ def _context(client: Any, uuid: str) -> ssl.SSLContext:
     made = magnum_utils.generate_csr_and_key()
     authority = client.certificates.get(cluster_uuid=uuid).pem
     signed = client.certificates.create(cluster_uuid=uuid, csr=made["csr"]).pem
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Certificates of Magnum's CA predate the stricter checks that Python 3.13 turned on.
-    context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
     try:
-        context.load_verify_locations(cadata=authority)
-        with tempfile.TemporaryDirectory(prefix="magnum-") as directory:  # mode 0700
-            path = pathlib.Path(directory) / "client.pem"
-            path.write_text(f"{signed.strip()}\n{made['key'].strip()}\n", encoding="ascii")
-            context.load_cert_chain(path)
+        return engine.tls_context(authority, signed, made["key"])
     except (ssl.SSLError, ValueError) as e:
         raise CommandError(f"What Magnum gave as certificates cannot be used: {e}.") from e
-    return context
-
-
-class _Adapter(adapters.HTTPAdapter):
-    """Uses one TLS context for every connection, and no proxy."""
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
-        super().__init__()
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make connections with the cluster's context."""
-        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
-
-    def cert_verify(self, conn: Any, *_: Any, **__: Any) -> None:
-        """Demand a certificate of the cluster's CA, and load no other authority."""
-        conn.cert_reqs = "CERT_REQUIRED"
-
-    def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        """Give up a machine that does not accept the connection before one that thinks."""
-        seconds = kwargs.get("timeout")
-        if isinstance(seconds, int | float):
-            kwargs["timeout"] = (min(seconds, _CONNECT_SECONDS), seconds)
-        return super().send(request, *args, **kwargs)
 
 
 def wait_for(
@@ -265,41 +229,9 @@ def wait_for(
 
 def reason(error: BaseException) -> str:
     """Say in a few words why a request failed."""
-    if isinstance(error, docker_errors.APIError):
-        return " ".join(str(error.explanation or error).split()).rstrip(".")
-    if isinstance(error, requests.ConnectTimeout):
-        return "it does not accept the connection"
-    if isinstance(error, requests.Timeout):
-        return "it takes too long"
-    for cause in _causes(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted: {cause.verify_message}"
-        if isinstance(cause, ssl.SSLError):
-            return f"TLS fails: {cause.reason or cause}"
-        if isinstance(cause, OSError) and cause.errno and cause.strerror:
-            return cause.strerror[0].lower() + cause.strerror[1:]
-    return one_line(error).rstrip(".")
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all it wraps; requests and urllib3 hide the cause in arguments."""
-    waiting: list[BaseException] = [error]
-    known: set[int] = set()
-    while waiting:
-        current = waiting.pop(0)
-        if id(current) in known:
-            continue
-        known.add(id(current))
-        yield current
-        nested = [current.__cause__, current.__context__, getattr(current, "reason", None)]
-        waiting += [x for x in (*nested, *current.args) if isinstance(x, BaseException)]
-
-
-def _in_url(address: str) -> str:
-    with contextlib.suppress(ValueError):
-        if ipaddress.ip_address(address).version == 6:
-            return f"[{address}]"
-    return address
+    if isinstance(error, CommandError):
+        return one_line(error).rstrip(".")
+    return engine.reason(error).rstrip(".")
 
 
 def change_node(client: Any, node_id: str, change: Callable[[Json], None]) -> None:
@@ -353,7 +285,7 @@ def join_manager(
         "AdvertiseAddr": own,
         "DataPathAddr": own,
         "Availability": availability,
-        "RemoteAddrs": [f"{_in_url(address)}:2377" for address in others],
+        "RemoteAddrs": [f"{exchange.in_url(address)}:2377" for address in others],
         "JoinToken": via.inspect_swarm()["JoinTokens"]["Manager"],
     }
     url = client._url("/swarm/join")

@@ -15,6 +15,8 @@ from urllib import parse
 
 import fixtures
 
+from tests.fakes.certificates import Authority
+
 USER = "demo"
 PASSWORD = "a-password-that-no-output-shows"
 TOKEN = "a-token-that-no-output-shows"
@@ -40,6 +42,7 @@ class FakeCloud(fixtures.Fixture):
         self.resized: Callable[[dict[str, Any], Any], None] = lambda cluster, body: None
         self.nodegroups: list[dict[str, Any]] = []
         self.has_object_store = False
+        self.authority: Authority | None = None  # None: certificates that only look like some
         self.objects: dict[str, bytes] = {}  # container/object, as in the address
 
     def _setUp(self) -> None:  # noqa: N802
@@ -269,10 +272,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _certificates(self, parts: list[str], body: Any) -> None:
         if self.command == "POST":
             assert "BEGIN CERTIFICATE REQUEST" in body["csr"]
-            return self._json(201, {"pem": CERT_PEM, "cluster_uuid": body["cluster_uuid"]})
+            authority = self.fake.authority
+            signed = authority.sign(body["csr"]) if authority else CERT_PEM
+            return self._json(201, {"pem": signed, "cluster_uuid": body["cluster_uuid"]})
         if self.command == "PATCH":
             return self._answer(202, "")
-        return self._json(200, {"pem": CA_PEM, "cluster_uuid": parts[0]})
+        authority = self.fake.authority
+        pem = authority.pem if authority else CA_PEM
+        return self._json(200, {"pem": pem, "cluster_uuid": parts[0]})
 
     def _mservices(self, parts: list[str], body: Any) -> None:
         service = {

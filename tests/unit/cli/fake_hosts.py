@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Engines of managers that keep a swarm, run the program of a host, and take and give files.
 
-One port on loopback addresses of this process, without TLS. What the host's program would do is
+One port on loopback addresses of this process. What the host's program would do is
 done when its file "go" arrives: a backup's files are there then, or this engine has the swarm that
 was sent to it.
 """
@@ -22,6 +22,9 @@ from typing import Any
 from urllib import parse
 
 import fixtures
+
+from tests.fakes.certificates import Authority
+from tests.unit.cli.secure_server import SecureServer
 
 COPY = b"the state of a swarm"
 
@@ -338,6 +341,7 @@ class FakeHosts(fixtures.Fixture):
         for index in range(workers):
             self.swarm.add(f"worker-{index}", f"10.0.0.{100 + index}", manager=False)
         self.port = 0
+        self.authority = Authority()
 
     @property
     def swarms(self) -> list[Swarm]:
@@ -366,8 +370,9 @@ class FakeHosts(fixtures.Fixture):
         class Handler(_Handler):
             engine = its
 
-        server = http.server.ThreadingHTTPServer((self.address(its.index), self.port), Handler)
+        server = SecureServer((self.address(its.index), self.port), Handler)
         server.daemon_threads = True
+        server.tls = self.authority.context(self.address(its.index))
         self.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()

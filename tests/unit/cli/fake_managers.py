@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Engines of a swarm's managers without TLS: one port on loopback addresses of this process."""
+"""Engines of a swarm's managers: one port on loopback addresses of this process."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from typing import Any
 from urllib import parse
 
 import fixtures
+
+from tests.fakes.certificates import Authority
+from tests.unit.cli.secure_server import SecureServer
 
 NO_LEADER = (
     "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few "
@@ -51,6 +54,7 @@ class FakeManagers(fixtures.Fixture):
         self.requests: list[tuple[int, str, str, Any]] = []
         self.failing: set[str] = set()
         self.port = 0
+        self.authority = Authority()
 
     def address(self, index: int) -> str:
         """Where the manager of that index is, or would be."""
@@ -67,8 +71,9 @@ class FakeManagers(fixtures.Fixture):
         class Handler(_Handler):
             fake, number = managers, index
 
-        server = http.server.ThreadingHTTPServer((self.address(index), self.port), Handler)
+        server = SecureServer((self.address(index), self.port), Handler)
         server.daemon_threads = True
+        server.tls = self.authority.context(self.address(index))
         self.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()

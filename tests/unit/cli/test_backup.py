@@ -165,7 +165,8 @@ class CommandCase(base.CommandTestCase):
     def serve(self, hosts: FakeHosts, **fields: Any) -> FakeHosts:
         """Have the cluster of these managers."""
         self.useFixture(hosts)
-        template = self.cloud.add_template(tls_disabled=True)
+        self.cloud.authority = hosts.authority
+        template = self.cloud.add_template()
         self.cluster = self.cloud.add_cluster(
             name="c", cluster_template_id=template["uuid"], **hosts.cluster(), **fields
         )

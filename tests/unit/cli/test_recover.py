@@ -50,7 +50,8 @@ class RecoverTest(base.CommandTestCase):
             node(0, role="worker"),
         ]
         managers = self.useFixture(FakeManagers(alive, nodes, led))
-        template = self.cloud.add_template(tls_disabled=True)
+        self.cloud.authority = managers.authority
+        template = self.cloud.add_template()
         self.cluster = self.cloud.add_cluster(
             name="swarm", cluster_template_id=template["uuid"], **managers.cluster(3)
         )
