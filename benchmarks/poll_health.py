@@ -15,7 +15,9 @@ For each number of clusters and of nodes it measures, in processor time of this 
 
 With ``--conductors`` so many processes watch ``--clusters`` side by side instead, as Magnum's own
 periodic task does, on a MariaDB of their own. It prints what each needs for a round: polls,
-seconds, processor, most threads and connections at a time, memory.
+seconds, processor, most threads and connections at a time, memory. With ``--liars`` the managers of
+so many of the clusters attack the conductors (:mod:`benchmarks.scaled.liars`); it prints when the
+last poll of an honest cluster was done, and how long a poll of a lying one took at most.
 
 It prints polls per second of one core for both, their ratio, requests and bytes per poll on the
 wire, and the memory that each watched cluster takes.
@@ -260,7 +262,8 @@ class Conductor:
         from magnum_swarm_mode.swarm import client as swarm_client
 
         swarm_client.PORT = managers.port
-        swarm_client.Swarm.__init__.__defaults__ = (managers.port,)
+        others = (swarm_client.Swarm.__init__.__defaults__ or ())[1:]
+        swarm_client.Swarm.__init__.__defaults__ = (managers.port, *others)
         self._access = reach
 
     def poll(self, uuid: str, nodes: int) -> None:
@@ -319,31 +322,45 @@ def watch(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="poll-health-") as directory:
         space = Path(directory)
         services = processes.Processes(space)
-        managers = None
+        managers = lying = None
         try:
             processes.database(services, space)
             scaled_watch.prepare()
             clusters, nodes, port = options.clusters[-1], options.nodes[0], 2376
-            pair, authority = scaled_watch.fill(clusters, nodes, port)
+            pair, authority = scaled_watch.fill(clusters, nodes, port, options.liars)
             for name, text in (("pair.pem", pair), ("ca.pem", authority)):
                 (space / name).write_text(text)
             managers = Managers(space / "pair.pem", space / "ca.pem")
             managers.show(nodes)
+            if options.liars:
+                command = [sys.executable, "-m", "benchmarks.scaled.liars"]
+                paths = [str(space / "pair.pem"), str(space / "ca.pem")]
+                lying = subprocess.Popen(
+                    [*command, *paths, str(managers.port)], stdout=subprocess.PIPE
+                )
+                assert lying.stdout is not None
+                lying.stdout.readline()
             told = scaled_watch.rounds(options.conductors, managers.port, options.rounds)
         finally:
             if managers is not None:
                 managers.stop()
+            if lying is not None:
+                lying.kill()
+                lying.wait()
             services.stop()
     print(
         f"{clusters} clusters of {nodes} nodes, {options.conductors} conductors\n"
-        "round conductor | polls  seconds processor | threads connections | MiB, at most"
+        "round conductor | polls  seconds processor | threads connections | MiB, at most | "
+        "honest ones done after s, missed | lies  longest s"
     )
     for number, each in enumerate(told, 1):
         for index, one in enumerate(each, 1):
             print(
                 f"{number:5} {index:9} | {one['polls']:5.0f} {one['seconds']:8.1f} "
                 f"{one['cpu']:9.1f} | {one['threads']:7.0f} {one['sockets']:11.0f} | "
-                f"{one['memory']:6.0f} {one['peak']:6.0f}"
+                f"{one['memory']:6.0f} {one['peak']:6.0f} | {one['honest']:24.1f} "
+                f"{one['missed']:7.0f} | "
+                f"{one['lies']:4.0f} {one['longest']:8.1f}"
             )
     return 0
 
@@ -388,6 +405,7 @@ def main() -> int:
     parser.add_argument("--nodes", type=int, nargs="+", default=[3, 11, 100, 1000])
     parser.add_argument("--seconds", type=float, default=5.0, help="for each measurement")
     parser.add_argument("--conductors", type=int, default=0, help="measure so many side by side")
+    parser.add_argument("--liars", type=int, default=0, help="clusters whose managers lie")
     parser.add_argument("--rounds", type=int, default=2, help="of conductors side by side")
     options = parser.parse_args()
     if _INSIDE not in os.environ:

@@ -9,10 +9,16 @@
     └── Inconsistent   Magnum, Heat or Docker behave in a way that this release does not know
 
 Each carries one sentence for the user, which may end up in an API answer or in ``status_reason``,
-and one for the operator, which goes to the log. Neither may hold a secret.
+and one for the operator, which goes to the log. Neither may hold a secret. What others said may
+stand in both, so they are bounded here, and hold no character that does harm where it is shown.
 """
 
 from __future__ import annotations
+
+from magnum_swarm_mode import text
+
+# A refusal can name many fields.
+_LONGEST = 10_000
 
 
 class SwarmModeError(Exception):
@@ -23,9 +29,11 @@ class SwarmModeError(Exception):
     """
 
     def __init__(self, user_message: str, operator_message: str | None = None) -> None:
-        super().__init__(user_message)
-        self.user_message = user_message
-        self.operator_message = user_message if operator_message is None else operator_message
+        self.user_message = text.storable(user_message, _LONGEST)
+        super().__init__(self.user_message)
+        # On one line: the second one of a log's entry could look like an entry of its own.
+        told = user_message if operator_message is None else operator_message
+        self.operator_message = text.line(told, _LONGEST)
 
     def __str__(self) -> str:
         return self.user_message

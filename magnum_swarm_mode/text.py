@@ -34,6 +34,12 @@ def storable(value: str, longest: int = LONGEST) -> str:
     return "".join(one if one in _LAYOUT or _is_harmless(one) else REPLACEMENT for one in cut)
 
 
+def shown(value: str, longest: int = LONGEST) -> str:
+    """Return what :func:`storable` does, with the characters beyond the plane as they are."""
+    cut = value if len(value) <= longest else f"{value[: longest - 1]}…"
+    return "".join(one if one in _LAYOUT or _is_shown(one) else REPLACEMENT for one in cut)
+
+
 def line(value: object, longest: int = LONGEST_LINE) -> str:
     """Return a text on one line, with at most so many characters that can be stored and shown."""
     whole = value if isinstance(value, str) else str(value)
@@ -43,4 +49,8 @@ def line(value: object, longest: int = LONGEST_LINE) -> str:
 
 
 def _is_harmless(one: str) -> bool:
-    return ord(one) <= _LAST_OF_PLANE and unicodedata.category(one) not in _HARMFUL
+    return ord(one) <= _LAST_OF_PLANE and _is_shown(one)
+
+
+def _is_shown(one: str) -> bool:
+    return unicodedata.category(one) not in _HARMFUL

@@ -36,13 +36,19 @@ class _Requests:
         self.sent = 0
         from requests import adapters
 
-        original = adapters.HTTPAdapter.send
+        from magnum_swarm_mode.wire import exchange
+
+        for where in (adapters.HTTPAdapter, exchange.Adapter):
+            self._count(where)
+
+    def _count(self, where: Any) -> None:
+        original = where.send
 
         def send(adapter: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
             self.sent += 1
             return original(adapter, request, *args, **kwargs)
 
-        adapters.HTTPAdapter.send = send  # type: ignore[method-assign,assignment]
+        where.send = send
 
 
 def _reset_peak() -> int:

@@ -19,7 +19,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scaled import processes
+from benchmarks.scaled import liars, processes
 
 ADDRESS = "127.0.0.1"
 # Seconds after which a conductor looks again.
@@ -64,9 +64,10 @@ class Silent:
     error = info
 
 
-def fill(clusters: int, nodes: int, port: int) -> tuple[str, str]:
+def fill(clusters: int, nodes: int, port: int, lying: int = 0) -> tuple[str, str]:
     """Write rows of so many clusters that share one pair of certificates.
 
+    :param lying: of how many the managers lie.
     :param port: of the process that answers for their managers.
     :returns: what :func:`benchmarks.poll_health.signed_pair` gives for them.
     """
@@ -131,9 +132,19 @@ def fill(clusters: int, nodes: int, port: int) -> tuple[str, str]:
                     other = {name: value for name, value in row.items() if name != "id"}
                     other["uuid"] = str(uuid.uuid4())
                     other[key] = f"{number:08x}-0000-4000-8000-000000000000"
+                    if number <= lying:
+                        _lie(other, port)
                     more.append({name: other[name] for name in other if name in table.c})
                 connection.execute(table.insert(), more)
-    return poll_health.signed_pair(first, [ADDRESS])
+    return poll_health.signed_pair(first, [ADDRESS, *liars.ADDRESSES])
+
+
+def _lie(row: dict[str, Any], port: int) -> None:
+    """Let a row name managers that lie, if it names any."""
+    if row.get("api_address"):
+        row["api_address"] = f"tcp://{liars.ADDRESSES[0]}:{port}"
+    if row.get("node_addresses"):
+        row["node_addresses"] = list(liars.ADDRESSES)
 
 
 def rounds(conductors: int, port: int, count: int) -> list[list[dict[str, float]]]:
@@ -187,23 +198,38 @@ def _status(name: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
+def _is_at_work() -> bool:
+    """Tell whether any cluster is still looked at, or waits for it."""
+    from magnum.service import periodic
+
+    return bool(periodic.loopingcall._queued)
+
+
 def _round(task: Any) -> dict[str, float]:
     """Do what the periodic task does, and wait for the threads that it starts."""
     from magnum_swarm_mode.conductor.monitor import SwarmModeMonitor
 
-    polls, most, sockets = 0, 0, 0
+    polls, most, sockets, missed, lies, longest, honest = 0, 0, 0, 0, 0, 0.0, 0.0
     original = SwarmModeMonitor._poll
 
     def counted(self: Any) -> Any:
-        nonlocal polls
+        nonlocal polls, missed, lies, longest, honest
         polls += 1
-        return original(self)
+        begun = time.monotonic()
+        health, seen = original(self)
+        if any(address in self.cluster.api_address for address in liars.ADDRESSES):
+            lies += seen is None
+            longest = max(longest, time.monotonic() - begun)
+        else:
+            missed += seen is None
+            honest = max(honest, time.monotonic() - began)
+        return health, seen
 
     SwarmModeMonitor._poll = counted  # type: ignore[method-assign]
     before, cpu, began = threading.active_count(), time.process_time(), time.monotonic()
     worker = threading.Thread(target=task, args=(None,))
     worker.start()
-    while worker.is_alive() or threading.active_count() > before:
+    while worker.is_alive() or _is_at_work():
         most, sockets = max(most, _status("Threads")), max(sockets, _sockets())
         if time.monotonic() > began + _PATIENCE:
             raise TimeoutError(f"{threading.active_count()} threads after {_PATIENCE} seconds")
@@ -211,6 +237,10 @@ def _round(task: Any) -> dict[str, float]:
     SwarmModeMonitor._poll = original  # type: ignore[method-assign]
     return {
         "polls": polls,
+        "missed": missed,
+        "lies": lies,
+        "longest": longest,
+        "honest": honest,
         "seconds": time.monotonic() - began,
         "cpu": time.process_time() - cpu,
         "threads": most,

@@ -3,22 +3,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import prettytable
 
+from magnum_swarm_mode import text
 from magnum_swarm_mode.cli.errors import CommandError
 
-# Control characters in a name or reason would otherwise reach the user's terminal.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Of one cell; labels and reasons can be long.
+_LONGEST = 20_000
 
 
 def _cell(value: Any) -> str:
     if value is None or value == "":
         return "-"
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(value))
+    return text.shown(str(value), _LONGEST)
 
 
 def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:

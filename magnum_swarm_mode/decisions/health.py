@@ -16,6 +16,9 @@ HEALTHY, UNHEALTHY, UNKNOWN = "HEALTHY", "UNHEALTHY", "UNKNOWN"
 _LONGEST_REASON = 300
 _MOST_BYTES = 60_000
 _FOREIGN = "NodeForeign"
+# Lines of the health that no node may take by its name, and what the others begin with.
+_LINES = ("api", "managers", "workers", "more", "healing")
+_REASON = "reason:"
 
 Json = Mapping[str, Any]
 
@@ -185,7 +188,7 @@ def _add_nodes(reason: dict[str, str], nodes: Sequence[Json], notes: Mapping[str
         name = _name(node, same)
         lines = {name: _describe(node)}
         if why := notes.get(swarm_nodes.node_id(node)) or code(node):
-            lines[f"reason:{name}"] = why[:_LONGEST_REASON]
+            lines[f"{_REASON}{name}"] = why[:_LONGEST_REASON]
         room -= len(json.dumps(lines))
         if room < 0:
             reason["more"] = f"{len(ordered) - position} more nodes are not listed"
@@ -203,7 +206,8 @@ def _managers(reachable: int, present: int, wanted: int) -> str:
 def _name(node: Json, same: Mapping[str, int]) -> str:
     """Return the node's host name, told apart by its id where several bear the same."""
     hostname = swarm_nodes.hostname(node)
-    if hostname and same[hostname] == 1:
+    is_taken = hostname in _LINES or hostname.startswith(_REASON)
+    if hostname and same[hostname] == 1 and not is_taken:
         return hostname
     return f"{hostname or 'node'} ({swarm_nodes.node_id(node) or 'no id'})"
 

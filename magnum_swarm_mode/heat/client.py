@@ -12,7 +12,7 @@ from heatclient import exc
 from heatclient.v1 import client as heat_client
 from keystoneauth1 import exceptions as auth_exceptions
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import exceptions, text
 from magnum_swarm_mode.heat import failures
 from magnum_swarm_mode.stack.request import StackRequest
 
@@ -140,7 +140,7 @@ class Heat:
                 id=stack.id,
                 name=stack.stack_name,
                 status=stack.stack_status,
-                reason=stack.stack_status_reason or "",
+                reason=text.line(stack.stack_status_reason or "", text.LONGEST),
                 outputs={
                     output["output_key"]: output.get("output_value")
                     for output in getattr(stack, "outputs", None) or []
@@ -213,7 +213,7 @@ class Heat:
                 endpoint_filter={**self._where, "service_type": "block-storage"},
                 headers={"OpenStack-API-Version": "volume 3.5"},
             )
-            return str(answer.json()["messages"][0]["user_message"])
+            return text.line(answer.json()["messages"][0]["user_message"])
         except (auth_exceptions.ClientException, ValueError, LookupError, TypeError):
             # Only a better reason is lost.
             return ""
@@ -248,7 +248,8 @@ def translated() -> Iterator[None]:
 
 
 def _from_http(error: Any) -> exceptions.SwarmModeError:
-    message = re.sub(r"^(ERROR: )+", "", str(error)).strip().rstrip(".")[:_LONGEST_SENTENCE]
+    told = text.line(error, _LONGEST_SENTENCE)
+    message = re.sub(r"^(ERROR: )+", "", told).rstrip(".")
     code = error.code if isinstance(error.code, int) else 500
     if code >= 500:
         return _unavailable("Heat", error)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from magnum_swarm_mode import text
 from magnum_swarm_mode.node.base.codes import Code
 
 _LONGEST_SENTENCE = 1000
@@ -38,14 +39,14 @@ class Resource:
         links = {link["rel"]: link["href"] for link in resource.get("links", ())}
         parts = links.get("stack", "").rstrip("/").split("/")
         return cls(
-            name=resource.get("resource_name") or "",
-            type=resource.get("resource_type") or "",
-            status=resource.get("resource_status") or "",
-            reason=resource.get("resource_status_reason") or "",
-            updated=resource.get("updated_time") or "",
-            physical_id=resource.get("physical_resource_id") or "",
-            stack_name=parts[-2] if len(parts) > 1 else "",
-            stack_id=parts[-1],
+            name=text.line(resource.get("resource_name") or ""),
+            type=text.line(resource.get("resource_type") or ""),
+            status=text.line(resource.get("resource_status") or ""),
+            reason=text.line(resource.get("resource_status_reason") or "", _LONGEST_REASON),
+            updated=text.line(resource.get("updated_time") or ""),
+            physical_id=text.line(resource.get("physical_resource_id") or ""),
+            stack_name=text.line(parts[-2]) if len(parts) > 1 else "",
+            stack_id=text.line(parts[-1]),
         )
 
 
@@ -69,23 +70,24 @@ _PATH = re.compile(r"^(?:[A-Z]\w*: )?(?:resources[.\[][^:]*: )+")
 _SERVICE = re.compile(
     r'^Went to status \w+ due to "(?:Message: )?(.*?)(?:, Code: (?:\d+|Unknown))?"$', re.DOTALL
 )
+# Nothing here may take more than linear time: a node can write what it is matched with.
 _NOISE = re.compile(
     # What clients and libraries put around a service's own sentence.
     r"^(?:\w+Client|Conflict|Forbidden|OverLimit|BadRequest|NotFound|ClientException): "
-    r"|\s*\(HTTP \d+\)|\s*\(Request-ID: [^)]*\)"
-    r"|\s*Neutron server returns request_ids: \[[^\]]*\]"
+    r"| ?\(HTTP \d{1,5}\)| ?\(Request-ID: [^)]{0,200}\)"
+    r"| ?Neutron server returns request_ids: \[[^\]]{0,200}\]"
     r"|^Build of instance \S+ (?:aborted|was re-scheduled): "
     r"|, not rescheduling"
     # What one process of Heat tells another.
-    r"|\s*\['Traceback.*"
+    r"| ?\['Traceback.*"
 )
 _WAITED = re.compile(r"^(\d+) of (\d+) received")
 # Several nodes that failed before Heat looked.
 _NODES_WORDS = re.compile(r";(?=[a-z0-9-]+-(?:manager|worker)-g?\d+: )")
 _LARGER_DISK = "Use a flavor with a larger disk, or a larger docker_volume_size."
 _ADVICE = tuple(
-    (re.compile(sign), text)
-    for sign, text in (
+    (re.compile(sign), helps)
+    for sign, helps in (
         (
             "No valid host was found",
             "No host has room for the flavor; choose a smaller one or ask the operator.",
@@ -95,7 +97,7 @@ _ADVICE = tuple(
             "Ask the operator for a larger quota of server_group_members.",
         ),
         (
-            "(?i)quota exceeded|quota has been met|exceeds allowed .*quota|maximum number of",
+            "(?i)quota exceeded|quota has been met|exceeds allowed .{0,200}quota|maximum number of",
             "Delete something or ask the operator for a larger quota.",
         ),
         (
@@ -112,7 +114,7 @@ _ADVICE = tuple(
             "owner: the owner has to resize it to this number.",
         ),
         (
-            "(?i)Docker volume .*(backend|Unknown|error)",
+            "(?i)Docker volume .{0,300}(backend|Unknown|error)",
             "No storage backend takes the volume: choose a smaller docker_volume_size or ask the "
             "operator.",
         ),
@@ -196,8 +198,7 @@ def code_of(cause: Resource, signals: Mapping[str, Any]) -> Code | None:
 
 def node_words(reason: object) -> str:
     """Return what a node said as it can stand in a sentence: one line, not too long."""
-    text = _line(str(reason))
-    return text if len(text) <= _LONGEST_SENTENCE else text[:_LONGEST_SENTENCE] + "…"
+    return text.line(reason, _LONGEST_SENTENCE)
 
 
 def explain(cause: Resource, prefix: str, service_words: str = "", code: Code | None = None) -> str:
@@ -252,18 +253,13 @@ def _is_given_up(resource: Resource) -> bool:
     return _GIVEN_UP.search(_words(resource.reason)) is not None
 
 
-def _line(text: str) -> str:
-    text = " ".join(text[:_LONGEST_REASON].split())
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
 def _words(reason: str) -> str:
     """Return a reason without what Heat, clients and libraries put around it, on one line."""
-    text = _PATH.sub("", _line(reason)).strip()
-    service = _SERVICE.match(text)
+    words = _PATH.sub("", text.line(reason, _LONGEST_REASON)).strip()
+    service = _SERVICE.match(words)
     if service:
-        text = service.group(1)
-    return " ".join(_NOISE.sub("", text).split())
+        words = service.group(1)
+    return " ".join(_NOISE.sub("", words).split())
 
 
 def _nodes(reason: str) -> tuple[str, list[str]]:
@@ -279,7 +275,7 @@ def _nodes_words(reason: str) -> str:
 
 
 def _advised(sentence: str) -> str:
-    advice = next((text for sign, text in _ADVICE if sign.search(sentence)), None)
+    advice = next((helps for sign, helps in _ADVICE if sign.search(sentence)), None)
     return _sentence(sentence, advice)
 
 

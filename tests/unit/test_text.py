@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import time
+
 import hypothesis
 from hypothesis import strategies
 from oslotest import base
@@ -25,6 +27,33 @@ class StorableTest(base.BaseTestCase):
         self.assertEqual("abc…", text.storable("abcdef", 4))
         self.assertEqual("abcd", text.storable("abcd", 4))
 
+    def test_bidirectional(self):
+        """Characters that change the direction, or that nobody sees, are replaced."""
+        for sign in "\u202a\u202e\u2066\u2069\u200b\u200f\u061c\ufeff\u2028\u2029\x9b":
+            self.assertEqual("a\ufffdb", text.storable(f"a{sign}b"))
+            self.assertEqual("a\ufffdb", text.shown(f"a{sign}b"))
+
+    def test_shown(self):
+        """On a terminal the characters beyond the plane stay."""
+        self.assertEqual("node \U0001f41b\n", text.shown("node \U0001f41b\n"))
+
+    def test_line(self):
+        """A line is one line, and no longer than it may be."""
+        self.assertEqual("a b c", text.line(" a\n\tb \r c "))
+        self.assertEqual("ab…", text.line("abcd", 3))
+        self.assertEqual("None", text.line(None))
+        self.assertLessEqual(len(text.line("a" + " " * 10_000_000 + "b", 10)), 10)
+
+    def test_cost(self):
+        """A long text costs what its kept part does."""
+        began = time.thread_time()
+        for part in (" ", "x", "\x1b", "\u202e ", "\n\n"):
+            text.line(part * 5_000_000)
+            text.storable(part * 5_000_000)
+        self.assertLess(time.thread_time() - began, 1.0)
+
+    # Under load the first example can take longer than Hypothesis' own deadline.
+    @hypothesis.settings(deadline=None)
     @hypothesis.given(strategies.text(strategies.characters(codec=None), max_size=6000))
     def test_any(self, value):
         """Whatever comes can be encoded in three bytes for each of at most 4000 characters."""

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from magnum_swarm_mode import text
 from magnum_swarm_mode.cli.declare import Command
 from magnum_swarm_mode.cli.errors import CommandError, one_line
 from magnum_swarm_mode.cli.swarm import access as swarm_access
@@ -32,9 +33,9 @@ BACK_SECONDS = 120.0
 _ENDED = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
 
 
-def say(text: str) -> None:
+def say(progress: str) -> None:
     """Print progress at once, also into a pipe."""
-    print(text, flush=True)
+    print(text.shown(progress), flush=True)
 
 
 def place_of(client: Any, given: argparse.Namespace, default: str = "") -> Any:

@@ -28,6 +28,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from magnum_swarm_mode import text
 from magnum_swarm_mode.cli import output
 from magnum_swarm_mode.cli.declare import Command
 from magnum_swarm_mode.cli.errors import CommandError
@@ -321,8 +322,8 @@ def _row(one: Manager) -> dict[str, str]:
     return {"manager": one.hostname, "address": one.address, "swarm": swarm}
 
 
-def _say(text: str) -> None:
-    print(text, flush=True)
+def _say(progress: str) -> None:
+    print(text.shown(progress), flush=True)
 
 
 def swarm_recover(client: Any, given: argparse.Namespace, command: Command) -> None:

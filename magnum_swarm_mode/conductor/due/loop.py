@@ -4,7 +4,8 @@
 Magnum polls clusters whose status is in progress, and asks for the health of others: every
 conductor for every cluster, with a thread for each. Here each cluster has its conductor (see
 ``shares``), and the looks are taken by a bounded number of threads, so that a cluster whose cloud
-answers slowly keeps no other from its turn.
+answers slowly keeps no other from its turn. Clusters whose looks are slow, as those of managers that
+lie are, have threads of their own: fifty of them would otherwise take all that there are.
 
 A status that something else was saved over would hide a deletion or a request from Magnum for ever.
 The record says when a cluster is due, and its conductor gives it a status that Magnum polls.
@@ -35,6 +36,9 @@ LOG = logging.getLogger(__name__)
 _AGAIN_SECONDS = 60
 # How many clusters one conductor takes up at a time.
 _MOST_AT_ONCE = 200
+# A look that takes longer is slow, in seconds, and so long its cluster's next looks are kept apart.
+_SLOW_SECONDS = 3.0
+_APART_SECONDS = 3600.0
 # The method of Magnum's job that asks for a cluster's health.
 _HEALTH = "update_health_status"
 
@@ -73,7 +77,9 @@ class Calls:
 
     def __init__(self, original: Any) -> None:
         self._original = original
-        self._pools: dict[str, _Pool] = {}
+        self._pools: dict[tuple[str, bool], _Pool] = {}
+        # Until when clusters' looks are kept apart from others.
+        self._apart: dict[tuple[str, str], float] = {}
         self._queued: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
@@ -95,13 +101,18 @@ class Calls:
             if key in self._queued:
                 return
             self._queued.add(key)
+            is_slow = self._apart.get(key, 0.0) > time.monotonic()
+            if not is_slow:
+                self._apart.pop(key, None)
             # Slow operations keep nobody from looking at the health of others.
-            pool = self._pools.get(look.__name__)
+            lane = (look.__name__, is_slow)
+            pool = self._pools.get(lane)
             if pool is None:
-                pool = self._pools[look.__name__] = _Pool(CONF.swarm_mode.clusters_at_once)
+                pool = self._pools[lane] = _Pool(CONF.swarm_mode.clusters_at_once)
             pool.submit(functools.partial(self._look, look, key))
 
     def _look(self, look: Callable[[], Any], key: tuple[str, str]) -> None:
+        began = time.monotonic()
         try:
             look()
         except self._original.LoopingCallDone:
@@ -111,6 +122,8 @@ class Calls:
         finally:
             with self._lock:
                 self._queued.discard(key)
+                if time.monotonic() - began > _SLOW_SECONDS:
+                    self._apart[key] = time.monotonic() + _APART_SECONDS
 
 
 class _Call:

@@ -42,6 +42,7 @@ from magnum_swarm_mode.db import migration, schema
 from magnum_swarm_mode.db.store import Store
 from magnum_swarm_mode.decisions.record import Kind
 from magnum_swarm_mode.swarm import pool as swarm_pool
+from magnum_swarm_mode.wire import exchange
 from tests.fakes import docker as fake_docker
 from tests.fakes import rows
 from tests.fakes.certificates import Pair
@@ -109,7 +110,11 @@ class Killer(fixtures.Fixture):
         self.sent, self.after = 0, False
         self.deadly: int | None = None
         self.call: Callable[[], None] | None = None
-        original = requests.adapters.HTTPAdapter.send
+        for where in (requests.adapters.HTTPAdapter, exchange.Adapter):
+            self._kill_in(where)
+
+    def _kill_in(self, where: Any) -> None:
+        original = where.send
         killer = self
 
         def send(adapter: Any, request: Any, **kwargs: Any) -> Any:
@@ -126,7 +131,8 @@ class Killer(fixtures.Fixture):
                 raise Died
             return answer
 
-        self.useFixture(fixtures.MonkeyPatch("requests.adapters.HTTPAdapter.send", send))
+        name = f"{where.__module__}.{where.__name__}.send"
+        self.useFixture(fixtures.MonkeyPatch(name, send))
 
 
 class DriverTest(base.BaseTestCase):

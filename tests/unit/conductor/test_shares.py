@@ -2,6 +2,7 @@
 """Each cluster has one conductor, and a slow one delays no other."""
 
 import threading
+import time
 import uuid
 from types import SimpleNamespace
 from unittest import mock
@@ -86,6 +87,21 @@ class CallsTest(base.BaseTestCase):
         third = self.start("third")
         self.assertTrue(third.begun.wait(SECONDS))
         self.assertFalse(slow.ended.is_set())
+
+    def test_apart(self):
+        """Clusters that took long have threads of their own the next time, others keep theirs."""
+        self.enterContext(mock.patch.object(loop, "_SLOW_SECONDS", 0.0))
+        liars = [self.start(name) for name in ("a", "b")]
+        for job in liars:
+            self.assertTrue(job.begun.wait(SECONDS))
+            job.free.set()
+            self.assertTrue(job.ended.wait(SECONDS))
+        until = time.monotonic() + SECONDS
+        while self.calls._queued and time.monotonic() < until:
+            time.sleep(0.01)
+        for name in ("a", "b"):
+            self.assertTrue(self.start(name).begun.wait(SECONDS))
+        self.assertTrue(self.start("other").begun.wait(SECONDS))
 
     def test_bound(self):
         """No more clusters are looked at at the same time than the option says."""

@@ -29,8 +29,8 @@ class DockerAPITest(base.BaseTestCase):
         pair = (authority or self.authority).server(address)
         return self.useFixture(fake_docker.FakeDocker(self.authority.pem, pair, address, port))
 
-    def swarm(self, *addresses, port, timeout=2.0):
-        swarm = swarm_client.Swarm(addresses, self.identity, timeout, port)
+    def swarm(self, *addresses, port, timeout=2.0, **more):
+        swarm = swarm_client.Swarm(addresses, self.identity, timeout, port, **more)
         self.addCleanup(swarm.close)
         return swarm
 
@@ -161,7 +161,7 @@ class DockerAPITest(base.BaseTestCase):
         manager = self.manager()
         manager.chunked = True
         manager.answers["/nodes"] = (200, [fake_docker.node(f"n{i}") for i in range(2000)])
-        swarm = self.swarm("127.0.0.1", port=manager.port)
+        swarm = self.swarm("127.0.0.1", port=manager.port, timeout=20.0, nodes=2000)
 
         self.assertEqual(2000, len(swarm.nodes()))
         self.assertEqual(2000, len(swarm.nodes()))
