@@ -90,8 +90,8 @@ _OPTIONS: list[cfg.Opt] = [
         min=1,
         help="How many clusters one process of magnum-conductor looks at at the same time, and at "
         "the health of how many beside those. A cluster whose managers or whose cloud answer "
-        "slowly keeps no other from its turn: after its first slow look it has its turn among others "
-        "of its kind, of which as many are looked at beside those.",
+        "slowly keeps no other from its turn: after its first slow look it has its turn among "
+        "others of its kind, of which as many are looked at beside those.",
     ),
     cfg.FloatOpt(
         "preflight_timeout",

@@ -21,6 +21,7 @@ _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 _CHUNKED = _HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 _VERSION = b'{"Version": "26.1.5", "ApiVersion": "1.45"}'
 
+
 async def _drip(writer: asyncio.StreamWriter, first: bytes, again: bytes) -> None:
     writer.write(first)
     while True:

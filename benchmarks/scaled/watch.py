@@ -226,7 +226,7 @@ def _round(task: Any) -> dict[str, float]:
         return health, seen
 
     SwarmModeMonitor._poll = counted  # type: ignore[method-assign]
-    before, cpu, began = threading.active_count(), time.process_time(), time.monotonic()
+    cpu, began = time.process_time(), time.monotonic()
     worker = threading.Thread(target=task, args=(None,))
     worker.start()
     while worker.is_alive() or _is_at_work():

@@ -34,7 +34,7 @@ _LONGEST_PEM = 16 * KIB
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
-class Bad(ValueError):
+class BadAnswerError(ValueError):
     """The answer is not accepted; the text says why, and nothing of what it holds."""
 
 
@@ -152,23 +152,23 @@ def for_command(nodes: int) -> Bounds:
 def document(body: bytes) -> Any:
     """Return what a JSON text in UTF-8 says.
 
-    :raises Bad: when it is none, or has too many parts.
+    :raises BadAnswerError: when it is none, or has too many parts.
     """
     try:
         content = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Bad("its answer is not in UTF-8") from error
+        raise BadAnswerError("its answer is not in UTF-8") from error
     _check_parts(content, 0)
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise Bad("its answer is no JSON") from error
+        raise BadAnswerError("its answer is no JSON") from error
 
 
 def listing(pieces: Iterable[bytes], bound: Bound) -> list[Any]:
     """Return what is kept of the items of a JSON list, which comes in pieces.
 
-    :raises Bad: when it is no list of objects, or there are too many.
+    :raises BadAnswerError: when it is no list of objects, or there are too many.
     """
     window = _Window(pieces)
     window.expect("[")
@@ -179,11 +179,11 @@ def listing(pieces: Iterable[bytes], bound: Bound) -> list[Any]:
     while True:
         item = window.item()
         if len(kept) == (bound.items or 0):
-            raise Bad(f"it lists more than {bound.items} items")
+            raise BadAnswerError(f"it lists more than {bound.items} items")
         whole = item if bound.shape is None else reduced(item, bound.shape)
         found += _labels_in(whole)
         if found > _MOST_LABELS:
-            raise Bad(f"it lists more than {_MOST_LABELS} labels")
+            raise BadAnswerError(f"it lists more than {_MOST_LABELS} labels")
         kept.append(whole)
         if not window.skip(","):
             window.expect("]")
@@ -217,7 +217,7 @@ def _check_parts(content: str, start: int) -> None:
         return
     parts = content.count("{", start) + content.count("[", start)
     if parts > _MOST_PARTS or content.count(",", start) > _MOST_VALUES:
-        raise Bad("its answer has more parts than can be explained")
+        raise BadAnswerError("its answer has more parts than can be explained")
 
 
 class _Window:
@@ -243,7 +243,7 @@ class _Window:
     def expect(self, sign: str) -> None:
         """Pass a sign that must be there."""
         if not self.skip(sign):
-            raise Bad("its answer is no JSON list")
+            raise BadAnswerError("its answer is no JSON list")
 
     def item(self) -> dict[str, Any]:
         """Return the next item, which must be an object."""
@@ -254,18 +254,18 @@ class _Window:
             try:
                 found, self._at = self._scan(self._text, self._at)
             except RecursionError as error:
-                raise Bad("its answer is no JSON") from error
+                raise BadAnswerError("its answer is no JSON") from error
             except ValueError as error:
                 # Most likely it is not whole yet. Its length doubles before it is tried again, so
                 # that all attempts together cost as much as two.
                 have = len(self._text) - self._at
                 if have > _LONGEST_ITEM:
-                    raise Bad("its answer has an item that is too long") from error
+                    raise BadAnswerError("its answer has an item that is too long") from error
                 while len(self._text) - self._at < 2 * have:
                     if not self._more():
                         break
                 if len(self._text) - self._at == have:
-                    raise Bad("its answer is no JSON") from error
+                    raise BadAnswerError("its answer is no JSON") from error
             else:
                 return found  # type: ignore[no-any-return]
 
@@ -273,7 +273,7 @@ class _Window:
         """Return what was kept if nothing but white space follows."""
         self.skip("")
         if self._at < len(self._text):
-            raise Bad("its answer is no JSON list")
+            raise BadAnswerError("its answer is no JSON list")
         return kept
 
     def _more(self) -> bool:
@@ -285,6 +285,6 @@ class _Window:
         try:
             arrived = self._decode(piece or b"", final=self._is_last)
         except UnicodeDecodeError as error:
-            raise Bad("its answer is not in UTF-8") from error
+            raise BadAnswerError("its answer is not in UTF-8") from error
         self._text, self._at = self._text[self._at :] + arrived, 0
         return not self._is_last

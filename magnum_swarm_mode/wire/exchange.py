@@ -83,7 +83,7 @@ class Adapter(adapters.BaseAdapter):
         """Where requests go."""
         return f"https://{in_url(self._address)}:{self._port}"
 
-    def send(self, request: Any, stream: bool = False, *_: Any, **__: Any) -> "Answer":  # noqa: FBT001, FBT002
+    def send(self, request: Any, stream: bool = False, *_: Any, **__: Any) -> "Answer":
         """Send a request, and return the answer, whose body has been read unless it is streamed.
 
         :raises requests.RequestException: a Timeout, a ConnectionError, or Rejected.
@@ -105,7 +105,7 @@ class Adapter(adapters.BaseAdapter):
                 return answer
             answer.read(connection, self.bounds)
             is_kept = not response.will_close
-        except answers.Bad as error:
+        except answers.BadAnswerError as error:
             raise Rejected(str(error)) from error
         except TimeoutError as error:
             raise requests.Timeout("the answer takes too long") from error
@@ -160,7 +160,7 @@ class Answer(requests.Response):
     def __init__(self, request: Any, response: http.client.HTTPResponse) -> None:
         """Look at the head of an answer.
 
-        :raises answers.Bad: when it is of a kind that is not accepted.
+        :raises answers.BadAnswerError: when it is of a kind that is not accepted.
         """
         super().__init__()
         self._response = response
@@ -171,19 +171,19 @@ class Answer(requests.Response):
         self.reason = http.client.responses.get(response.status, "")
         self.encoding = "utf-8"
         if 300 <= response.status < 400:
-            raise answers.Bad("its answer is a redirect, which is not followed")
+            raise answers.BadAnswerError("its answer is a redirect, which is not followed")
         if not (200 <= response.status < 300 or 400 <= response.status < 600):
-            raise answers.Bad(f"its answer has status {response.status}")
+            raise answers.BadAnswerError(f"its answer has status {response.status}")
         if (response.getheader("Content-Encoding") or "identity").lower() != "identity":
-            raise answers.Bad("its answer is compressed, which is not accepted")
+            raise answers.BadAnswerError("its answer is compressed, which is not accepted")
         if (response.getheader("Transfer-Encoding") or "chunked").lower() != "chunked":
-            raise answers.Bad("its answer is encoded in a way that is not accepted")
+            raise answers.BadAnswerError("its answer is encoded in a way that is not accepted")
         self.headers.update(response.getheaders())
 
     def read(self, connection: "_Socket", bounds: answers.Bounds) -> None:
         """Read the body, and parse it where it is a list.
 
-        :raises answers.Bad: when it is not accepted.
+        :raises answers.BadAnswerError: when it is not accepted.
         """
         if not self.ok:
             self._read_error(connection)
@@ -203,7 +203,7 @@ class Answer(requests.Response):
         try:
             told = answers.document(body)
             message = told.get("message") if isinstance(told, dict) else ""
-        except answers.Bad:
+        except answers.BadAnswerError:
             message = body.decode("utf-8", "replace")
         self._list = None
         self._message = text.line(message or "", _LONGEST_MESSAGE)
@@ -220,7 +220,7 @@ class Answer(requests.Response):
             return self._list
         try:
             return answers.document(self.content)
-        except answers.Bad as error:
+        except answers.BadAnswerError as error:
             raise Rejected(str(error)) from error
 
 
@@ -274,9 +274,9 @@ class _Socket:
         """Yield an answer's body.
 
         :param longest: in bytes.
-        :raises answers.Bad: when it is longer.
+        :raises answers.BadAnswerError: when it is longer.
         """
-        too_long = answers.Bad(f"its answer is larger than {longest} bytes")
+        too_long = answers.BadAnswerError(f"its answer is larger than {longest} bytes")
         if (response.length or 0) > longest:
             raise too_long
         self._reader.budget = longest + longest // 16 + 2 * _FRAMING
@@ -323,7 +323,7 @@ class _Reader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Read what there is, at least one byte."""
         if self.budget <= 0:
-            raise answers.Bad("its answer is padded beyond measure")
+            raise answers.BadAnswerError("its answer is padded beyond measure")
         count = self._connection.wait().recv_into(memoryview(buffer)[: self.budget])
         self.count += count
         self.budget -= count

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Docker API of a cluster's managers, as the cluster's owner reaches it.
 
-The certificate is got as ``magnum cluster-config`` gets it: the key is made here, Magnum signs. Each manager is asked by its own address,
-because what is done to one of them must be done to that one, and is trusted as little as the
-conductor trusts it.
+The certificate is got as ``magnum cluster-config`` gets it: the key is made here, Magnum signs.
+Each manager is asked by its own address, because what is done to one of them must be done to that
+one, and is trusted as little as the conductor trusts it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from urllib import parse

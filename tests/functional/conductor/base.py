@@ -218,7 +218,9 @@ class DriverTest(base.BaseTestCase):
         )
 
     def _template(self) -> Any:
-        template = rows.cluster_template(self.context(), keypair_id="fuel", dns_nameserver="8.8.8.8")
+        template = rows.cluster_template(
+            self.context(), keypair_id="fuel", dns_nameserver="8.8.8.8"
+        )
         template.create()
         return template
 

@@ -51,9 +51,7 @@ class UntrustedTest(base.DriverTest):
         texts = [_unescaped(one) for one in found]
         for one in texts:
             bad = {
-                sign
-                for sign in one
-                if sign not in "\n\t" and unicodedata.category(sign) in HARMFUL
+                sign for sign in one if sign not in "\n\t" and unicodedata.category(sign) in HARMFUL
             }
             self.assertEqual(set(), bad, repr(one)[:500])
             self.assertFalse(one.startswith("2026-01-01 INFO evil"), repr(one)[:500])

@@ -187,7 +187,10 @@ class ImportTest(CommandTestCase):
         own = ("cli", "wire", "text")
         shared = tuple(f"magnum_swarm_mode.{name}" for name in own)
         package = pathlib.Path(magnum_swarm_mode.cli.__file__).parent.parent
-        found = [package / "text.py", *(p for name in own for p in package.rglob(f"{name}/**/*.py"))]
+        found = [
+            package / "text.py",
+            *(p for name in own for p in package.rglob(f"{name}/**/*.py")),
+        ]
         for path in sorted(found):
             for node in ast.walk(ast.parse(path.read_text())):
                 names = [a.name for a in node.names] if isinstance(node, ast.Import) else []

@@ -215,9 +215,7 @@ class DripTest(LiarCase):
             liar.ended.wait(30)
 
         config = b" " * 30_000_000
-        told = self.problem(
-            deaf, "/create", lambda swarm: swarm.create_config("c", config, {})
-        )
+        told = self.problem(deaf, "/create", lambda swarm: swarm.create_config("c", config, {}))
 
         self.assertEqual("does not answer in time", told)
 
@@ -317,7 +315,9 @@ class SizeTest(LiarCase):
         self.assertLessEqual(len(told), 200)
         self.assertTrue(told.isprintable(), told)
         for body in (b"[]", b'{"message": {}}', b"\xff\xfe" * 99, b"<html>" + b"&" * 90_000):
-            self.assertLess(len(self.problem(lambda _, send, b=body: send(answer(b, "503 x")))), 250)
+            self.assertLess(
+                len(self.problem(lambda _, send, b=body: send(answer(b, "503 x")))), 250
+            )
 
     def test_documents(self):
         """What is no list has limits of its own."""
@@ -391,7 +391,7 @@ print(json.dumps([told, (peak - before) / 1024, stall]))
         return json.loads(ran.stdout)
 
     def test_bodies(self):
-        """No answer costs more than 64 MiB, whatever it is made of, nor stops other threads."""
+        """No answer costs more than 64 MiB, whatever it is made of."""
         mebibytes = 2**20
         plain = b'{"ID":"%d","Spec":{"Labels":{"a":"b"}}},'
         nodes = b"".join(plain % number for number in range(6_000))
@@ -410,7 +410,7 @@ print(json.dumps([told, (peak - before) / 1024, stall]))
             with self.subTest(name):
                 told, memory, _ = self.cost(body, nodes=1000)
                 self.assertLess(memory, 64, (name, told))
-        told, memory, stall = self.cost(lies["empty objects"])
+        told, memory, _ = self.cost(lies["empty objects"])
         self.assertIn("its answer is larger than 614400 bytes", told)
         self.assertLess(memory, 8)
 
@@ -492,5 +492,3 @@ class CipherTest(LiarCase):
         error = self.assertRaises(exceptions.Unavailable, swarm.nodes)
 
         self.assertIn("(manager.example.org: is no IP address)", str(error))
-
-
