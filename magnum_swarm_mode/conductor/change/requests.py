@@ -133,10 +133,12 @@ def _forgotten(store: Store, cluster: Any, record: Record) -> Callable[[], None]
     """Return what takes up what was forgotten; None where nothing was."""
     plan = record.state.plan
     if record.state.replaces_ca:
-        forgotten = ca.is_forgotten(record.state)
-        return functools.partial(_go_on, store, cluster, record, plan) if forgotten else None
+        if ca.is_forgotten(record.state):
+            return functools.partial(_go_on, store, cluster, record, plan)
+        # However long it has stopped, nodes have what is theirs.
+        return functools.partial(_settle, store, cluster, record, plan) if plan.debts else None
     # Rows are read after the record: one that was changed meanwhile ends in a conflict.
-    counts = observe.counts(cluster)
+    counts = _counts(cluster, plan)
     waiting = plan.adopted(counts, observe.deleted(cluster))
     if record.state.is_rotating or not waiting.is_over:
         return functools.partial(_go_on, store, cluster, record, waiting)
@@ -146,7 +148,7 @@ def _forgotten(store: Store, cluster: Any, record: Record) -> Callable[[], None]
             continue
         now, last = time.time(), touched.timestamp()
         if now - last > _REQUEST_SECONDS or clocks.is_ahead(last, now):
-            return functools.partial(_fail, cluster, row)
+            return functools.partial(_fail, cluster, row, counts[row.uuid])
     settled = dataclasses.replace(plan, projected=counts)
     if plan.debts or settled != plan:
         return functools.partial(_settle, store, cluster, record, settled)
@@ -160,9 +162,27 @@ def _go_on(store: Store, cluster: Any, record: Record, plan: Plan) -> None:
     rows.change(cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"})
 
 
-def _fail(cluster: Any, row: Any) -> None:
-    """End a request of which only the group's status is left: which nodes were to go is unknown."""
-    rows.write_group(row, {"status": "UPDATE_FAILED", "status_reason": _INTERRUPTED})
+def _counts(cluster: Any, plan: Plan) -> dict[str, int]:
+    """Return the numbers of nodes that rows ask for, as far as that can be served.
+
+    Magnum's handler saves a row before it calls the driver. Where its conductor died between, and
+    nodes are to go, those that were named are not known: others are not taken in their place.
+    """
+    counts = observe.counts(cluster)
+    for row in cluster.nodegroups:
+        known = plan.desired.get(row.uuid, plan.projected.get(row.uuid))
+        if row.status == "UPDATE_IN_PROGRESS" and known is not None:
+            counts[row.uuid] = max(known, counts[row.uuid])
+    return counts
+
+
+def _fail(cluster: Any, row: Any, count: int) -> None:
+    """End a request of which only the group's row is left: which nodes were to go is unknown.
+
+    :param count: how many nodes the group has again.
+    """
+    changes = {"status": "UPDATE_FAILED", "status_reason": _INTERRUPTED, "node_count": count}
+    rows.write_group(row, changes)
     rows.tell(cluster, "UPDATE_FAILED", f"Node group {row.name}: {_INTERRUPTED}")
 
 

@@ -2,10 +2,12 @@
 """The record knows how an operation ended before Magnum's rows do, whose conductor may die."""
 
 import contextlib
+import dataclasses
 
 import fixtures
 
 from magnum_swarm_mode.conductor.rotation.credential_state import AGAIN
+from magnum_swarm_mode.decisions.model import Debt
 from tests.functional.conductor import (
     base,
     test_credential_rotation,
@@ -114,6 +116,31 @@ class CertificatesTest(test_rotation.RotationCase):
         self.resize(2)
         self.go_on()
         self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
+
+    def test_debts(self):
+        """Nodes get back what they are owed also while a replacement has stopped."""
+        self.lazy = True
+        self.rotate()
+        self.poll()
+        self.pass_time(1300)
+        self.poll()
+        self.assertEqual("UPDATE_FAILED", self.cluster(self.uuid).status)
+        node = self.docker.answers["/nodes"][1][-1]
+        node["Spec"]["Availability"] = "drain"
+        debts = {node["Description"]["Hostname"]: Debt()}
+        self.store.amend(
+            self.uuid,
+            lambda state: dataclasses.replace(
+                state, plan=dataclasses.replace(state.plan, debts=debts)
+            ),
+        )
+        self.pass_time(100)
+
+        base.DRIVER().get_monitor(self.context(), self.cluster(self.uuid)).poll_health_status()
+
+        self.assertEqual("active", node["Spec"]["Availability"])
+        self.assertEqual({}, self.store.get(self.uuid).state.plan.debts)
+        self.assertEqual("UPDATE_FAILED", self.cluster(self.uuid).status)
 
     def test_before_a_resize(self):
         """That certificates were replaced is said at the end of a resize that follows."""

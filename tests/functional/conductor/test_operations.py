@@ -495,6 +495,26 @@ class ConductorsTest(OperationsCase):
         self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
         self.assertEqual(4, len(self.hostnames()))
 
+    def test_names_are_lost(self):
+        """Where nobody knows which nodes were named, no others are removed in their place."""
+        self.poll_health()
+
+        def death(*_, **__):
+            raise base.Died
+
+        with fixtures.MonkeyPatch("magnum_swarm_mode.db.store.Store.amend", death):
+            self.assertRaises(base.Died, self.resize, 1, ["swarm-worker-0"])
+        for _ in range(4):
+            self.poll_health()
+            self.poll()
+
+        cluster = self.cluster(self.uuid)
+        self.assertEqual("UPDATE_FAILED", cluster.status)
+        cases.shown(self, "change-never-begun", cluster.status_reason, answer=cluster.status)
+        self.assertEqual(2, cluster.default_ng_worker.node_count)
+        self.assertEqual(3, len(self.hostnames()))
+        self.assertEqual([], self.asked())
+
     def test_no_record(self):
         """A request for a cluster of which the conductor has no record ends, and says why."""
         record = self.store.get(self.uuid)
