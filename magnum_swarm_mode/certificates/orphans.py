@@ -12,6 +12,9 @@ names it, and leaves the record when the store has deleted it.
 Whoever wants to delete one says so in the record first, and what is said to be deleted is never
 taken up. With Barbican, one can still be lost: where the conductor dies, or the database is away,
 between the store's answer and the write.
+
+Where the store is away at the end of a cluster's deletion, the deletion ends, and the record stays
+as the list of what is to be deleted; the loop over all that is due looks at it every ten minutes.
 """
 
 import contextlib
@@ -24,7 +27,8 @@ from typing import Any
 from oslo_log import log as logging
 
 from magnum_swarm_mode.certificates import store as certificate_store
-from magnum_swarm_mode.db.store import Conflict, Store
+from magnum_swarm_mode.db.store import Conflict, Record, Store
+from magnum_swarm_mode.decisions.model import Plan
 from magnum_swarm_mode.decisions.record import Kind, Owned, Phase, State, new
 from magnum_swarm_mode.stack import request
 
@@ -132,13 +136,43 @@ def sweep(store: Store, cluster_uuid: str) -> None:
         discard(store, cluster_uuid, forgotten)
 
 
-def delete_all(cluster_uuid: str, state: State, kept: Collection[str | None]) -> None:
-    """Delete all certificates of a cluster that goes.
+def delete_all(store: Store, cluster: Any, record: Record) -> None:
+    """Delete all certificates of a cluster that goes, and its record, which is the last of it.
 
-    :param kept: references of those that Magnum deletes.
+    While the store is away the delete ends all the same. The record stays then, with what is left,
+    and :func:`sweep_gone` tries it again.
     """
-    doomed = [one.key for one in state.things(Kind.CERTIFICATE) if one.key not in kept]
-    certificate_store.delete(cluster_uuid, doomed)
+    references = certificate_store.references(cluster)
+    # Magnum deletes these two itself with its row, and forgets the others.
+    magnums = {references["ca_cert_ref"], references["magnum_cert_ref"]}
+    doomed = {one.key for one in record.state.things(Kind.CERTIFICATE)} | {*references.values()}
+    left = certificate_store.delete(cluster.uuid, sorted(doomed - magnums))
+    if not left:
+        store.delete(record)
+        return
+    LOG.warning("Certificates of cluster %s stay in their store until it is back", cluster.uuid)
+    # Of Magnum's own attempt nobody hears whether it worked.
+    _keep_only(store, record, [*left, *filter(None, sorted(magnums))])
+
+
+def sweep_gone(store: Store, record: Record) -> bool:
+    """Delete what the store kept of a cluster that is gone; whether nothing is left of it."""
+    doomed = [one.key for one in record.state.things(Kind.CERTIFICATE)]
+    left = certificate_store.delete(record.cluster_uuid, doomed)
+    with contextlib.suppress(Conflict):
+        if left:
+            _keep_only(store, record, left)
+        else:
+            store.delete(record)
+    return not left
+
+
+def _keep_only(store: Store, record: Record, references: Collection[str]) -> None:
+    """Let a record be the list of certificates that are to be deleted."""
+    state = dataclasses.replace(
+        record.state.entering(Phase.CLEANING), owned=(), plan=Plan(), ca=None, credential=None
+    )
+    store.write(record, deleted(state, references, references))
 
 
 def _loose(state: State) -> list[Owned]:

@@ -12,7 +12,6 @@ from oslo_log import log as logging
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.certificates import orphans
-from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import grants, leftover_ports
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.cloud.credentials import Grant
@@ -191,10 +190,7 @@ def clean_up(store: Store, context: Any, cluster: Any, record: Record) -> None:
     if cloud_sessions.has_token(context):
         sessions.append(functools.partial(cloud_sessions.user_session, context))
     revoke(store, cluster, record.state, sessions)
-    # Magnum itself deletes these two with its row, and forgets the others.
-    orphans.delete_all(cluster.uuid, record.state, (cluster.ca_cert_ref, cluster.magnum_cert_ref))
-    _delete_certificates(cluster)
-    store.delete(record)
+    orphans.delete_all(store, cluster, record)
 
 
 def revoke(
@@ -213,9 +209,3 @@ def revoke(
         sessions,
         node=grants.has_credential(state, grants.present(state)),
     )
-
-
-def _delete_certificates(cluster: Any) -> None:
-    """Delete those certificates that Magnum itself forgets to."""
-    forgotten = ("etcd_ca_cert_ref", "front_proxy_ca_cert_ref")
-    certificate_store.delete(cluster.uuid, [getattr(cluster, name, None) for name in forgotten])

@@ -28,6 +28,8 @@ from magnum_swarm_mode.decisions.rotation import CaRotation, CredentialRotation
 _FORMAT = 1
 # How long a request may take from its record to Magnum's status, in seconds.
 _MARK_SECONDS = 60
+# How often it is tried to delete what a certificate store has kept of a cluster that is gone.
+_ORPHAN_SECONDS = 600
 
 
 class Phase(enum.StrEnum):
@@ -248,7 +250,8 @@ class State:
         While a replacement of certificates has stopped, nothing goes on before the next request.
         """
         if self.phase in (Phase.DELETING, Phase.CLEANING):
-            return self.phase_since + _MARK_SECONDS
+            only = self.owned and all(one.kind == Kind.CERTIFICATE for one in self.owned)
+            return self.phase_since + (_ORPHAN_SECONDS if only else _MARK_SECONDS)
         if self.replaces_ca and self.ca is not None and self.ca.failed:
             return 0
         if not self._is_over or self.is_rotating:

@@ -11,7 +11,7 @@ A status that something else was saved over would hide a deletion or a request f
 The record says when a cluster is due, and its conductor gives it a status that Magnum polls.
 """
 
-import functools
+import dataclasses
 import queue
 import threading
 import time
@@ -23,8 +23,9 @@ from magnum.common import exception as magnum_exception
 from oslo_log import log as logging
 
 from magnum_swarm_mode import constants
+from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor import rows
+from magnum_swarm_mode.conductor import lease, rows
 from magnum_swarm_mode.conductor.due import shares
 from magnum_swarm_mode.db.store import Record, Store
 from magnum_swarm_mode.decisions.record import Phase
@@ -43,27 +44,65 @@ _APART_SECONDS = 3600.0
 _HEALTH = "update_health_status"
 
 
-class _Pool:
-    """Threads that call what is put into a queue. They keep no process from its end.
+@dataclasses.dataclass(eq=False)
+class _Look:
+    """A look that waits for a thread, or is being taken.
 
-    :param most: how many there are at most; they are started when they are needed.
+    :ivar key: the name of the method that takes it, and the cluster's uuid.
+    :ivar began: when a thread began, on the monotonic clock; 0 before.
     """
 
-    def __init__(self, most: int) -> None:
-        self._free = most
-        # Eventlet, on which conductors of some releases run, knows this one, and no SimpleQueue.
-        self._queue: queue.Queue[Callable[[], None]] = queue.Queue()
+    take: Callable[[], Any]
+    key: tuple[str, str]
+    began: float = 0.0
 
-    def submit(self, call: Callable[[], None]) -> None:
-        """Have something called, which raises nothing. Only one thread submits at a time."""
-        self._queue.put(call)
+    @property
+    def hangs(self) -> bool:
+        """Whether it has taken so long that its lease is left to others."""
+        return bool(self.began) and time.monotonic() - self.began > lease.MOST_SECONDS
+
+
+class _Pool:
+    """Threads that take looks. They keep no process from its end.
+
+    A thread that hangs, in a call to a service that has no time-out, is replaced.
+
+    :param most: how many there are at most beside those that hang; they are started when they are
+        needed.
+    :param take: takes a look, and raises nothing.
+    """
+
+    def __init__(self, most: int, take: Callable[[_Look], None]) -> None:
+        self._free, self._take = most, take
+        self._busy: set[_Look] = set()
+        self._lock = threading.Lock()
+        # Eventlet, on which conductors of some releases run, knows this one, and no SimpleQueue.
+        self._queue: queue.Queue[_Look] = queue.Queue()
+
+    def submit(self, look: _Look) -> None:
+        """Have a look taken. Only one thread submits at a time."""
+        self._queue.put(look)
+        with self._lock:
+            hung = {one for one in self._busy if one.hangs}
+            self._busy -= hung
+            self._free += len(hung)
+        for one in hung:
+            LOG.error("%s of cluster %s hangs; another thread works in its place", *one.key)
         if self._free:
             self._free -= 1
             threading.Thread(target=self._work, name="swarm-mode look", daemon=True).start()
 
     def _work(self) -> None:
         while True:
-            self._queue.get()()
+            look = self._queue.get()
+            with self._lock:
+                look.began = time.monotonic()
+                self._busy.add(look)
+            self._take(look)
+            with self._lock:
+                if look not in self._busy:
+                    return
+                self._busy.discard(look)
 
 
 class Calls:
@@ -80,7 +119,7 @@ class Calls:
         self._pools: dict[tuple[str, bool], _Pool] = {}
         # Until when clusters' looks are kept apart from others.
         self._apart: dict[tuple[str, str], float] = {}
-        self._queued: set[tuple[str, str]] = set()
+        self._queued: dict[tuple[str, str], _Look] = {}
         self._lock = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
@@ -98,9 +137,10 @@ class Calls:
         """Have a look taken when a thread is free, unless the last one still waits for one."""
         key = (look.__name__, uuid)
         with self._lock:
-            if key in self._queued:
+            known = self._queued.get(key)
+            if known is not None and not known.hangs:
                 return
-            self._queued.add(key)
+            self._queued[key] = _Look(look, key)
             is_slow = self._apart.get(key, 0.0) > time.monotonic()
             if not is_slow:
                 self._apart.pop(key, None)
@@ -108,22 +148,23 @@ class Calls:
             lane = (look.__name__, is_slow)
             pool = self._pools.get(lane)
             if pool is None:
-                pool = self._pools[lane] = _Pool(CONF.swarm_mode.clusters_at_once)
-            pool.submit(functools.partial(self._look, look, key))
+                pool = self._pools[lane] = _Pool(CONF.swarm_mode.clusters_at_once, self._take)
+            pool.submit(self._queued[key])
 
-    def _look(self, look: Callable[[], Any], key: tuple[str, str]) -> None:
-        began = time.monotonic()
+    def _take(self, look: _Look) -> None:
         try:
-            look()
+            look.take()
         except self._original.LoopingCallDone:
             pass
         except Exception:
-            LOG.exception("%s of cluster %s failed", *key)
+            LOG.exception("%s of cluster %s failed", *look.key)
         finally:
             with self._lock:
-                self._queued.discard(key)
-                if time.monotonic() - began > _SLOW_SECONDS:
-                    self._apart[key] = time.monotonic() + _APART_SECONDS
+                # One that hung may have been followed by another.
+                if self._queued.get(look.key) is look:
+                    del self._queued[look.key]
+                if time.monotonic() - look.began > _SLOW_SECONDS:
+                    self._apart[look.key] = time.monotonic() + _APART_SECONDS
 
 
 class _Call:
@@ -165,15 +206,22 @@ def after_sync(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 def run(store: Store) -> None:
     """Look at the clusters that are due; whatever goes wrong goes to the log."""
     try:
+        gone = []
         for uuid, since in store.due(_MOST_AT_ONCE).items():
             late = time.time() - since > shares.GRACE_SECONDS
             if (late or shares.SHARES.is_mine(uuid)) and store.postpone(uuid, _AGAIN_SECONDS):
-                _look(store, uuid)
+                gone += _look(store, uuid)
+        for record in gone:
+            # A store that is away is asked once, however many clusters wait for it.
+            if not orphans.sweep_gone(store, record):
+                break
     except Exception:
         LOG.exception("Looking for clusters of swarm-mode that are due failed")
 
 
-def _look(store: Store, uuid: str) -> None:
+def _look(store: Store, uuid: str) -> list[Record]:
+    """Look at a cluster; return its record if nothing else of it is left."""
+    record = None
     try:
         record = store.get(uuid)
         cluster = objects.Cluster.get_by_uuid(cloud_sessions.admin_context(), uuid)
@@ -181,8 +229,10 @@ def _look(store: Store, uuid: str) -> None:
             _take_up(cluster, record)
     except magnum_exception.ClusterNotFound:
         LOG.debug("Cluster %s is gone", uuid)
+        return [record] if record is not None and record.state.phase is Phase.CLEANING else []
     except Exception:
         LOG.exception("Looking at cluster %s, which is due, failed", uuid)
+    return []
 
 
 def _take_up(cluster: Any, record: Record) -> None:

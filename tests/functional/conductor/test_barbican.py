@@ -16,6 +16,7 @@ from oslo_log import log
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import reach
+from magnum_swarm_mode.conductor.due import loop
 from magnum_swarm_mode.db.store import Store
 from tests import documented
 from tests.fakes import barbican as fake_barbican
@@ -132,7 +133,7 @@ class BarbicanTest(base.DriverTest):
         self.assertEqual("CREATE_COMPLETE", self.cluster(uuid).status)
 
     def test_away_while_deleting(self):
-        """A cluster can be deleted without Barbican; its secrets stay there, and that is logged."""
+        """A cluster can be deleted without Barbican; its secrets stay, and that is logged."""
         uuid = self.made()
         reference = self.cluster(uuid).etcd_ca_cert_ref
         self.barbican.is_down = True
@@ -141,6 +142,30 @@ class BarbicanTest(base.DriverTest):
         self.poll()
         self.assertEqual([], self.clusters())
         self.assertIn(f"Certificate {reference} of cluster {uuid}", self.log.output)
+
+    def test_back_after_a_delete(self):
+        """What Barbican keeps of a cluster that is gone is deleted when it is back."""
+        uuids = [self.made(), self.create()]
+        self.barbican.is_down = True
+        for uuid in uuids:
+            self.delete(uuid)
+        self.cloud.finish_deletes()
+        self.poll()
+        self.assertEqual([], self.clusters())
+        self.assertEqual(8, len(self.barbican.containers))
+        records = [self.store.get(uuid) for uuid in uuids]
+        self.assertEqual([4, 4], [len(one.state.owned) for one in records if one])
+        self.pass_time(601)
+        loop.run(self.store)
+        self.assertEqual(8, len(self.barbican.containers))
+        self.barbican.is_down = False
+        loop.run(self.store)
+        self.assertEqual(8, len(self.barbican.containers))
+
+        self.pass_time(1202)
+        loop.run(self.store)
+
+        self.assertEqual(({}, []), (self.barbican.containers, self.records()))
 
     def test_another_conductor(self):
         """What one conductor had stored, another one reads: nothing of it is on a host."""

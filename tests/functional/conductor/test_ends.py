@@ -139,7 +139,8 @@ class CertificatesTest(test_rotation.RotationCase):
         base.DRIVER().get_monitor(self.context(), self.cluster(self.uuid)).poll_health_status()
 
         self.assertEqual("active", node["Spec"]["Availability"])
-        self.assertEqual({}, self.store.get(self.uuid).state.plan.debts)
+        record = self.store.get(self.uuid)
+        self.assertEqual({}, record.state.plan.debts if record else None)
         self.assertEqual("UPDATE_FAILED", self.cluster(self.uuid).status)
 
     def test_before_a_resize(self):

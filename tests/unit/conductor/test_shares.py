@@ -11,6 +11,7 @@ from oslo_service import loopingcall
 from oslotest import base
 
 from magnum_swarm_mode import conf
+from magnum_swarm_mode.conductor import lease
 from magnum_swarm_mode.conductor.due import loop, shares
 
 UUIDS = [str(uuid.UUID(int=number * 7919)) for number in range(3000)]
@@ -130,6 +131,23 @@ class CallsTest(base.BaseTestCase):
             if later.begun.wait(0.1):
                 break
         self.assertTrue(later.begun.is_set())
+
+    def test_hung(self):
+        """A thread that hangs is replaced, and its cluster is looked at again."""
+        hung = [self.start(str(number)) for number in range(2)]
+        for job in hung:
+            self.assertTrue(job.begun.wait(SECONDS))
+        self.assertFalse(self.start("third").begun.wait(0.1))
+        self.enterContext(mock.patch.object(lease, "MOST_SECONDS", 0.05))
+        time.sleep(0.1)
+        for _ in range(2):
+            again = self.start("0")
+            self.start("fourth").free.set()
+        self.jobs[2].free.set()
+
+        self.assertTrue(self.jobs[2].ended.wait(SECONDS))
+        self.assertTrue(self.jobs[3].begun.wait(SECONDS))
+        self.assertFalse(again.begun.wait(0.1))
 
     def test_not_mine(self):
         """A cluster of another conductor is left to it."""
