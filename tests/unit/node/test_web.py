@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import base64
 import pathlib
+import ssl
 
 import fixtures
 from oslotest import base
@@ -8,6 +9,16 @@ from oslotest import base
 from magnum_swarm_mode.node.base import web
 from magnum_swarm_mode.node.base.errors import NodeError, Temporary
 from tests.unit.node import fakes
+
+
+class CipherTest(base.BaseTestCase):
+    def test_aead(self):
+        """Nodes, as clients, encrypt only with authentication, from TLS 1.2 on."""
+        authority = self.useFixture(fakes.Authority())
+        pair = str(authority.pair())
+        for context in (web.tls(authority.pem, pair), web.tls()):
+            self.assertEqual(ssl.TLSVersion.TLSv1_2, context.minimum_version)
+            self.assertEqual([], [one["name"] for one in context.get_ciphers() if not one["aead"]])
 
 
 class RequestTest(base.BaseTestCase):
