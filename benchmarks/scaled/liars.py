@@ -24,7 +24,7 @@ _VERSION = b'{"Version": "26.1.5", "ApiVersion": "1.45"}'
 
 async def _drip(writer: asyncio.StreamWriter, first: bytes, again: bytes) -> None:
     writer.write(first)
-    while True:
+    while not writer.is_closing():
         writer.write(again)
         await writer.drain()
         await asyncio.sleep(_PAUSE)
@@ -32,9 +32,11 @@ async def _drip(writer: asyncio.StreamWriter, first: bytes, again: bytes) -> Non
 
 async def _repeat(writer: asyncio.StreamWriter, first: bytes, again: bytes) -> None:
     writer.write(first)
-    while True:
+    while not writer.is_closing():
         writer.write(again)
         await writer.drain()
+        # drain() alone lets nothing else run while there is room.
+        await asyncio.sleep(0)
 
 
 async def _redirect(writer: asyncio.StreamWriter, first: bytes, again: bytes) -> None:

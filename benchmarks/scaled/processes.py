@@ -121,13 +121,16 @@ def _all_processes() -> Iterator[tuple[int, float, float]]:
 def database(processes: Processes, space: Path) -> None:
     """Start MariaDB with empty databases; durability is of no use here."""
     data = space / "mariadb"
-    install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--user=root"]
+    # At its start MariaDB removes temporary tables from its directory for them, whosever they are.
+    own = ["env", f"TMPDIR={space}"]
+    install = [*own, "mariadb-install-db", "--no-defaults", f"--datadir={data}", "--user=root"]
     _run([*install, "--auth-root-authentication-method=normal", "--skip-test-db"])
     processes.start(
         "mariadb",
         [
             "/usr/sbin/mariadbd",
             "--no-defaults",
+            f"--tmpdir={space}",
             "--user=root",
             f"--datadir={data}",
             f"--socket={space}/mariadb.sock",

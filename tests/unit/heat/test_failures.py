@@ -110,10 +110,23 @@ class TestExplain(base.BaseTestCase):
 
     def test_words_of_a_node_that_means_harm(self) -> None:
         """However long a node's words are, reading them takes no time, and they stay one line."""
-        for harm in (" " * 10**6, "(Request-ID: " * 10**5, ";a-" * 10**5, "\x1b[2J\n" * 10**5):
+        for harm in (
+            " " * 10**6,
+            "(Request-ID: " * 10**5,
+            "Neutron server returns request_ids: [" * 10**5,
+            "exceeds allowed " * 10**5,
+            "Docker volume " * 10**5,
+            ";a-" * 10**5,
+            ";a-manager-1" * 10**5,
+            "-worker-" * 10**5,
+            "(HTTP 1" * 10**5,
+            "resources.a: " * 10**5,
+            ", Code: 1" * 10**5,
+            "\x1b[2J\n" * 10**5,
+        ):
             begin = time.process_time()
             sentence = self._node(f"c-worker-0: {harm}x")
-            self.assertLess(time.process_time() - begin, 2, harm[:9])
+            self.assertLess(time.process_time() - begin, 0.3, harm[:9])
             self.assertLess(len(sentence), 1100)
             self.assertTrue(sentence.isprintable())
             self.assertLess(len(failures.node_words(harm)), 1100)
