@@ -214,6 +214,9 @@ class Client:
         self._addresses, self._own, self._ca = addresses, own, ca
         self.cluster = world.cluster_uuid
 
+    def expect(self, nodes: int) -> None:
+        """Do without bounds: the swarm of the model is honest about its size."""
+
     def _ask(self, act: Callable[[], Result]) -> Result:
         def checked() -> Result:
             if not self._addresses or not self._swarm.nodes:
