@@ -68,14 +68,6 @@ _OPTIONS: list[cfg.Opt] = [
         "connect and to answer before it asks another manager.",
     ),
     cfg.IntOpt(
-        "poll_threads",
-        default=32,
-        min=1,
-        help="In how many threads each process of magnum-conductor looks at clusters in progress, "
-        "and in how many more at the health of clusters. A cluster whose managers do not answer "
-        "takes one for up to three times docker_api_timeout.",
-    ),
-    cfg.IntOpt(
         "kept_connections",
         default=2000,
         min=1,

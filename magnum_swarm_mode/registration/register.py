@@ -193,14 +193,7 @@ def _set_up_tasks(original: Callable[..., Any], settings: Any, *args: Any) -> An
 
     :raises Inconsistent: when there is no task that looks at clusters in progress.
     """
-    # The conductor's modules import Magnum's, which read options while they are imported.
-    from oslo_service import loopingcall
-
-    from magnum_swarm_mode.conductor.due import threads
-
-    periodic = sys.modules[_PERIODIC]
-    periodic.loopingcall = threads.bounded(loopingcall)  # type: ignore[attr-defined]
-    tasks = periodic.MagnumPeriodicTasks
+    tasks = sys.modules[_PERIODIC].MagnumPeriodicTasks
     if _SYNC not in dict(tasks._periodic_tasks):
         raise exceptions.Inconsistent(f"{_PERIODIC}.MagnumPeriodicTasks has no task {_SYNC}")
     tasks._periodic_tasks = [

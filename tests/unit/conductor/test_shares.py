@@ -45,6 +45,7 @@ class Job:
     def __init__(self, test, name, coe="swarm-mode"):
         self.cluster = SimpleNamespace(uuid=name, cluster_template=SimpleNamespace(coe=coe))
         self.test, self.free = test, threading.Event()
+        self.error = loopingcall.LoopingCallDone()
         self.begun, self.ended, self.times = threading.Event(), threading.Event(), 0
 
     def update_status(self):
@@ -52,7 +53,7 @@ class Job:
         self.begun.set()
         self.free.wait(6 * SECONDS)
         self.ended.set()
-        raise loopingcall.LoopingCallDone
+        raise self.error
 
     def update_health_status(self):
         self.update_status()
@@ -131,6 +132,14 @@ class CallsTest(base.BaseTestCase):
             if later.begun.wait(0.1):
                 break
         self.assertTrue(later.begun.is_set())
+
+    def test_failing(self):
+        """After a look that fails its thread takes the next."""
+        loop.CONF.set_override("clusters_at_once", 1, group="swarm_mode")
+        failing, following = self.start("failing"), self.start("following")
+        failing.error = ValueError("unexpected")
+        failing.free.set()
+        self.assertTrue(following.begun.wait(SECONDS))
 
     def test_hung(self):
         """A thread that hangs is replaced, and its cluster is looked at again."""
