@@ -12,7 +12,7 @@ import enum
 import functools
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 _UNKNOWN = "unknown"
@@ -38,24 +38,45 @@ def load(kind: Any, value: Any) -> Any:
     :param kind: its type, as annotations have it.
     :raises TypeError: when a field is missing that has no default.
     """
+    return _reader(kind)(value)
+
+
+@functools.cache
+def _reader(kind: Any) -> Callable[[Any], Any]:
+    """Return what reads values of a type; records are read often, and types never change."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
         kinds = [one for one in arguments if one is not type(None)]
-        return load(kinds[0], value) if value is not None and len(kinds) == 1 else value
+        if len(kinds) != 1:
+            return lambda value: value
+        only = _reader(kinds[0])
+        return lambda value: None if value is None else only(value)
     if dataclasses.is_dataclass(kind):
-        return _object(kind, value) if isinstance(value, Mapping) else value
-    if isinstance(value, list) and origin in (tuple, list):
-        return origin(load(arguments[0], one) for one in value)
-    if isinstance(value, Mapping) and arguments:
-        return {key: load(arguments[1], one) for key, one in value.items()}
+        return lambda value: _object(kind, value) if isinstance(value, Mapping) else value
+    if origin in (tuple, list):
+        each = _reader(arguments[0])
+        return lambda value: (
+            origin(map(each, value)) if isinstance(value, list) else _copied(value)
+        )
+    if len(arguments) > 1:
+        named = _reader(arguments[1])
+        return lambda value: (
+            {key: named(one) for key, one in value.items()}
+            if isinstance(value, Mapping)
+            else _copied(value)
+        )
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return next((one for one in kind if one.value == value), value)
-    return copy.deepcopy(value)
+        return lambda value: next((one for one in kind if one.value == value), value)
+    return _copied
+
+
+def _copied(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | None) else copy.deepcopy(value)
 
 
 def _object(kind: Any, values: Mapping[str, Any]) -> Any:
     hints = _hints(kind)
-    known = {name: load(hints[name], one) for name, one in values.items() if name in hints}
+    known = {name: _reader(hints[name])(one) for name, one in values.items() if name in hints}
     if _UNKNOWN in hints:
         known[_UNKNOWN] = {k: copy.deepcopy(v) for k, v in values.items() if k not in hints}
     return kind(**known)

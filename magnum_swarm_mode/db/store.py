@@ -26,6 +26,7 @@ from magnum_swarm_mode.db import migration, schema
 from magnum_swarm_mode.decisions.record import Phase, State
 
 _TABLE = schema.CLUSTER
+_ONE = sa.select(_TABLE).where(_TABLE.c.cluster_uuid == sa.bindparam("uuid"))
 # The longest lease that anybody takes at once, in seconds; renewed while somebody is at work.
 LONGEST_LEASE = 600
 # How long after it is written ``work_due`` is at most.
@@ -411,11 +412,7 @@ def _unchanged(record: Record) -> Any:
 
 
 def _select(connection: Any, cluster_uuid: str) -> Record | None:
-    row = (
-        connection.execute(sa.select(_TABLE).where(_TABLE.c.cluster_uuid == cluster_uuid))
-        .mappings()
-        .first()
-    )
+    row = connection.execute(_ONE, {"uuid": cluster_uuid}).mappings().first()
     if row is None:
         return None
     return Record(**{**row, "state": State.from_json(row["state"])})

@@ -169,33 +169,26 @@ def _complete(seen: Seen, plan: Plan) -> Step:
     A group that failed before, and of which nothing was requested since, held nothing up; but what
     is not as desired is not called complete.
     """
-    lacking = [one for one in seen.groups if _made(one) != one.wanted]
-    if lacking:
-        steps.note(plan, " ".join(_lack(group) for group in lacking))
+    lacking = steps.lacking(seen)
+    outcome, fault = (Outcome.FAILED, lacking[0].uuid) if lacking else (Outcome.COMPLETE, "")
+    for group in lacking:
+        steps.note(plan, _lack(group))
     reason = " ".join(plan.notes) or None
     plan.failed, plan.notes = "", []
     steps.end(plan)
-    reason = steps.finish(plan, Outcome.COMPLETE, reason)
+    reason = steps.finish(plan, outcome, reason, fault)
     if plan.upgrade is not None:
         plan.upgrade.over = True
         for uuid, target in plan.upgrade.groups.items():
             plan.followed[uuid] = target.template
-    if lacking:
-        return Step(reason, plan, (), Outcome.FAILED, lacking[0].uuid, owed=plan.debts)
-    return Step(reason, plan, outcome=Outcome.COMPLETE)
-
-
-def _made(group: Group) -> int:
-    """Return how many of a group's nodes there are; of a failed stack not all members were made."""
-    failed = (group.stack_status or "").endswith("_FAILED")
-    return sum(bool(member.server_id) or not failed for member in group.members)
+    return Step(reason, plan, (), outcome, fault, owed=plan.debts)
 
 
 def _lack(group: Group) -> str:
     """Return a sentence with what a group lacks, and what helps."""
     said = f": {group.failure}" if group.failure else "."
     return (
-        f"What was requested is done, but node group {group.name} has {_made(group)} of "
+        f"What was requested is done, but node group {group.name} has {steps.made(group)} of "
         f"{group.wanted} nodes{said} Resize {group.name} to try again, or delete it."
     )
 

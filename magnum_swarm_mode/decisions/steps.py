@@ -114,10 +114,30 @@ def told_again(seen: Seen, plan: Plan) -> Step | None:
     """Return the end of an operation that has ended already, for rows that do not say so yet."""
     if plan.ended is None or not plan.is_over:
         return None
+    outcome = Outcome(plan.ended.outcome)
+    lacks = lacking(seen)
+    # A request whose conductor has not reached the record yet does not end with the one before.
+    new = any(one.stack_status is None and one.uuid != plan.ended.group for one in lacks)
+    if new or (lacks and outcome is Outcome.COMPLETE):
+        return None
     actions = repayment(seen.nodes or (), plan.debts)
     owed = unpaid(seen.nodes, plan.debts)
-    outcome = Outcome(plan.ended.outcome)
     return Step(plan.ended.reason, plan, tuple(actions), outcome, plan.ended.group, owed=owed)
+
+
+def made(group: Group) -> int:
+    """Return how many of a group's nodes there are; of a failed stack not all members were made."""
+    failed = (group.stack_status or "").endswith("_FAILED")
+    return sum(bool(member.server_id) or not failed for member in group.members)
+
+
+def lacking(seen: Seen) -> list[Group]:
+    """Return the groups that do not have as many nodes as they are to have."""
+    return [
+        one
+        for one in seen.groups
+        if made(one) != one.wanted or (one.stack_status is None and one.wanted is not None)
+    ]
 
 
 def _debts(plan: Plan) -> dict[str, Debt]:

@@ -6,6 +6,7 @@ driver is given, and not what is tested: their access is written down here again
 the same semantics as Magnum's, because its own takes most of a simulation's time.
 """
 
+import copy
 import datetime
 import json
 import sqlite3
@@ -49,6 +50,8 @@ class Database:
         self._raw.executescript(_HISTORY)
         sa.event.listen(self.engine, "before_cursor_execute", self._statement)
         self._tables = {table.name: _Table(table) for table in _TABLES}
+        # What was read since the last write: most looks change nothing.
+        self._read: dict[Any, list[dict[str, Any]]] = {}
         self.boundary: Callable[[], None] = _nothing
         self.live: Callable[[], None] = _nothing
         self.now: Callable[[], float] = lambda: 0.0
@@ -56,6 +59,7 @@ class Database:
     def empty(self) -> None:
         """Forget everything."""
         self.boundary = self.live = _nothing
+        self._read.clear()
         for table in ("history", *self._tables, schema.CLUSTER.name):
             self._raw.execute(f"DELETE FROM {table}")
         self._raw.commit()
@@ -72,6 +76,7 @@ class Database:
             self.live()
         else:
             self.boundary()
+            self._read.clear()
 
     # What magnum.db.sqlalchemy.api does
 
@@ -134,6 +139,7 @@ class Database:
 
     def _write(self, sql: str, values: list[Any]) -> None:
         self.boundary()
+        self._read.clear()
         self._raw.execute(sql, values)
         self._raw.commit()
 
@@ -162,13 +168,18 @@ class Database:
 
     def _select(self, table: str, **where: Any) -> list[dict[str, Any]]:
         self.live()
-        names = " AND ".join(f"{name} = ?" for name in where) or "1"
-        cursor = self._raw.execute(
-            f"SELECT * FROM {table} WHERE {names} ORDER BY id",
-            list(where.values()),
-        )
-        columns = [column[0] for column in cursor.description]
-        return [self._tables[table].read(dict(zip(columns, row, strict=True))) for row in cursor]
+        key = (table, *where.items())
+        if key not in self._read:
+            names = " AND ".join(f"{name} = ?" for name in where) or "1"
+            cursor = self._raw.execute(
+                f"SELECT * FROM {table} WHERE {names} ORDER BY id",
+                list(where.values()),
+            )
+            columns = [column[0] for column in cursor.description]
+            self._read[key] = [
+                self._tables[table].read(dict(zip(columns, row, strict=True))) for row in cursor
+            ]
+        return [self._tables[table].copied(row) for row in self._read[key]]
 
 
 class _Lasting(sqlite3.Connection):
@@ -212,6 +223,13 @@ class _Table:
             if row[name]:
                 row[name] = datetime.datetime.fromisoformat(row[name]).replace(tzinfo=datetime.UTC)
         return row
+
+    def copied(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a row of which nothing is shared that could be changed."""
+        made = dict(row)
+        for name in self._json:
+            made[name] = copy.copy(made[name])
+        return made
 
 
 def _nothing() -> None:

@@ -70,6 +70,11 @@ class Counts:
     boundaries: int = 0
     requests: int = 0
 
+    def since(self, before: "Counts") -> "Counts":
+        """Return what was done since then."""
+        names = [field.name for field in dataclasses.fields(self)]
+        return Counts(**{name: getattr(self, name) - getattr(before, name) for name in names})
+
     def text(self) -> str:
         """Return the counts as a sentence."""
         return (
@@ -299,10 +304,10 @@ class Life(RuleBasedStateMachine):
             if calm >= _CALM_TURNS and not busy:
                 return
             before = now
-        self._assert([f"it does not come to rest: {status}: {self.simulation.row().status_reason}"])
+        self._assert([f"it does not come to rest: {status}: {self.simulation.facts().status_reason}"])
 
     def _picture(self) -> Any:
-        row, record = self.simulation.row(), self.simulation.record()
+        row, record = self.simulation.facts(), self.simulation.record()
         state = record.state if record else None
         return (
             row and (row.status, row.health_status),
@@ -323,7 +328,7 @@ class Life(RuleBasedStateMachine):
                 self.settle()
             self._assert(list(self.judge.at_rest()))
             if self.simulation.status() not in _DONE:
-                self._assert([f"there is no way out: {self.simulation.row().status_reason}"])
+                self._assert([f"there is no way out: {self.simulation.facts().status_reason}"])
         if not status:
             return
         self._ask(0, self.simulation.delete(), None, self._note("delete", "", None))

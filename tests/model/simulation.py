@@ -6,7 +6,7 @@ import functools
 import logging
 import types
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from unittest import mock
 
@@ -34,7 +34,9 @@ from magnum_swarm_mode.conductor.due import loop
 from magnum_swarm_mode.db import migration
 from magnum_swarm_mode.db.store import Record, Store
 from magnum_swarm_mode.heat import members as heat_members
+from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.stack import upgrade as stack_upgrade
+from magnum_swarm_mode.stack.files import templates, user_data
 from magnum_swarm_mode.swarm import pool as swarm_pool
 from tests.functional.conductor import base
 from tests.model.conductors import Conductor, Conductors, Fate
@@ -83,6 +85,9 @@ class Simulation:
         by_uuid = {one.uuid: one for one in self.templates.values()}
         yield objects.Cluster, "dbapi", self.database
         yield objects.NodeGroup, "dbapi", self.database
+        # What comes out of the simulation's database has the right types already.
+        yield objects.NodeGroup, "_from_db_object", staticmethod(_as_object)
+        yield objects.Cluster, "_from_db_object", staticmethod(_as_object)
         yield objects.ClusterTemplate, "get_by_uuid", lambda _, uuid: by_uuid[uuid]
         yield enginefacade.writer, "get_engine", lambda: self.database.engine
         yield magnum_driver.Driver, "get_driver", lambda *_: self._driver
@@ -101,6 +106,10 @@ class Simulation:
         def client(ca: str, own: Any, addresses: list[str], _: str) -> Client:
             return Client(world, addresses, own.certificate, ca)
 
+        # The same at each creation and upgrade, and tested elsewhere.
+        yield user_data, "render", _rendered
+        yield templates, "read", _template_text
+        yield stack_request, "environment_of", _environment
         yield migration, "ensure", _nothing
         yield cloud_sessions, "user_session", lambda context: Session(world, context.user_id)
         yield cloud_sessions, "service_session", lambda: Session(world)
@@ -201,6 +210,12 @@ class Simulation:
         """Return the cluster's row as magnum-api reads it, or None."""
         found = objects.Cluster.list(_admin())
         return found[0] if found else None
+
+    def facts(self) -> Any:
+        """Return what the cluster's row says, or None; nothing that could be saved."""
+        for row in self.database.get_cluster_list(None):
+            return types.SimpleNamespace(**row)
+        return None
 
     def status(self) -> str:
         """Return the cluster's status; empty where there is no cluster."""
@@ -386,6 +401,26 @@ def _prepared() -> tuple[Database, Any]:
         base._prepare()
         base.DriverTest._prepared = True
     return Database(), base.DRIVER()
+
+
+_rendered = functools.cache(user_data.render)
+_template_text = functools.cache(templates.read)
+
+
+_registry = functools.cache(functools.partial(stack_request.environment_of, defaults={}))
+
+
+def _environment(names: Iterable[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_registry(tuple(names)), "parameter_defaults": dict(defaults)}
+
+
+def _as_object(made: Any, row: Mapping[str, Any]) -> Any:
+    """Fill one of Magnum's objects with a row, without the checks of each field."""
+    for name in made.fields:
+        if name in row:
+            setattr(made, f"_obj_{name}", row[name])
+    made.obj_reset_changes()
+    return made
 
 
 @functools.cache

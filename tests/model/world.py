@@ -36,6 +36,8 @@ class World:
     :ivar trusts: id to whose it is, and the number of the rights that it belongs to.
     :ivar credentials: likewise for application credentials.
     :ivar certificates: reference to the set that it was made with.
+    :ivar excused: certificates that their store did not delete when it was asked: the deletion of
+        a cluster does not wait for it.
     """
 
     def __init__(self, conductors: Conductors, cluster_uuid: str) -> None:
@@ -48,6 +50,7 @@ class World:
         self.trusts: dict[str, tuple[str, int]] = {}
         self.credentials: dict[str, tuple[str, int]] = {}
         self.certificates: dict[str, int] = {}
+        self.excused: set[str] = set()
         self.certificate_sets = 0
         self.swarm = Swarm(self)
         self.stacks = Stacks(self)
@@ -163,6 +166,7 @@ class World:
         try:
             return self.request("keystone", act) if unwanted else []
         except exceptions.Unavailable:
+            self.excused |= set(unwanted)
             return unwanted
 
     def sets_in(self, text: str) -> set[int]:

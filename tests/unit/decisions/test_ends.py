@@ -5,7 +5,7 @@ import dataclasses
 
 from oslotest import base
 
-from magnum_swarm_mode.decisions import steps, upgrade
+from magnum_swarm_mode.decisions import change, steps, upgrade
 from magnum_swarm_mode.decisions.model import End, Outcome
 from magnum_swarm_mode.decisions.upgrade_plan import Target, Upgrade
 from tests.unit.decisions.swarm_world import Row, World
@@ -206,6 +206,26 @@ class EndedTest(base.BaseTestCase):
 
         self.assertEqual({}, step.owed)
         self.assertEqual({"active"}, {node.availability for node in world.nodes.values()})
+
+
+class NewRequestTest(base.BaseTestCase):
+    """A group's row is there, and its conductor has not reached the record yet."""
+
+    def test_another_end(self):
+        """A group that is being created does not end with the operation before."""
+        for outcome in (Outcome.COMPLETE, Outcome.FAILED):
+            world = World(workers=2)
+            world.plan.ended = End(outcome.value, "Heat failed.")
+            seen = world.seen()
+            new = dataclasses.replace(
+                seen.groups[-1], uuid="new", name="new", stack="new", stack_status=None, members=()
+            )
+            seen = dataclasses.replace(seen, groups=(*seen.groups, new))
+
+            step = change.decide(seen)
+
+            self.assertEqual(Outcome.GOES_ON, step.outcome)
+            self.assertEqual("Heat is being asked for node group new.", step.reason)
 
 
 class NotesTest(base.BaseTestCase):
