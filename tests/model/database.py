@@ -148,6 +148,8 @@ class Database:
 
     def _insert(self, table: str, values: Mapping[str, Any]) -> dict[str, Any]:
         given = {"uuid": str(uuid.uuid4()), **values, "created_at": self._moment()}
+        # As SQLAlchemy does, which makes empty JSON of what is not given.
+        given = {**dict.fromkeys(self._tables[table].json), **given}
         stored = self._tables[table].stored(given)
         names = ", ".join(stored)
         marks = ", ".join("?" for _ in stored)
@@ -191,10 +193,13 @@ class _Lasting(sqlite3.Connection):
 
 
 class _Table:
-    """How values of a table of Magnum's are stored."""
+    """How values of a table of Magnum's are stored.
+
+    :ivar json: the columns that hold JSON, and the type of each.
+    """
 
     def __init__(self, table: Any) -> None:
-        self._json = {
+        self.json = {
             column.name: column.type.type
             for column in table.columns
             if isinstance(column.type, models.JsonEncodedType)
@@ -207,8 +212,8 @@ class _Table:
 
     def _stored(self, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         for name, value in values.items():
-            if name in self._json:
-                yield name, json.dumps(self._json[name]() if value is None else value)
+            if name in self.json:
+                yield name, json.dumps(self.json[name]() if value is None else value)
             elif isinstance(value, datetime.datetime):
                 yield name, value.isoformat(" ")[:26]
             else:
@@ -216,7 +221,7 @@ class _Table:
 
     def read(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return what Magnum's objects are made of."""
-        for name in self._json:
+        for name in self.json:
             if row[name] is not None:
                 row[name] = json.loads(row[name])
         for name in self._moments:
@@ -227,7 +232,7 @@ class _Table:
     def copied(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Return a row of which nothing is shared that could be changed."""
         made = dict(row)
-        for name in self._json:
+        for name in self.json:
             made[name] = copy.copy(made[name])
         return made
 
