@@ -304,7 +304,8 @@ class Life(RuleBasedStateMachine):
             if calm >= _CALM_TURNS and not busy:
                 return
             before = now
-        self._assert([f"it does not come to rest: {status}: {self.simulation.facts().status_reason}"])
+        reason = self.simulation.facts().status_reason
+        self._assert([f"it does not come to rest: {status}: {reason}"])
 
     def _picture(self) -> Any:
         row, record = self.simulation.facts(), self.simulation.record()

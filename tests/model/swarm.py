@@ -232,9 +232,6 @@ class Client:
     def close(self) -> None:
         """Close nothing."""
 
-    def expect(self, nodes: int) -> None:
-        """Bound no answer: none is as long as to be refused."""
-
     def engine(self) -> swarm_client.Engine:
         """Return the engine's version."""
         return self._ask(lambda: swarm_client.Engine(version="29.0", api_version="1.52"))
