@@ -74,6 +74,14 @@ def refusal(token_info: object, call: Call) -> str | None:
     )
 
 
+def is_readable(call: Call) -> bool:
+    """Tell whether a call that would sign has a body that Magnum can read, whomever it signs for.
+
+    Calls that sign nothing are readable: their bodies decide nothing.
+    """
+    return not _signs(call) or _signing(call.body) is not None
+
+
 def _credential_name(token_info: object) -> str:
     """Return the name of the application credential that a token came from; empty if from none."""
     found = token_info
@@ -89,24 +97,40 @@ def _is_allowed(uuid: str, call: Call) -> bool:
         match = _READ.fullmatch(call.path)
         # A body could carry a form with _method in it.
         return match is not None and match["uuid"] == uuid and not call.body
+    return _signs(call) and _signs_for(uuid, call.body)
+
+
+def _signs(call: Call) -> bool:
     return (
         call.method == "POST"
         and _SIGN.fullmatch(call.path) is not None
         and call.content_type == "application/json"
-        and _signs_for(uuid, call.body)
     )
 
 
 def _signs_for(uuid: str, body: bytes) -> bool:
-    try:
-        wanted = json.loads(body, object_pairs_hook=_without_duplicates)
-    except ValueError:
-        return False
+    wanted = _signing(body)
     return (
-        isinstance(wanted, dict)
+        wanted is not None
         and wanted.get("cluster_uuid") == uuid
         and all(key in _SIGNING_KEYS or wanted[key] is None for key in wanted)
     )
+
+
+def _signing(body: bytes) -> dict[str, Any] | None:
+    """Return the request to sign that a body is; None where Magnum would fail at reading it."""
+    try:
+        # json.loads() would read other encodings of bytes, too.
+        wanted = json.loads(body.decode("utf-8"), object_pairs_hook=_without_duplicates)
+        # A text that JSON can carry and UTF-8 cannot ends the process's answer.
+        readable = isinstance(wanted, dict) and _is_text(wanted.get("csr", ""))
+    except (ValueError, RecursionError):
+        return None
+    return wanted if readable else None
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value.isascii()
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -415,6 +415,23 @@ def validate_master_count(
     original(context, cluster)
 
 
+def find_controller(original: Callable[..., Any], self: Any, state: Any) -> Any:
+    """Refuse a body at which pecan would fail: it reads JSON before any hook.
+
+    :raises webob.exc.HTTPBadRequest: when JSON is nested too deeply, or its encoding is unknown.
+    """
+    request = state.request
+    try:
+        if request.content_type in ("application/json", "application/javascript"):
+            _ = request.json
+    except (RecursionError, LookupError) as error:
+        sentence = "The request's body is not valid JSON in UTF-8."
+        raise _answer(exc.HTTPBadRequest, sentence) from error
+    except ValueError:
+        pass  # What reads the body next refuses it.
+    return original(self, state)
+
+
 def before_request(original: Callable[..., Any], self: Any, state: Any) -> None:
     """Hold the credentials of nodes to their own cluster, and look at bodies; see
     :mod:`~magnum_swarm_mode.admission.node_token` and :mod:`.bodies`.
@@ -426,19 +443,18 @@ def before_request(original: Callable[..., Any], self: Any, state: Any) -> None:
     request = state.request
     token_info = request.environ.get("keystone.token_info")
     if node_token.concerns(token_info):
-        sentence = node_token.refusal(
-            token_info,
-            node_token.Call(
-                method=request.method,
-                path=request.path_info,
-                query=request.query_string,
-                content_type=request.content_type or "",
-                body=request.body,
-            ),
+        call = node_token.Call(
+            method=request.method,
+            path=request.path_info,
+            query=request.query_string,
+            content_type=request.content_type or "",
+            body=request.body,
         )
+        sentence = node_token.refusal(token_info, call)
         if sentence is not None:
-            LOG.warning("Forbidden: %s %s: %s", request.method, request.path_info, sentence)
-            raise _answer(exc.HTTPForbidden, sentence)
+            LOG.warning("Forbidden: %s %s: %s", call.method, call.path, sentence)
+            readable = node_token.is_readable(call)
+            raise _answer(exc.HTTPForbidden if readable else exc.HTTPBadRequest, sentence)
     original(self, state)
     try:
         bodies.check(request)

@@ -274,6 +274,12 @@ def _api_patches() -> list[Patch]:
             hooks.validate_flavor_root_volume_size,
         ),
         Patch(
+            "pecan.core",
+            "PecanBase.find_controller",
+            ("self", "state"),
+            hooks.find_controller,
+        ),
+        Patch(
             "magnum.api.hooks",
             "ContextHook.before",
             ("self", "state"),

@@ -26,6 +26,7 @@ global
  maxconn 2000
  hard-stop-after 7d
  ssl-default-bind-options ssl-min-ver TLSv1.2
+ ssl-default-bind-ciphers ECDHE+AESGCM:ECDHE+CHACHA20
 listen api
  mode tcp
  log global

@@ -5,12 +5,16 @@ POST /v1/worker-token {"secret": "…"} -> 200 {"token": "…", "managers": ["ad
 401 wrong secret, 409 the address is in the swarm already, 429 too often, 503 no swarm here now.
 """
 
+import contextlib
 import grp
 import hashlib
 import hmac
+import io
 import json
 import os
 import pwd
+import re
+import socket
 import ssl
 import threading
 import time
@@ -27,8 +31,12 @@ PATH = "/v1/worker-token"
 # The label of the swarm's configs with the digests of further node groups' secrets.
 GROUP = "magnum-swarm-mode.join-secret"
 LONGEST_BODY = 4096  # bytes
-CLIENT_TIMEOUT = 10  # seconds for each read from a client
-MOST_CLIENTS = 64  # at once; whoever comes on top is cut off and tries again
+LONGEST_REQUEST = 2 * LONGEST_BODY  # bytes, with its headers
+CLIENT_TIMEOUT = 10  # seconds for a client's handshake and request together
+MOST_CLIENTS = 64  # that send at once; one more takes the place of the oldest
+MOST_OF_ADDRESS = 4  # of these, from one address
+# Of TLS 1.2; all those of 1.3 are AEAD suites.
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 SPACING = 0.5  # seconds between two requests of one address
 PENALTY = 5.0  # seconds after a wrong secret
 NODES_AGE = 1.0  # seconds for which a list of nodes is used again
@@ -63,8 +71,9 @@ class Tokens:
                 raise NodeError("too many requests from this address", 429)
             self._next[address] = now + SPACING
         try:
-            given = json.loads(body)["secret"].encode()
-        except (ValueError, KeyError, TypeError, AttributeError):
+            # json.loads() would read other encodings of bytes, too.
+            given = json.loads(body.decode())["secret"].encode()
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise NodeError('a JSON object with "secret" is expected', 400) from None
         if not hmac.compare_digest(given, self._secret) and not self._is_of_group(given):
             self._next[address] = now + PENALTY
@@ -89,35 +98,104 @@ class Tokens:
 
 
 class Server(ThreadingHTTPServer):
-    """A TLS server whose handshakes happen in the clients' threads."""
+    """A TLS server whose handshakes happen in the clients' threads.
+
+    A connection has one deadline over its handshake and its request. Where there is no place left
+    for one that still sends, one of the address that connected most often lately is dropped, the
+    oldest first: a client in good order connects seldom, and needs milliseconds.
+    """
 
     daemon_threads = True
-    request_queue_size = 128
+    # The kernel drops what comes on top, and a client tries again after 1, 3, 7 and 15 s.
+    request_queue_size = 4096
 
     def __init__(self, address: Tuple[str, int], context: ssl.SSLContext, tokens: Tokens) -> None:
         super().__init__(address, Handler)
         self.context = context
         self.tokens = tokens
-        self._places = threading.BoundedSemaphore(MOST_CLIENTS)
+        # For requests that are being answered: as many as may wait for the engine.
+        self.places = threading.BoundedSemaphore(MOST_CLIENTS)
+        self._guard = threading.Lock()
+        # Connections whose request has not been read, oldest first: address and deadline.
+        self._sending: Dict[Any, Tuple[str, float]] = {}
+        self._connected: Dict[str, int] = {}  # address to how often since the last reset
+        self._reset = 0.0
+
+    def get_request(self) -> Tuple[Any, Any]:
+        """Accept a connection; its handshake is still to come."""
+        request, address = super().get_request()
+        request.settimeout(CLIENT_TIMEOUT)
+        wrap = self.context.wrap_socket
+        return wrap(request, server_side=True, do_handshake_on_connect=False), address
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Give each client a thread while there are places."""
-        if self._places.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
+        """Give each client a thread; an address with too many connections loses its oldest."""
+        source, now = client_address[0], time.monotonic()
+        with self._guard:
+            if now >= self._reset:
+                self._connected, self._reset = {}, now + CLIENT_TIMEOUT
+            self._connected[source] = self._connected.get(source, 0) + 1
+            same = [one for one, (address, _) in self._sending.items() if address == source]
+            if len(same) >= MOST_OF_ADDRESS:
+                self._drop(same[0])
+            elif len(self._sending) >= MOST_CLIENTS:
+                self._drop(max(self._sending, key=self._times))
+            self._sending[request] = (source, now + CLIENT_TIMEOUT)
+        super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Shake hands and answer; a client that fails at it is nobody's problem but its own."""
+        """Shake hands and answer; no error of one connection ends in another one."""
         try:
-            request.settimeout(CLIENT_TIMEOUT)
-            request = self.context.wrap_socket(request, server_side=True)
+            request.do_handshake()
             self.finish_request(request, client_address)
-        except OSError as error:
-            print(f"{client_address[0]}: {error}", flush=True)
+        except Exception as error:
+            print(f"{client_address[0]}: {error!r}", flush=True)
         finally:
+            self.has_sent(request)
             self.shutdown_request(request)
-            self._places.release()
+
+    def has_sent(self, request: Any) -> None:
+        """Note that a connection is not waited for any more."""
+        with self._guard:
+            self._sending.pop(request, None)
+
+    def service_actions(self) -> None:
+        """Drop the connections whose deadline has passed; called twice a second."""
+        now = time.monotonic()
+        with self._guard:
+            for request in [one for one, (_, end) in self._sending.items() if end <= now]:
+                self._drop(request)
+
+    def _times(self, request: Any) -> int:
+        """Return how often the address of a connection has connected lately."""
+        return self._connected.get(self._sending[request][0], 0)
+
+    def _drop(self, request: Any) -> None:
+        """End a connection; its thread, which waits for bytes, sees the end of the stream."""
+        del self._sending[request]
+        # The client may have been first. Not SSLSocket.shutdown(), which takes TLS away from the
+        # thread that reads.
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(request, socket.SHUT_RDWR)
+
+
+class Bounded(io.RawIOBase):
+    """What a connection sends, which ends after the longest request."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._left = LONGEST_REQUEST
+
+    def readable(self) -> bool:
+        """Return that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read what is there, and return the number of bytes; 0 at the end."""
+        size = min(len(buffer), self._left)
+        read: int = self._connection.recv_into(buffer, size) if size else 0
+        self._left -= read
+        return read
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -125,17 +203,17 @@ class Handler(BaseHTTPRequestHandler):
 
     server: Server
 
+    def setup(self) -> None:
+        """Bound what is read, headers included."""
+        super().setup()
+        self.rfile = io.BufferedReader(Bounded(self.connection))
+
     def do_POST(self) -> None:
         """Answer a request for the worker token."""
         address = self.client_address[0]
-        length = self.headers.get("Content-Length", "")
         status = 200
         try:
-            if self.path != PATH:
-                raise NodeError("nothing here", 404)
-            if not length.isdigit() or int(length) > LONGEST_BODY:
-                raise NodeError(f"at most {LONGEST_BODY} bytes are expected", 413)
-            body = self.server.tokens.answer(address, self.rfile.read(int(length)))
+            body = self._answer(address)
         except NodeError as error:
             status = 503 if isinstance(error, Temporary) else error.status or 500
             body = {"message": str(error)}
@@ -144,8 +222,33 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(json.dumps(body).encode())
         print(address, status, body.get("message", "worker token"), flush=True)
 
+    def _answer(self, address: str) -> Dict[str, Any]:
+        if self.path != PATH:
+            raise NodeError("nothing here", 404)
+        length = self.headers.get("Content-Length", "")
+        if length and not re.fullmatch("[0-9]+", length):
+            raise NodeError("Content-Length is not a number", 400)
+        if not 0 < len(length) < 5 or int(length) > LONGEST_BODY:
+            raise NodeError(f"at most {LONGEST_BODY} bytes are expected", 413)
+        given = self.rfile.read(int(length))
+        self.server.has_sent(self.connection)
+        if not self.server.places.acquire(blocking=False):
+            raise Temporary("too many requests wait for the engine")
+        try:
+            return self.server.tokens.answer(address, given)
+        finally:
+            self.server.places.release()
+
     def log_message(self, *_: Any) -> None:
         """Keep http.server from writing lines of its own."""
+
+
+def tls() -> ssl.SSLContext:
+    """Return the server's context, without its certificate: AEAD suites of TLS 1.2 and 1.3."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    return context
 
 
 def serve(node: Node) -> None:
@@ -161,8 +264,7 @@ def serve(node: Node) -> None:
         # Workers get their tokens whatever is wrong with the settings.
         node.say(f"settings: {error}")
         applied = -1
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = tls()
     port = node.config.join_port
     try:
         context.load_cert_chain(node.paths.certificate)

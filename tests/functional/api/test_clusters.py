@@ -449,6 +449,34 @@ class NodeCredentialTest(ClusterCase):
             self.assert_forbidden(answer)
         self.assertEqual(before, self.settle())
 
+    def test_unreadable_bodies(self):
+        """A request to sign that cannot be read is a bad request."""
+        good = json.dumps({"cluster_uuid": self.own, "csr": "PEM"})
+        name = f'"cluster_uuid": "{self.own}"'
+        for sent, kind in (
+            (good.encode("utf-16"), ""),
+            (good.encode("utf-16-le"), ""),
+            (good.encode("utf-16"), "; charset=utf-16"),
+            (good.encode(), "; charset=unknown"),
+            (good.encode("utf-32"), ""),
+            (b"\xef\xbb\xbf" + good.encode(), ""),
+            (b"\xff" + good.encode(), ""),
+            (b"[" * 100_000, ""),
+            (b'{"csr":' * 100_000, ""),
+            (b"", ""),
+            (b"[]", ""),
+            (b"null", ""),
+            (b'{"csr": ' + b"9" * 5000 + b"}", ""),
+            (f'{{{name}, "csr": ["PEM"]}}'.encode(), ""),
+            (f'{{{name}, "csr": {{"PEM": 1}}}}'.encode(), ""),
+            (f'{{{name}, "csr": "\\ud800"}}'.encode(), ""),
+            (f"{{{name}, {name}}}".encode(), ""),
+            (f'{{{name}, "csr": NaN}}'.encode(), ""),
+        ):
+            headers = {"Content-Type": "application/json" + kind}
+            answer = self.as_node("POST", "/v1/certificates", data=sent, headers=headers)
+            self.assertEqual(400, answer.status_code, f"{sent[:60]!r} {kind}")
+
     def test_users_are_not_held(self):
         """A user's token may still do what the user may."""
         answer = self.service.call(

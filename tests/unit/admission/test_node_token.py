@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oslotest import base
 
@@ -11,6 +11,21 @@ from tests.unit.admission.properties import PROPERTY
 OWN = "0b4c5d2e-8d5c-4f43-9a3e-7a5b6c7d8e9f"
 OTHER = "0b4c5d2e-8d5c-4f43-9a3e-7a5b6c7d8e90"
 SIGN = json.dumps({"cluster_uuid": OWN, "csr": "PEM"}).encode()
+FUZZ = settings(PROPERTY, max_examples=500)
+# Bytes of any kind, and JSON that resembles a request to sign.
+BODIES = st.binary(max_size=100) | st.recursive(
+    st.none()
+    | st.booleans()
+    | st.floats()
+    | st.text(st.characters(), max_size=20)
+    | st.sampled_from([OWN, OTHER, "PEM", "\ud800"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["cluster_uuid", "csr", "ca_cert_type", "x"]), inner, max_size=4
+        )
+    ),
+)
 
 
 def token(name):
@@ -128,3 +143,57 @@ class GuardTest(base.BaseTestCase):
         wanted = call(method, path, body=body)
         if OWN not in path and OWN.encode() not in body:
             self.assertIsNotNone(self.refusal(wanted))
+
+    def test_unreadable(self):
+        """A request to sign that Magnum cannot read is told from one that is forbidden."""
+        good = SIGN.decode()
+        for body in (
+            good.encode("utf-16"),
+            good.encode("utf-16-le"),
+            good.encode("utf-32"),
+            b"\xef\xbb\xbf" + SIGN,
+            b"",
+            b"[]",
+            b"null",
+            b"[" * 100_000,
+            b'{"csr":' * 100_000,
+            b'{"csr": ' + b"9" * 5000 + b"}",
+            b'{"csr": ["PEM"]}',
+            b'{"csr": "\\ud800"}',
+            b'{"csr": "a", "csr": "b"}',
+        ):
+            wanted = call(body=body)
+            self.assertFalse(node_token.is_readable(wanted), body[:40])
+            self.assertIsNotNone(self.refusal(wanted), repr(body[:40]))
+        other = json.dumps({"cluster_uuid": OTHER, "csr": "x"}).encode()
+        for wanted in (call(), call(body=other), get("/v1/clusters"), call("PUT", body=b"\xff")):
+            self.assertTrue(node_token.is_readable(wanted), wanted)
+
+    @FUZZ
+    @given(BODIES, st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"]))
+    def test_any_body(self, value, encoding):
+        """Every body is allowed, forbidden or unreadable; what is allowed signs for the cluster."""
+        body = value if isinstance(value, bytes) else json.dumps(value).encode(encoding)
+        wanted = call(body=body)
+        if self.refusal(wanted) is None:
+            self.assertTrue(node_token.is_readable(wanted))
+            self.assertEqual(OWN, json.loads(body.decode())["cluster_uuid"])
+        if encoding != "utf-8" and not isinstance(value, bytes):
+            self.assertFalse(node_token.is_readable(wanted))
+
+    @FUZZ
+    @given(
+        st.recursive(
+            st.none() | st.text(max_size=10) | st.integers() | st.sampled_from([OWN, "name"]),
+            lambda inner: (
+                st.lists(inner, max_size=2)
+                | st.dictionaries(
+                    st.sampled_from(["token", "application_credential", "name", "x"]), inner
+                )
+            ),
+        )
+    )
+    def test_any_token(self, info):
+        """Whatever Keystone is said to have answered, the guard has an answer."""
+        self.assertIn(node_token.concerns(info), (True, False))
+        self.assertIn(node_token.refusal(info, get("/v1/clusters")) is None, (True, False))

@@ -3,6 +3,8 @@
 
 import os
 import pathlib
+import re
+import ssl
 import stat
 import subprocess
 
@@ -223,6 +225,21 @@ class ProxyTest(fakes.NodeTest):
         )
         self.assertIn("server engine unix@/run/docker.sock\n", text)
         self.assertIn("user haproxy\n group docker\n", text)
+
+    def test_suites(self):
+        """TLS 1.2 has AEAD suites only, and those of RSA and of ECDSA certificates."""
+        text = proxy.settings(fakes.parse_config(), self.paths)
+        self.assertIn(" ssl-default-bind-options ssl-min-ver TLSv1.2\n", text)
+        (suites,) = re.findall("^ ssl-default-bind-ciphers (.+)$", text, re.MULTILINE)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.set_ciphers(suites)
+        ciphers = context.get_ciphers()
+        self.assertEqual([], [one["name"] for one in ciphers if not one["aead"]])
+        names = {one["name"] for one in ciphers}
+        # What the docker command of Go offers.
+        self.assertLessEqual(
+            {"ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"}, names
+        )
 
     def test_reload_only_when_needed(self):
         """The proxy is reloaded for new settings or a new certificate, else just started."""

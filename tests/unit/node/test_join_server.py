@@ -183,11 +183,11 @@ class ServerTest(fakes.NodeTest):
 
     def test_too_many_clients(self):
         """Whoever comes on top of the most clients is cut off; when they leave it is served."""
-        places = [self.server._places.acquire(blocking=False) for _ in range(64)]
+        places = [self.server.places.acquire(blocking=False) for _ in range(64)]
         self.assertTrue(all(places))
         self.assertRaises(Temporary, self._post, body={"secret": "bootstrap-secret"})
         for _ in places:
-            self.server._places.release()
+            self.server.places.release()
         self._post(body={"secret": "bootstrap-secret"})
 
     def test_place_is_given_back(self):
