@@ -26,6 +26,7 @@ from typing import Any
 
 from oslo_log import log as logging
 
+from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions.model import Plan
@@ -80,13 +81,18 @@ def is_noting() -> bool:
 
 
 def note(reference: str) -> None:
-    """Write down what the store has just given, or will be given, where that is to be noted."""
+    """Write down what the store has just given, or will be given, where that is to be noted.
+
+    :raises Refused: when the cluster was deleted meanwhile, so that nobody would delete it.
+    """
     making = _MAKING.get()
     if making is None or reference in making:
         return
     making.append(reference)
     now = int(time.time())
-    Store().amend(making[0], lambda state: state.owning(Kind.CERTIFICATE, reference, since=now))
+    uuid = making[0]
+    if not Store().amend(uuid, lambda state: state.owning(Kind.CERTIFICATE, reference, since=now)):
+        raise exceptions.Refused("The cluster was deleted while its certificates were made.")
 
 
 def are_kept(state: State, references: Collection[str]) -> bool:

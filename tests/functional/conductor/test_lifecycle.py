@@ -9,6 +9,7 @@ import fixtures
 from magnum.common import exception as magnum_exception
 
 from magnum_swarm_mode import driver, exceptions
+from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.cloud import credentials
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import create
@@ -164,6 +165,31 @@ class CreateTest(base.DriverTest):
             self.assertEqual({}, self.cloud.leftovers())
             self.assertEqual([], self.records())
         self.assertGreater(number, 5)
+
+    def test_deleted_while_certificates_are_made(self):
+        """A delete that ends between two of a cluster's certificates leaves none behind, although
+        the conductor that makes them dies."""
+        for number in range(1, 4):
+            uuid = self.new_cluster().uuid
+            noted, note = [], orphans.note
+
+            def noting(reference, uuid=uuid, number=number, noted=noted, note=note):
+                noted.append(reference)
+                if len(noted) > number:
+                    raise base.Died
+                if len(noted) == number:
+                    self._delete_wholly(uuid)
+                note(reference)
+
+            with (
+                mock.patch.object(orphans, "note", noting),
+                contextlib.suppress(magnum_exception.ClusterNotFound, base.Died),
+            ):
+                self.create(uuid=uuid)
+            self.assertGreaterEqual(len(noted), number)
+            self.assertEqual([], self.certificates())
+            self.assertEqual([], self.records())
+            self.assertEqual({}, self.cloud.leftovers())
 
     def _delete_wholly(self, uuid):
         """Delete a cluster, and poll in another conductor."""
