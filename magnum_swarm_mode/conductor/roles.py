@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Changes roles of nodes back that a user changed with ``docker node promote`` or ``demote``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from oslo_log import log as logging
@@ -24,10 +24,15 @@ def mend(
     record: Record | None,
     swarm: swarm_client.Swarm,
     nodes: Sequence[roles.Json],
+    managers_at: Callable[[], Collection[str]],
 ) -> dict[str, str]:
     """Give nodes of a cluster in no operation their roles back, one at each look.
 
+    A node chooses its host name. So none becomes a manager that the swarm sees at another address
+    than those of the cluster's managers.
+
     :param record: as it was before the managers were asked.
+    :param managers_at: returns the addresses of the cluster's managers in its network.
     :returns: what the cluster's health shall say, by the ids of nodes.
     """
     if record is None or not _is_at_rest(record):
@@ -35,6 +40,8 @@ def mend(
     prefix = stack_request.node_name_prefix(cluster.name or "", cluster.uuid)
     groups = [one.prefix for one in record.state.things(Kind.GROUP) if one.prefix]
     found = roles.find(nodes, prefix, groups)
+    if any(roles.promotes(one) for one in found):
+        found = roles.at_their_addresses(found, managers_at())
     if not found:
         return {}
     name, count = cluster.name or cluster.uuid, int(cluster.node_count)

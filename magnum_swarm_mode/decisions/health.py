@@ -207,6 +207,8 @@ def _name(node: Json, same: Mapping[str, int]) -> str:
     """Return the node's host name, told apart by its id where several bear the same."""
     hostname = swarm_nodes.hostname(node)
     is_taken = hostname in _LINES or hostname.startswith(_REASON)
+    # As a name that is told apart by its id.
+    is_taken = is_taken or hostname.endswith(")")
     if hostname and same[hostname] == 1 and not is_taken:
         return hostname
     return f"{hostname or 'node'} ({swarm_nodes.node_id(node) or 'no id'})"

@@ -83,6 +83,21 @@ def find(nodes: Sequence[Json], prefix: str, groups: Collection[str]) -> list[Fi
     return found
 
 
+def promotes(finding: Finding) -> bool:
+    """Tell whether a node that is seen at an address would become a manager."""
+    return finding.role == swarm_nodes.MANAGER and bool(swarm_nodes.seen_address(finding.node))
+
+
+def at_their_addresses(found: Sequence[Finding], managers: Collection[str]) -> list[Finding]:
+    """Return the findings without those of nodes that only bear the name of a manager.
+
+    :param managers: addresses of the cluster's managers in its network.
+    """
+    return [
+        one for one in found if not promotes(one) or swarm_nodes.seen_address(one.node) in managers
+    ]
+
+
 def _numbered(name: str, prefix: str) -> bool:
     index = name.removeprefix(f"{prefix}-")
     # Indices of a second colour begin with a letter.

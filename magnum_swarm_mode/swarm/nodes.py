@@ -5,6 +5,7 @@ What managers answer is not trusted: whatever is missing, or is something else t
 reads as empty or ``unknown``, and raises nothing.
 """
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,6 +81,20 @@ def leads(node: Json) -> bool:
 def address(node: Json) -> str:
     """Return the address by which other managers reach a manager."""
     return str(part(node, "ManagerStatus").get("Addr") or "").rpartition(":")[0].strip("[]")
+
+
+def seen_address(node: Json) -> str:
+    """Return the address from which the managers see a node that is no manager.
+
+    The node does not choose it. Empty where it says nothing: of a manager, which chooses its
+    address itself, and where the leader sees its own engine at no address of the network.
+    """
+    text = "" if in_raft(node) else str(part(node, "Status").get("Addr") or "").strip("[]")
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        return ""
+    return "" if found.is_loopback or found.is_unspecified else str(found)
 
 
 def engine(node: Json) -> str:

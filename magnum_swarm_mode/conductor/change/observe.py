@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from oslo_log import log as logging
@@ -25,6 +25,7 @@ from magnum_swarm_mode.labels import parsing as label_parsing
 from magnum_swarm_mode.labels import table as label_table
 from magnum_swarm_mode.stack import node_group
 from magnum_swarm_mode.swarm import client as swarm_client
+from magnum_swarm_mode.swarm import nodes as swarm_nodes
 
 CONF = cloud_sessions.CONF
 LOG = logging.getLogger(__name__)
@@ -280,7 +281,9 @@ def _with_swarm(seen: Seen, view: View) -> Seen:
             starting += state in _STARTING and task.get("DesiredState") == "running"
     prefix = str(view.stacks["cluster"].parameters["node_name_prefix"])
     own = node_group.host_names(prefix, view.rows.values())
-    found = tuple(to_node(node, on_node, own) for node in nodes)
+    managers = set(reach.output(view.stacks["cluster"], "manager_fixed_addresses"))
+    names = {m.hostname for g in seen.groups if g.is_manager for m in g.members}
+    found = tuple(told_apart(to_node(node, on_node, own), node, names, managers) for node in nodes)
     return dataclasses.replace(seen, nodes=found, starting=starting)
 
 
@@ -322,6 +325,21 @@ def to_node(node: Json, tasks: Mapping[str, int], own: re.Pattern[str] | None = 
         tasks=tasks.get(str(node["ID"]), 0),
         labels=dict(spec.get("Labels") or {}),
     )
+
+
+def told_apart(node: Node, raw: Json, names: Collection[str], managers: Collection[str]) -> Node:
+    """Return a node under a name of its own where it only bears the name of a manager.
+
+    A node chooses its host name, and not the address from which the managers see it. A worker that
+    calls itself like a manager counts neither for it nor against it.
+
+    :param names: of the cluster's managers.
+    :param managers: their addresses in the cluster's network; empty while Heat knows none.
+    """
+    address = swarm_nodes.seen_address(raw)
+    if node.hostname not in names or not managers or not address or address in managers:
+        return node
+    return dataclasses.replace(node, hostname=f"{node.hostname} at {address}", is_ours=False)
 
 
 def _with_reports(seen: Seen, view: View) -> Seen:

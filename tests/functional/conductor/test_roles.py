@@ -36,6 +36,24 @@ class RolesTest(test_operations.OperationsCase):
         self.assertTrue(reason["reason:swarm-manager-1"].startswith("ManagerDemoted: "))
         self.assertEqual([("swarm-manager-1", {"Role": "manager"})], self.docker.changes)
 
+    def test_worker_that_bears_the_name_of_a_manager(self):
+        """An engine on a worker that calls itself like a manager is not promoted."""
+        for name in ("swarm-manager-0", "swarm-manager-1"):
+            named = fake_docker.node(name, number=1)
+            named["Status"]["Addr"] = "10.0.0.21"
+            self.docker.answers["/nodes"][1].append(named)
+        self.look()
+        self.assertEqual([], self.docker.changes)
+
+    def test_demoted_at_its_address(self):
+        """A manager that was demoted is known by its address in the cluster's network."""
+        demoted = fake_docker.node("swarm-manager-1")
+        demoted["Status"]["Addr"] = "10.0.0.12"
+        self.docker.answers["/nodes"][1].append(demoted)
+        self.cloud.stack().outputs["manager_fixed_addresses"] = ["10.0.0.11", "10.0.0.12"]
+        self.look()
+        self.assertEqual([("swarm-manager-1", {"Role": "manager"})], self.docker.changes)
+
     def test_refused(self):
         """Where the swarm refuses, the health says how to be rid of the node."""
         node = self.node("swarm-worker-1")

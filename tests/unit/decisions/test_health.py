@@ -175,6 +175,15 @@ class JudgeTest(base.BaseTestCase):
 
         self.assertEqual("HEALTHY", health.status)
 
+    def test_a_name_with_the_id_of_another_node(self):
+        """A node that calls itself like one that is told apart by its id takes no line of it."""
+        twins = [{**node("m0", manager="reachable"), "ID": one} for one in ("1", "2")]
+        thief = {**node("m0 (1)"), "ID": "3"}
+        reason = decisions_health.judge([*twins, thief], 2, 1).reason
+        self.assertEqual(
+            ["api", "managers", "workers", "m0 (1)", "m0 (2)", "m0 (1) (3)"], list(reason)
+        )
+
     def test_rubbish(self):
         """Nodes that say nothing of themselves are unhealthy, not an error."""
         self.assertEqual("UNHEALTHY", decisions_health.judge([{}], 1, 0).status)

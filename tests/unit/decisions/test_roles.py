@@ -51,3 +51,21 @@ class FindTest(base.BaseTestCase):
         """A manager that is down is not promoted."""
         first = node("swarm-manager-0", manager="reachable")
         self.assertEqual([], self.find(first, node("swarm-manager-1", state="down")))
+
+    def test_only_the_name_of_a_manager(self):
+        """A node that calls itself like a manager is promoted at a manager's address only."""
+        first = node("swarm-manager-0", manager="reachable")
+        for address, promoted in (
+            ("10.0.0.12", True),
+            ("10.0.0.21", False),
+            ("fd00::1", False),
+            # A leader that was demoted; no other node is seen at such an address.
+            ("127.0.0.1", True),
+            ("0.0.0.0", True),
+            ("", True),
+        ):
+            named = node("swarm-manager-1")
+            named["Status"]["Addr"] = address
+            found = roles.find([first, named], "swarm", [])
+            left = roles.at_their_addresses(found, ["10.0.0.11", "10.0.0.12"])
+            self.assertEqual(promoted, bool(left), address)
