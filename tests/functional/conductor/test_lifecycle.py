@@ -171,7 +171,8 @@ class CreateTest(base.DriverTest):
         the conductor that makes them dies."""
         for number in range(1, 4):
             uuid = self.new_cluster().uuid
-            noted, note = [], orphans.note
+            noted: list[str] = []
+            note = orphans.note
 
             def noting(reference, uuid=uuid, number=number, noted=noted, note=note):
                 noted.append(reference)
