@@ -55,9 +55,7 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
         return lambda value: _object(kind, value) if isinstance(value, Mapping) else value
     if origin in (tuple, list):
         each = _reader(arguments[0])
-        return lambda value: (
-            origin(map(each, value)) if isinstance(value, list) else _copied(value)
-        )
+        return lambda value: origin(map(each, value)) if isinstance(value, list) else _copied(value)
     if len(arguments) > 1:
         named = _reader(arguments[1])
         return lambda value: (

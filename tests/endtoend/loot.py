@@ -110,7 +110,7 @@ def take_apart(files: dict[str, bytes]) -> Loot:
 
 
 def _could_be_secret(word: str) -> bool:
-    """Long and short enough, letters, digits and others well mixed, and no path, URL or variable."""
+    """Long enough, not too long, well mixed, and no path, URL or variable."""
     return (
         16 <= len(word) <= LARGEST_SECRET
         and not any(character.isspace() for character in word)
