@@ -126,6 +126,7 @@ class Leaving:
     :ivar was: its availability before.
     :ivar since: seconds since 1970 at which it began to be drained; 0 before.
     :ivar demoted: whether the operation took it out of the quorum.
+    :ivar manager: the swarm's id of the manager that it was then.
     """
 
     group: str
@@ -133,6 +134,7 @@ class Leaving:
     was: str = ACTIVE
     since: int = 0
     demoted: bool = False
+    manager: str = ""
     unknown: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -142,10 +144,12 @@ class Debt:
 
     :ivar availability: of the node before the step.
     :ivar demoted: whether the node was a manager before the step.
+    :ivar manager: the swarm's id of that manager: another node of its name gets nothing.
     """
 
     availability: str = ACTIVE
     demoted: bool = False
+    manager: str = ""
     unknown: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 

@@ -294,7 +294,7 @@ def _choose(seen: Seen, plan: Plan, group: Group) -> None:
         ]
         for hostname in spare[:-over]:
             entry = plan.leaving.pop(hostname)
-            plan.debts[hostname] = Debt(entry.was, entry.demoted)
+            plan.debts[hostname] = Debt(entry.was, entry.demoted, entry.manager)
 
 
 def _rank(seen: Seen, group: Group, member: Member) -> tuple[Any, ...]:

@@ -142,7 +142,9 @@ def lacking(seen: Seen) -> list[Group]:
 
 def _debts(plan: Plan) -> dict[str, Debt]:
     """Return what nodes must get back if the operation ends now."""
-    leaving = {name: Debt(entry.was, entry.demoted) for name, entry in plan.leaving.items()}
+    leaving = {
+        name: Debt(entry.was, entry.demoted, entry.manager) for name, entry in plan.leaving.items()
+    }
     return {**leaving, **plan.debts}
 
 
@@ -150,7 +152,9 @@ def repayment(nodes: Iterable[Node], debts: Mapping[str, Debt]) -> list[SetNode]
     """Return what gives nodes back what steps took from them."""
     actions = []
     for node in nodes:
-        debt = debts.get(node.hostname, Debt(node.availability))
+        debt = debts.get(node.hostname)
+        if debt is None or not _is_owed(debt, node):
+            continue
         # One that is down would only be a manager that cannot be reached.
         promoted = debt.demoted and node.role != "manager" and node.state == "ready"
         rests = node.availability != debt.availability
@@ -172,9 +176,18 @@ def unpaid(nodes: Sequence[Node] | None, debts: Mapping[str, Debt]) -> dict[str,
     """
     if nodes is None:
         return dict(debts)
-    down = {node.hostname for node in nodes if node.role != "manager"}
-    down -= {node.hostname for node in nodes if node.state == "ready"}
-    return {name: debt for name, debt in debts.items() if debt.demoted and name in down}
+    owed = {}
+    for name, debt in debts.items():
+        found = [node for node in nodes if node.hostname == name and _is_owed(debt, node)]
+        is_down = any(node.role != "manager" for node in found)
+        if debt.demoted and is_down and all(node.state != "ready" for node in found):
+            owed[name] = debt
+    return owed
+
+
+def _is_owed(debt: Debt, node: Node) -> bool:
+    """Tell whether a node is the one that gets back what is owed, and not one of its name only."""
+    return not debt.manager or node.id == debt.manager
 
 
 def give_up(seen: Seen, plan: Plan, reason: str) -> Step:
@@ -245,7 +258,7 @@ def leave(seen: Seen, plan: Plan, group: Group, member: Member, why: str) -> Non
         node = seen.node(member)
         owed = plan.debts.pop(member.hostname, Debt(node.availability if node else ACTIVE))
         plan.leaving[member.hostname] = Leaving(
-            group.uuid, why, owed.availability, demoted=owed.demoted
+            group.uuid, why, owed.availability, demoted=owed.demoted, manager=owed.manager
         )
     elif known.why == "excess":
         known.why = why
@@ -330,7 +343,8 @@ def demote(
         )
     leads = ", the leader," if victim.leader else ""
     if victim.hostname in plan.leaving:
-        plan.leaving[victim.hostname].demoted = True
+        entry = plan.leaving[victim.hostname]
+        entry.demoted, entry.manager = True, victim.id
     plan.waiting = Waiting(f"demotion {victim.id}", seen.now)
     return act(
         plan,

@@ -6,7 +6,7 @@ import dataclasses
 from oslotest import base
 
 from magnum_swarm_mode.decisions import change, steps, upgrade
-from magnum_swarm_mode.decisions.model import End, Outcome
+from magnum_swarm_mode.decisions.model import Debt, End, Node, Outcome, SetNode
 from magnum_swarm_mode.decisions.upgrade_plan import Target, Upgrade
 from tests.unit.decisions.swarm_world import Row, World
 from tests.unit.decisions.upgrade_world import UpgradeWorld
@@ -283,3 +283,33 @@ class DeletedTest(base.BaseTestCase):
             told = upgrade.told(seen, world.plan, "Draining.", failed=failed)
 
             self.assertEqual("Draining.", told)
+
+
+class OwedTest(base.BaseTestCase):
+    """A manager that was demoted, and stays after all, gets its role back."""
+
+    debts = {"swarm-manager-1": Debt("active", demoted=True, manager="true")}
+    true = Node("true", "swarm-manager-1", role="worker")
+    impostor = Node("false", "swarm-manager-1", role="worker")
+
+    def test_repayment(self):
+        """It alone becomes a manager again, and no node that chose its name."""
+        actions = steps.repayment([self.impostor, self.true], self.debts)
+        self.assertEqual([SetNode("true", role="manager")], actions)
+
+    def test_unpaid(self):
+        """While it is down it is still owed, although a node of its name is ready."""
+        down = dataclasses.replace(self.true, state="down")
+        self.assertEqual(self.debts, steps.unpaid([self.impostor, down], self.debts))
+
+    def test_noted(self):
+        """A demotion notes which node it was."""
+        world = World(managers=3, workers=0)
+        ids = {node.hostname: node.id for node in world.nodes.values()}
+        world.request("masters", 1)
+        owed = {}
+        for _ in range(9):
+            world.step()
+            owed |= {name: one.manager for name, one in world.plan.leaving.items() if one.demoted}
+        self.assertNotEqual({}, owed)
+        self.assertEqual({name: ids[name] for name in owed}, owed)
