@@ -52,6 +52,9 @@ MAKE_SECONDS = 180
 OPERATION_SECONDS = 3600
 # How many updates of Heat in a row may not bring the cluster closer to what is desired.
 MOST_UPDATES = 8
+# How many times in a row Heat is asked again because it has not begun: conductors died before they
+# could ask.
+MOST_REPEATS = 40
 _LABELS_PER_STEP = 50
 
 
@@ -130,17 +133,22 @@ def _bounded(seen: Seen, step: Step) -> Step:
     if seen.nodes is not None:
         now = distance(seen, plan)
         if plan.distance is None or now < plan.distance:
-            plan.distance, plan.updates = now, 0
+            plan.distance, plan.updates, plan.repeats = now, 0, 0
     asks = (Resize, Recolour, Remake, FreePorts, DeleteStack)
-    if step.outcome is not Outcome.GOES_ON or not any(isinstance(a, asks) for a in step.actions):
+    groups = {action.group for action in step.actions if isinstance(action, asks)}
+    if step.outcome is not Outcome.GOES_ON or not groups:
         return step
-    plan.updates += 1
-    if plan.updates <= MOST_UPDATES:
+    if any(one.uuid in groups and steps.is_unheard(seen.plan, one) for one in seen.groups):
+        plan.repeats += 1
+    else:
+        plan.updates, plan.repeats = plan.updates + 1, 0
+    if plan.updates <= MOST_UPDATES and plan.repeats <= MOST_REPEATS:
         return step
+    times = MOST_UPDATES if plan.updates > MOST_UPDATES else MOST_REPEATS
     return steps.fail(
         seen,
         plan,
-        f"Heat was asked {MOST_UPDATES} times to change the cluster without getting closer to what "
+        f"Heat was asked {times} times to change the cluster without getting closer to what "
         f"is desired. The next step would have been: {step.reason}",
     )
 
@@ -292,7 +300,7 @@ def _begin(seen: Seen, plan: Plan) -> Step | None:
             if member.hostname in plan.away
         ]
     plan.begun, plan.repaired = plan.number, []
-    plan.distance, plan.updates, plan.waiting = None, 0, None
+    plan.distance, plan.updates, plan.repeats, plan.waiting = None, 0, 0, None
     # What it had to wait for before does not count.
     _set_deadline(seen, plan)
     for group in seen.groups:

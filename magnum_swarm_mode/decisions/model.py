@@ -211,6 +211,7 @@ class Plan:
     :ivar allowance: how many seconds after the operation began the deadline is.
     :ivar distance: the smallest distance so far between what is observed and what is desired.
     :ivar updates: how many updates of Heat did not make that distance smaller.
+    :ivar repeats: how many times in a row Heat was asked again because it had not begun.
     :ivar blind: since when Heat does not show the cluster; 0 while it does.
     :ivar absent: host names of nodes that were away when the operation began, and are not waited
         for.
@@ -249,6 +250,7 @@ class Plan:
     allowance: int = 0
     distance: int | None = None
     updates: int = 0
+    repeats: int = 0
     blind: int = 0
     absent: list[str] = dataclasses.field(default_factory=list)
     making: list[str] = dataclasses.field(default_factory=list)

@@ -43,7 +43,8 @@ def end(plan: Plan) -> None:
     plan.making = []
     plan.leaving, plan.away, plan.troubled, plan.blind = {}, {}, 0, 0
     plan.broken, plan.cause = [], ""
-    plan.deadline, plan.allowance, plan.distance, plan.updates = 0, 0, None, 0
+    plan.deadline, plan.allowance = 0, 0
+    plan.distance, plan.updates, plan.repeats = None, 0, 0
     if plan.upgrade is not None:
         plan.upgrade.running = False
 
@@ -236,6 +237,14 @@ def is_answered(plan: Plan, group: Group) -> bool:
     """Tell whether Heat has begun with what it was last asked for by the present request."""
     sent = plan.sent.get(group.stack, Sent())
     return sent.number == plan.number and sent.updated != group.stack_updated
+
+
+def is_unheard(plan: Plan, group: Group) -> bool:
+    """Tell whether Heat has not begun with what the present request last asked it for."""
+    sent = plan.sent.get(group.stack)
+    return (
+        sent is not None and sent.number == plan.number and sent.updated == group.stack_updated
+    )
 
 
 def act(plan: Plan, reason: str, *actions: Action, soon: bool = False) -> Step:

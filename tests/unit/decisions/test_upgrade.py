@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import random
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from oslotest import base
 
@@ -316,6 +316,7 @@ class AnyMomentTest(base.BaseTestCase):
         st.integers(0, 2**32),
         st.booleans(),
     )
+    @example(1, 0, 3, 1986028977, False)  # eight die in a row before they ask Heat
     def test_conductors_die(self, managers, workers, batch, seed, tight):
         """Whenever conductors die, before or after they asked Heat, the end is the same: all nodes
         are new, capacity and quorum were never short, and no node was replaced in its place."""
