@@ -242,9 +242,7 @@ def is_answered(plan: Plan, group: Group) -> bool:
 def is_unheard(plan: Plan, group: Group) -> bool:
     """Tell whether Heat has not begun with what the present request last asked it for."""
     sent = plan.sent.get(group.stack)
-    return (
-        sent is not None and sent.number == plan.number and sent.updated == group.stack_updated
-    )
+    return sent is not None and sent.number == plan.number and sent.updated == group.stack_updated
 
 
 def act(plan: Plan, reason: str, *actions: Action, soon: bool = False) -> Step:

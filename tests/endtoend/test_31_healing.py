@@ -246,6 +246,10 @@ class TestHealing(base.EndToEndTestCase):
         took = time.monotonic() - began
         print(f"lost quorum: HEALTHY after {took:.1f} s", flush=True)
         print(*(f"    {reason}" for reason in reasons), sep="\n", flush=True)
-        self.assertEqual([task], services.tasks(patient.docker(), WEB))
+        # Swarm keeps a worker's tasks if the worker finds the new leader within half a minute.
+        # On a busy machine it does not always do so, and gets others.
+        (running,) = services.wait_running(patient.docker(), WEB, 1)
+        print(f"the task {'is another' if running != task else 'was not touched'}", flush=True)
+        self.assertEqual(task.node, running.node)
         patient.assert_serves()
         lasting.shown(self, "quorum-lost", seconds=took)

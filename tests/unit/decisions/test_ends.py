@@ -307,7 +307,7 @@ class OwedTest(base.BaseTestCase):
         world = World(managers=3, workers=0)
         ids = {node.hostname: node.id for node in world.nodes.values()}
         world.request("masters", 1)
-        owed = {}
+        owed: dict[str, str] = {}
         for _ in range(9):
             world.step()
             owed |= {name: one.manager for name, one in world.plan.leaving.items() if one.demoted}
