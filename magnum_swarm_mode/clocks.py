@@ -17,7 +17,7 @@ _Part = TypeVar("_Part")
 
 
 def is_ahead(moment: float, now: float, allowance: float = 0) -> bool:
-    """Tell whether a time was written by a clock that was ahead.
+    """Return whether a time was written by a clock that was ahead.
 
     :param moment: seconds since 1970.
     :param allowance: how many seconds after it is written it may be at most.

@@ -44,7 +44,7 @@ class Case:
     remedy: str = ""
 
     def matches(self, sentence: str) -> bool:
-        """Tell whether a sentence that a user read is this one."""
+        """Return whether a sentence that a user read is this one."""
         literals = (re.escape(text) for text in _PLACEHOLDER.split(self.sentence))
         return re.fullmatch("(?s:.+?)".join(literals), sentence) is not None
 

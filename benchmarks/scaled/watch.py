@@ -199,7 +199,7 @@ def _status(name: str) -> int:
 
 
 def _is_at_work() -> bool:
-    """Tell whether any cluster is still looked at, or waits for it."""
+    """Return whether any cluster is still looked at, or waits for it."""
     from magnum.service import periodic
 
     return bool(periodic.loopingcall._queued)

@@ -32,7 +32,7 @@ class Connection:
 
 
 def narrower(before: Filter, after: Filter) -> bool:
-    """Tell whether something that was allowed before may be forbidden now.
+    """Return whether something that was allowed before may be forbidden now.
 
     Only then is it worth while to look at all connections.
     """
@@ -86,7 +86,7 @@ def forbidden(connections: Iterable[Connection], wanted: Filter) -> list[Connect
 
 
 def matches(rule: Rule, connection: Connection, members: Mapping[str, set[str]]) -> bool:
-    """Tell whether a rule lets a connection through.
+    """Return whether a rule lets a connection through.
 
     :param members: the addresses of each group's ports, see :func:`.filter_rules.members`.
     """

@@ -83,12 +83,12 @@ def apply_filter(text: str) -> None:
 
 
 def has_filter() -> bool:
-    """Tell whether a filter is in force, be it the one that lets nothing through."""
+    """Return whether a filter is in force, be it the one that lets nothing through."""
     return f"inet {filter_rules.TABLE}" in in_namespace("nft", "list", "tables")
 
 
 def namespace_exists(name: str) -> bool:
-    """Tell whether a named network namespace exists; a stale file of that name does not count."""
+    """Return whether a named network namespace exists; a stale file of that name does not count."""
     try:
         return (NETNS_DIRECTORY / name).stat().st_dev != NETNS_DIRECTORY.stat().st_dev
     except FileNotFoundError:
@@ -120,7 +120,7 @@ def ports_of(bridge: str) -> set[str]:
 
 
 def link_exists(name: str) -> bool:
-    """Tell whether the bridges' namespace has an interface of that name."""
+    """Return whether the bridges' namespace has an interface of that name."""
     return commands.succeeds("ip", "-n", NAMESPACE, "link", "show", "dev", name)
 
 

@@ -129,7 +129,7 @@ class DataPlane:
             self._filter_text = ""
 
     def would_lose(self, wanted: network_model.Network) -> bool:
-        """Tell whether something is to go that exists; at the first look, perhaps all."""
+        """Return whether something is to go that exists; at the first look, perhaps all."""
         if not self._filter_text:
             return True
         return not (

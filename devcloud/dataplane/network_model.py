@@ -116,7 +116,7 @@ def lists_of(kinds: Iterable[str]) -> frozenset[str]:
 
 
 def incomplete(lists: Mapping[str, list[dict[str, Any]]]) -> bool:
-    """Tell whether ports are on networks or subnets that the lists do not have."""
+    """Return whether ports are on networks or subnets that the lists do not have."""
     networks = {item["id"] for item in lists["networks"]}
     subnets = {item["id"] for item in lists["subnets"]}
     return any(

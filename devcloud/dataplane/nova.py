@@ -149,7 +149,7 @@ class NspawnDriver(driver.ComputeDriver):
         return len(all_machines())
 
     def instance_exists(self, instance: Any) -> bool:
-        """Tell whether a server has a machine."""
+        """Return whether a server has a machine."""
         return Machine(instance.uuid).exists
 
     def get_info(self, instance: Any, use_cache: bool = True) -> Any:

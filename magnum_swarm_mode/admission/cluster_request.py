@@ -41,7 +41,7 @@ class Cloud:
 
 
 def is_cluster_name(text: str) -> bool:
-    """Tell whether a cluster may have a name: letters of any script, digits and ``_.-``.
+    """Return whether a cluster may have a name: letters of any script, digits and ``_.-``.
 
     Magnum itself knows the letters of English only. A letter comes first, as there.
     """

@@ -368,12 +368,12 @@ NODE_GROUP_FIELDS: Mapping[str, Field] = {
 
 
 def _is_plain(text: str) -> bool:
-    """Tell whether text can stand unquoted in an environment file: no spaces, quotes, controls."""
+    """Return whether text can stand unquoted in environment files: no spaces, quotes, controls."""
     return bool(text) and all(c.isprintable() and c not in " \"'\\`$" for c in text)
 
 
 def is_unset(value: object) -> bool:
-    """Tell whether a value of an API type says nothing (wsme's Unset is false and not a bool)."""
+    """Return whether a value of an API type says nothing (wsme's Unset is false and not a bool)."""
     return value is None or value == "" or type(value).__name__ == "UnsetType"
 
 

@@ -50,7 +50,7 @@ class Call:
 
 
 def concerns(token_info: object) -> bool:
-    """Tell whether a token came from the application credential of some cluster's nodes.
+    """Return whether a token came from the application credential of some cluster's nodes.
 
     :param token_info: ``keystone.token_info`` of the request's environment, where
         keystonemiddleware puts Keystone's answer to the validation.
@@ -75,7 +75,7 @@ def refusal(token_info: object, call: Call) -> str | None:
 
 
 def is_readable(call: Call) -> bool:
-    """Tell whether a call that would sign has a body that Magnum can read, whomever it signs for.
+    """Return whether a call that would sign has a body that Magnum can read, whomever it signs for.
 
     Calls that sign nothing are readable: their bodies decide nothing.
     """

@@ -33,7 +33,7 @@ _RESIZABLE = (*_DONE, "UPDATE_FAILED", "UPDATE_IN_PROGRESS")
 
 
 def is_settled(status: str) -> bool:
-    """Tell whether a cluster has the nodes that it shall have, and nothing is under way."""
+    """Return whether a cluster has the nodes that it shall have, and nothing is under way."""
     return status in _DONE
 
 

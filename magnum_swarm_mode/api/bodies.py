@@ -170,7 +170,7 @@ def _check_change(known: Request, body: Any) -> None:
 
 
 def is_template_of_ours(context: Any, name_or_id: object) -> bool:
-    """Tell whether a template that is named so is one of swarm-mode."""
+    """Return whether a template that is named so is one of swarm-mode."""
     if not isinstance(name_or_id, str):
         return False
     try:

@@ -140,7 +140,7 @@ def _check_room(cluster: Any, group: Any, count: int) -> None:
 
 
 def _is_comparable(cluster: Any) -> bool:
-    """Tell whether what a cluster will need can be compared with what the user's project has left.
+    """Return whether a cluster's needs can be compared with what the user's project has left.
 
     While something is under way, or after it failed, there can be more nodes than are wanted, which
     go before others come. An operator who changes a cluster has quotas of his own.
@@ -214,7 +214,7 @@ def _check_fields(group: Any) -> None:
 
 
 def _has(group: Any, name: str) -> bool:
-    """Tell whether an object has a field, which not all releases have, and a value for it."""
+    """Return whether an object has a field, which not all releases have, and a value for it."""
     return name in group.fields and bool(group.obj_attr_is_set(name))
 
 

@@ -305,7 +305,7 @@ def validate_flavor_root_volume_size(
 
 
 def concerns_us() -> bool:
-    """Tell whether the present request makes or changes something of swarm-mode."""
+    """Return whether the present request makes or changes something of swarm-mode."""
     environ = _environ()
     if not environ:
         return False
@@ -329,7 +329,7 @@ class ClusterNames:
         )
 
     def search(self, text: str) -> bool:
-        """Tell whether a name is in order."""
+        """Return whether a name is in order."""
         if self.original.search(text):
             return True
         if not cluster_request.is_cluster_name(text):

@@ -22,7 +22,7 @@ def bundle(*certificates: str) -> str:
 
 
 def may_follow(old: str, new: str) -> bool:
-    """Tell whether a new authority was made so that both can be in use at once."""
+    """Return whether a new authority was made so that both can be in use at once."""
     authority = x509.load_pem_x509_certificate(new.encode())
     constraints = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
     before = x509.load_pem_x509_certificate(old.encode())

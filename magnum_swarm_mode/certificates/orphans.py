@@ -76,7 +76,7 @@ def noted(cluster_uuid: str) -> Iterator[None]:
 
 
 def is_noting() -> bool:
-    """Tell whether what is made now is to be noted."""
+    """Return whether what is made now is to be noted."""
     return _MAKING.get() is not None
 
 
@@ -96,7 +96,7 @@ def note(reference: str) -> None:
 
 
 def are_kept(state: State, references: Collection[str]) -> bool:
-    """Tell whether nobody has begun to delete what is to be taken up."""
+    """Return whether nobody has begun to delete what is to be taken up."""
     known = {one.key for one in _loose(state) if one.since}
     return known.issuperset(references)
 

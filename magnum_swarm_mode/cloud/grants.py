@@ -54,7 +54,7 @@ class Lost(exceptions.SwarmModeError):
 
 
 def may_change() -> bool:
-    """Tell whether Magnum lets a cluster have other rights: since its release 21."""
+    """Return whether Magnum lets a cluster have other rights: since its release 21."""
     return hasattr(driver.Driver, "rotate_credential")
 
 
@@ -78,7 +78,7 @@ def numbered(state: State, number: int) -> Grant:
 
 
 def has_credential(state: State, grant: Grant) -> bool:
-    """Tell whether the managers' credential of some rights may still be there."""
+    """Return whether the managers' credential of some rights may still be there."""
     return state.thing(Kind.CREDENTIAL, str(grant.number)) is not None
 
 

@@ -161,7 +161,7 @@ class Services:
         self.deadline = deadline
 
     def has(self, service: Service) -> bool:
-        """Tell whether the catalogue has an endpoint of a service."""
+        """Return whether the catalogue has an endpoint of a service."""
         return bool(self._endpoint(service))
 
     def _endpoint(self, service: Service) -> str | None:

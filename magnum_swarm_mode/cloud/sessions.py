@@ -77,7 +77,7 @@ def _bounded(session: Any) -> Any:
 
 
 def has_token(context: Any) -> bool:
-    """Tell whether a request brought a token; a periodic task's context has none."""
+    """Return whether a request brought a token; a periodic task's context has none."""
     return bool(context.auth_token or context.auth_token_info)
 
 

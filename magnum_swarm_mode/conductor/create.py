@@ -221,7 +221,7 @@ def _yield(store: Store, session: Any, cluster: Any, held: Record) -> None:
 
 
 def _is_wanted(cluster: Any) -> bool:
-    """Tell whether Magnum still has the cluster's row, and not for deleting it."""
+    """Return whether Magnum still has the cluster's row, and not for deleting it."""
     try:
         row = objects.Cluster.get_by_uuid(cloud_sessions.admin_context(), cluster.uuid)
     except magnum_exception.ClusterNotFound:

@@ -131,7 +131,7 @@ def _delete_stack(store: Store, context: Any, cluster: Any, record: Record) -> N
 
 
 def _may_still_appear(stack: Owned) -> bool:
-    """Tell whether Heat may yet make a stack that it was asked for a moment ago."""
+    """Return whether Heat may yet make a stack that it was asked for a moment ago."""
     return not stack.id and time.time() - stack.since < status.SUBMIT_SECONDS
 
 

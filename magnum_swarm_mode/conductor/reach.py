@@ -117,7 +117,7 @@ def find_stack(
 
 
 def brings_owners_token(context: Any, cluster: Any, state: State) -> bool:
-    """Tell whether a request of the owner's came for a cluster in which Heat needs his token.
+    """Return whether a request of the owner's came for a cluster in which Heat needs his token.
 
     In a token of another project, which an administrator may come with, Heat sees no stack of his.
 

@@ -289,7 +289,7 @@ class Store:
 
     @_retrying
     def claim_health(self, cluster_uuid: str, seconds: int) -> bool:
-        """Tell whether the caller is to look at a cluster's health, as nobody else does now.
+        """Return whether the caller is to look at a cluster's health, as nobody else does now.
 
         :param seconds: for which nobody else shall.
         """
@@ -397,7 +397,7 @@ def _changing(statement: Any) -> Callable[[Any], bool]:
 
 
 def _is_same(found: Record | None, written: Record) -> bool:
-    """Tell whether a row that was found is the one that was written."""
+    """Return whether a row that was found is the one that was written."""
     return (
         found is not None
         and (found.generation, found.lease_owner) == (written.generation, written.lease_owner)

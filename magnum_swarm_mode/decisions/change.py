@@ -244,7 +244,7 @@ def _heat_failed(seen: Seen, plan: Plan) -> Step | None:
 
 
 def _still_shrinks(plan: Plan, groups: Sequence[Group]) -> bool:
-    """Tell whether Heat failed, with one group of a stack, at nodes of another that are to go."""
+    """Return whether Heat failed, with one group of a stack, at nodes of another that are to go."""
     changed = [one for one in groups if plan.previous.get(one.uuid, one.asked) != one.asked]
     return any(
         group.wanted is not None

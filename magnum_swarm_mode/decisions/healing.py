@@ -93,7 +93,7 @@ class Verdict:
 
 
 def is_down(node: Node) -> bool:
-    """Tell whether a node is one to heal: the swarm, or the other managers, have lost it."""
+    """Return whether a node is one to heal: the swarm, or the other managers, have lost it."""
     return node.state in _DOWN or (node.in_raft and not node.reachable)
 
 

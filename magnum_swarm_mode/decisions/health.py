@@ -121,7 +121,7 @@ def _is_new_leaders(
     workers: int,
     notes: Mapping[str, str],
 ) -> bool:
-    """Tell whether nothing is wrong but that a new leader has not heard of its nodes yet.
+    """Return whether nothing is wrong but that a new leader has not heard of its nodes yet.
 
     For some seconds it calls all unknown that have not reported to it.
     """

@@ -388,7 +388,7 @@ class Seen:
         return next(well, None)
 
     def is_well(self, group: Group, member: Member) -> bool:
-        """Tell whether a member has its place in the swarm."""
+        """Return whether a member has its place in the swarm."""
         node = self.node(member)
         return node is not None and node.is_well and node.in_raft == group.is_manager
 

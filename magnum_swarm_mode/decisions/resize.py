@@ -107,7 +107,7 @@ def _spare_ports(plan: Plan, group: Group) -> Step | None:
 
 
 def _only_shrinks(plan: Plan, group: Group) -> bool:
-    """Tell whether managers leave and none is made, so that all that stay keep their ports."""
+    """Return whether managers leave and none is made, so that all that stay keep their ports."""
     over = len(group.members) - (group.wanted or 0)
     leaving = sum(member.hostname in plan.leaving for member in group.members)
     return (group.wanted or 0) < group.asked and leaving <= over
@@ -129,7 +129,7 @@ def _dismiss(seen: Seen, plan: Plan, group: Group, victims: Sequence[Member]) ->
 
 
 def _workers_shrink_first(seen: Seen, plan: Plan, group: Group) -> bool:
-    """Tell whether Heat would fail again at whatever managers need, at workers that shall go."""
+    """Return whether Heat would fail again at whatever managers need, at workers that shall go."""
     return (group.stack_status or "").endswith("_FAILED") and any(
         not one.is_manager
         and one.stack == group.stack
@@ -141,14 +141,14 @@ def _workers_shrink_first(seen: Seen, plan: Plan, group: Group) -> bool:
 
 
 def _left_to_upgrade(seen: Seen, plan: Plan, group: Group) -> bool:
-    """Tell whether the upgrade of a group in the same stack asks Heat next."""
+    """Return whether the upgrade of a group in the same stack asks Heat next."""
     return group.asked == group.wanted and any(
         plan.target(one) for one in seen.groups if one.stack == group.stack and one is not group
     )
 
 
 def _may_be_upgraded(plan: Plan, group: Group) -> bool:
-    """Tell whether managers are as many as they shall be, with the second of a single one."""
+    """Return whether managers are as many as they shall be, with the second of a single one."""
     named = any(one.group == group.uuid and one.why == "named" for one in plan.leaving.values())
     return not named and (group.asked == group.wanted or (group.wanted == 1 and group.asked == 2))
 
@@ -320,5 +320,5 @@ def _ask_heat(plan: Plan, group: Group, count: int, victims: Sequence[Member]) -
 
 
 def _needs_heat(group: Group) -> bool:
-    """Tell whether Heat must be asked although nobody is to leave."""
+    """Return whether Heat must be asked although nobody is to leave."""
     return group.asked != group.wanted or (group.stack_status or "").endswith("_FAILED")

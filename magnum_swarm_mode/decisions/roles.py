@@ -84,7 +84,7 @@ def find(nodes: Sequence[Json], prefix: str, groups: Collection[str]) -> list[Fi
 
 
 def promotes(finding: Finding) -> bool:
-    """Tell whether a node that is seen at an address would become a manager."""
+    """Return whether a node that is seen at an address would become a manager."""
     return finding.role == swarm_nodes.MANAGER and bool(swarm_nodes.seen_address(finding.node))
 
 

@@ -100,7 +100,7 @@ class CredentialRotation:
     unknown: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def is_overdue(self, now: float) -> bool:
-        """Tell whether it has waited for as long as it may."""
+        """Return whether it has waited for as long as it may."""
         return bool(self.deadline) and now > self.deadline
 
     def noting(self, note: str) -> "CredentialRotation":

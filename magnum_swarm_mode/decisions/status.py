@@ -138,7 +138,7 @@ def failed(cluster_status: str, why: str) -> Decision:
 
 
 def is_made(seen: Seen) -> bool:
-    """Tell whether Heat is done with making, so that the Docker API is to be asked."""
+    """Return whether Heat is done with making, so that the Docker API is to be asked."""
     return (
         seen.cluster_status != "DELETE_IN_PROGRESS"
         and seen.state.phase not in (Phase.DELETING, Phase.CLEANING)
@@ -163,7 +163,7 @@ def _deleting(seen: Seen) -> Decision:
 
 
 def _may_still_appear(seen: Seen) -> bool:
-    """Tell whether a stack may yet appear that another conductor asked Heat for."""
+    """Return whether a stack may yet appear that another conductor asked Heat for."""
     return (
         seen.state.phase == Phase.DELETING
         and not seen.state.stack.id

@@ -187,7 +187,7 @@ def unpaid(nodes: Sequence[Node] | None, debts: Mapping[str, Debt]) -> dict[str,
 
 
 def _is_owed(debt: Debt, node: Node) -> bool:
-    """Tell whether a node is the one that gets back what is owed, and not one of its name only."""
+    """Return whether a node is the one that is owed something, and not one of its name only."""
     return not debt.manager or node.id == debt.manager
 
 
@@ -234,13 +234,13 @@ def ask(plan: Plan, group: Group) -> None:
 
 
 def is_answered(plan: Plan, group: Group) -> bool:
-    """Tell whether Heat has begun with what it was last asked for by the present request."""
+    """Return whether Heat has begun with what it was last asked for by the present request."""
     sent = plan.sent.get(group.stack, Sent())
     return sent.number == plan.number and sent.updated != group.stack_updated
 
 
 def is_unheard(plan: Plan, group: Group) -> bool:
-    """Tell whether Heat has not begun with what the present request last asked it for."""
+    """Return whether Heat has not begun with what the present request last asked it for."""
     sent = plan.sent.get(group.stack)
     return sent is not None and sent.number == plan.number and sent.updated == group.stack_updated
 

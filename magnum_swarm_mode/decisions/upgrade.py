@@ -67,7 +67,7 @@ def begin(seen: Seen, plan: Plan) -> None:
 
 
 def workers_first(seen: Seen, plan: Plan, group: Group) -> bool:
-    """Tell whether Heat would fail at whatever managers need, because of broken new workers."""
+    """Return whether Heat would fail at whatever managers need, because of broken new workers."""
     return not _is_whole(group) and any(
         target.redo
         for one in seen.groups
@@ -76,7 +76,7 @@ def workers_first(seen: Seen, plan: Plan, group: Group) -> bool:
 
 
 def no_room(seen: Seen, plan: Plan, group: Group) -> bool:
-    """Tell whether Heat failed for want of room for new nodes, and let old ones go first then."""
+    """Return whether Heat failed for want of room for new nodes, and let old ones go first then."""
     target = plan.target(group)
     if (
         target is None
@@ -168,7 +168,7 @@ def workers(seen: Seen, plan: Plan, group: Group, target: Target) -> Step | None
 
 
 def _is_told(plan: Plan, group: Group, target: Target, aim: str) -> bool:
-    """Tell whether Heat was asked for what the new nodes are made of."""
+    """Return whether Heat was asked for what the new nodes are made of."""
     asked = target.told and steps.is_answered(plan, group)
     return asked or group.seals[aim == GREEN] == target.seal
 

@@ -166,7 +166,7 @@ def first(failed: Iterable[Resource]) -> Resource | None:
 
 
 def is_late(cause: Resource | None, stack_reason: str) -> bool:
-    """Tell whether Heat waited in vain: for the nodes' reports, or for the stack as a whole.
+    """Return whether Heat waited in vain: for the nodes' reports, or for the stack as a whole.
 
     :param cause: what :func:`first` found.
     :param stack_reason: Heat's reason for the status of the stack.

@@ -39,7 +39,7 @@ def provides() -> list[dict[str, str]]:
 
 
 def concerns(coe: str | None, distro: str | None, server_type: str | None = None) -> bool:
-    """Tell whether a template is one of those drivers'."""
+    """Return whether a template is one of those drivers'."""
     if coe == COE:
         return True
     if coe != constants.COE:

@@ -158,5 +158,5 @@ def choose_address_pool(
 
 
 def holds_several(pool: str, mask: int) -> bool:
-    """Tell whether a pool holds more than one network of a prefix length (in bits)."""
+    """Return whether a pool holds more than one network of a prefix length (in bits)."""
     return _network(pool).prefixlen < mask

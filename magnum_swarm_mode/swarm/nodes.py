@@ -59,7 +59,7 @@ def labels(node: Json) -> dict[str, str]:
 
 
 def in_raft(node: Json) -> bool:
-    """Tell whether the node is one of those that have the swarm's state."""
+    """Return whether the node is one of those that have the swarm's state."""
     return bool(part(node, "ManagerStatus"))
 
 
@@ -69,12 +69,12 @@ def reachability(node: Json) -> str:
 
 
 def is_reachable(node: Json) -> bool:
-    """Tell whether the node is a manager that the leader reaches."""
+    """Return whether the node is a manager that the leader reaches."""
     return reachability(node) == "reachable"
 
 
 def leads(node: Json) -> bool:
-    """Tell whether the node is the leader."""
+    """Return whether the node is the leader."""
     return bool(part(node, "ManagerStatus").get("Leader"))
 
 

@@ -119,7 +119,7 @@ class Ledger:
 
 
 def has_failed(history: Iterable[tuple[str, str | None]], since: int) -> bool:
-    """Tell whether a failure was told after so many statuses."""
+    """Return whether a failure was told after so many statuses."""
     return any(
         status.endswith("_FAILED") or status.startswith("ROLLBACK")
         for status, _ in list(history)[since:]

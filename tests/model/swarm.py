@@ -109,7 +109,7 @@ class Swarm:
         return [one for one in self.nodes.values() if one.get("ManagerStatus")]
 
     def has_leader(self) -> bool:
-        """Tell whether the managers have their quorum."""
+        """Return whether the managers have their quorum."""
         raft = self.raft()
         return 2 * sum(one["Status"]["State"] == "ready" for one in raft) > len(raft)
 

@@ -159,7 +159,7 @@ def leader(nodes: Iterable[Json]) -> Json | None:
 
 
 def is_reachable(node: Json) -> bool:
-    """Tell whether a node is a manager that the others reach."""
+    """Return whether a node is a manager that the others reach."""
     return (node.get("ManagerStatus") or {}).get("Reachability") == "reachable"
 
 

@@ -190,7 +190,7 @@ def backup(asked: dict[str, Any]) -> None:
 
 
 def is_seen() -> bool:
-    """Tell whether the swarm sees the engine again, which is started anew where that takes long.
+    """Return whether the swarm sees the engine again, which is started anew where that takes long.
 
     On a busy host engines of release 20.10 at times give up their first session with the swarm.
     """
@@ -257,7 +257,7 @@ class Docker:
         return True
 
     def leads(self) -> bool:
-        """Tell whether the engine leads its swarm, which then can decide."""
+        """Return whether the engine leads its swarm, which then can decide."""
         own = self.node(self.swarm()["NodeID"])
         return bool((own.get("ManagerStatus") or {}).get("Leader"))
 

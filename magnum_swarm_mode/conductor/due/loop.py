@@ -184,7 +184,7 @@ class _Call:
 
 
 def is_turn(store: Store, uuid: str, *, health: bool) -> bool:
-    """Tell whether this conductor is to look at a cluster now.
+    """Return whether this conductor is to look at a cluster now.
 
     :param health: whether at its health, rather than at an operation.
     """

@@ -46,7 +46,7 @@ class Shares:
         self._until = 0.0
 
     def is_mine(self, cluster_uuid: str) -> bool:
-        """Tell whether a cluster is this conductor's."""
+        """Return whether a cluster is this conductor's."""
         return bool(chosen(cluster_uuid, self.hosts()) == CONF.host)
 
     def hosts(self) -> list[str]:
@@ -69,7 +69,7 @@ def _living() -> list[str]:
 
 
 def _is_up(service: objects.MagnumService) -> bool:
-    """Tell whether a service is alive, as Magnum's API tells it."""
+    """Return whether a service is alive, as Magnum's API tells it."""
     if service.forced_down or service.disabled:
         return False
     last = service.last_seen_up or service.updated_at or service.created_at

@@ -188,7 +188,7 @@ def _check(
 
 
 def is_forgotten(state: State) -> bool:
-    """Tell whether the conductor of a rotation has died before Magnum knew of it."""
+    """Return whether the conductor of a rotation has died before Magnum knew of it."""
     rotation = state.ca
     if rotation is None or not state.replaces_ca or rotation.failed:
         return False

@@ -211,7 +211,7 @@ class CredentialRotation:
 
 
 def _heat_knows(context: Any, cluster: Any, state: State, trust_id: str) -> bool:
-    """Tell whether Heat was asked for the new credential, and took the request.
+    """Return whether Heat was asked for the new credential, and took the request.
 
     :param trust_id: the trust of the user who asked.
     :raises Unavailable: when Heat does not show the stack now.
@@ -228,7 +228,7 @@ def _heat_knows(context: Any, cluster: Any, state: State, trust_id: str) -> bool
 
 
 def _heat_at_work(context: Any, cluster: Any, state: State) -> bool:
-    """Tell whether Heat is busy with what it was asked for.
+    """Return whether Heat is busy with what it was asked for.
 
     :raises Stopped: when it failed at the cluster's own stack.
     :raises Unavailable: when it does not show that now.

@@ -100,7 +100,7 @@ class RotationCase(OperationsCase):
         return transport.Identity(ca, own.certificate, own.key)
 
     def serves(self, files):
-        """Tell whether the manager and somebody with such files believe each other."""
+        """Return whether the manager and somebody with such files believe each other."""
         swarm = swarm_client.Swarm([base.MANAGER], files, 10.0)
         try:
             swarm.engine()

@@ -38,7 +38,7 @@ class UnderTest(base.BaseTestCase):
         self.chain = certificates_authority.under(self.old, self.new, self.new_key)
 
     def verifies(self, certificate, trusted, chain=""):
-        """Tell whether OpenSSL believes a certificate."""
+        """Return whether OpenSSL believes a certificate."""
         directory = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         for name, text in (("leaf", certificate), ("ca", trusted), ("chain", chain)):
             (directory / name).write_text(text)

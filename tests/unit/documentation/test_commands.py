@@ -33,7 +33,7 @@ def tests_of(module: str) -> set[str]:
 
 
 def is_there(runner: str) -> bool:
-    """Tell whether a test, or program of the checkout, exists."""
+    """Return whether a test, or program of the checkout, exists."""
     if not runner.startswith("tests."):
         return (
             runner == "here" or runner.startswith("never: ") or (documented.ROOT / runner).is_file()
