@@ -29,7 +29,7 @@ def managers(seen: Seen, plan: Plan) -> Step | None:
     """Return the next step for the managers; None when they are as they shall be."""
     group = next(one for one in seen.groups if one.is_manager)
     wanted = group.wanted or 0
-    if _workers_shrink_first(seen, plan, group):
+    if _workers_go_first(seen, plan, group):
         return None
     if step := _spare_ports(plan, group):
         return step
@@ -128,13 +128,17 @@ def _dismiss(seen: Seen, plan: Plan, group: Group, victims: Sequence[Member]) ->
     return None
 
 
-def _workers_shrink_first(seen: Seen, plan: Plan, group: Group) -> bool:
-    """Return whether Heat would fail again at whatever managers need, at workers that shall go."""
+def _workers_go_first(seen: Seen, plan: Plan, group: Group) -> bool:
+    """Return whether workers in the managers' failed stack need Heat before the managers do.
+
+    Heat would fail again at workers that are to go. It would also delete workers that it failed to
+    delete before, which have their tasks again.
+    """
     return (group.stack_status or "").endswith("_FAILED") and any(
         not one.is_manager
         and one.stack == group.stack
         and one.wanted is not None
-        and one.wanted < one.asked
+        and (one.wanted < one.asked or one.asked < len(one.members))
         and plan.target(one) is None
         for one in seen.groups
     )
@@ -198,6 +202,9 @@ def lost_workers(seen: Seen, plan: Plan) -> Step | None:
     """
     for group in seen.groups:
         if group.is_manager or group.wanted != group.asked or plan.target(group):
+            continue
+        if group.asked < len(group.members):
+            # Heat would delete the others as well, which are to be drained first.
             continue
         if group.uuid in plan.repairs and (step := _replace_broken(seen, plan, group)):
             if step.outcome is Outcome.GOES_ON and _managers_wait_long(seen, plan):

@@ -6,7 +6,7 @@ import dataclasses
 from oslotest import base
 
 from magnum_swarm_mode.decisions import change, steps, upgrade
-from magnum_swarm_mode.decisions.model import Debt, End, Node, Outcome, SetNode
+from magnum_swarm_mode.decisions.model import Debt, End, Node, Outcome, Resize, SetNode
 from magnum_swarm_mode.decisions.upgrade_plan import Target, Upgrade
 from tests.unit.decisions.swarm_world import Row, World
 from tests.unit.decisions.upgrade_world import UpgradeWorld
@@ -85,6 +85,60 @@ class WayOutTest(base.BaseTestCase):
 
         self.assertEqual(Outcome.COMPLETE, step.outcome, step.reason)
         self.assertEqual(3, len(world.rows["masters"].indices))
+
+
+class KeepingWorld(World):
+    """A cloud whose first update deletes nothing; later ones delete what they shall."""
+
+    def act(self, action):
+        super().act(action)
+        if isinstance(action, Resize):
+            # As the list of removals is made: whoever is there, and is not to go, stays.
+            row = self.rows[action.group]
+            row.removed -= set(row.indices) - {int(index) for index in action.removals}
+
+    def finish_heat(self):
+        if len(self.updates) == 1:
+            self.stack_status, self.failure = "UPDATE_FAILED", "Nova does not answer."
+            return
+        before = {node.hostname: node for node in self.nodes.values()}
+        kept = {row.hostname(index) for row in self.rows.values() for index in row.indices}
+        super().finish_heat()
+        kept -= {row.hostname(index) for row in self.rows.values() for index in row.indices}
+        for name in kept:
+            assert before[name].availability == "drain", f"{name} was not drained"
+
+
+class LeftToDeleteTest(base.BaseTestCase):
+    """Heat failed to delete workers, which have their tasks again."""
+
+    def setUp(self):
+        super().setUp()
+        self.world = KeepingWorld(managers=3, workers=3)
+        self.world.request("worker", 1)
+        self.assertEqual(Outcome.FAILED, self.world.run().outcome)
+        while any(node.availability == "drain" for node in self.world.nodes.values()):
+            self.world.step()
+
+    def test_another_group(self):
+        """A request for managers does not let Heat delete them before they are drained again."""
+        self.world.request("masters", "same", ["1"])
+
+        step = self.world.run()
+
+        self.assertEqual(Outcome.COMPLETE, step.outcome, step.reason)
+        self.assertEqual(1, len(self.world.rows["worker"].indices))
+        self.assertEqual([0, 2, 3], self.world.rows["masters"].indices)
+
+    def test_back(self):
+        """They stay where the former number is asked for, with managers or without."""
+        self.world.rows["worker"].wanted = 3
+        self.world.plan = self.world.plan.requested("masters", ["1"]).requested("worker")
+
+        step = self.world.run()
+
+        self.assertEqual(Outcome.COMPLETE, step.outcome, step.reason)
+        self.assertEqual(3, len(self.world.rows["worker"].indices))
 
 
 class AtFaultTest(base.BaseTestCase):
