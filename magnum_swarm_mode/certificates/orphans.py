@@ -11,7 +11,8 @@ names it, and leaves the record when the store has deleted it.
 
 Whoever wants to delete one says so in the record first, and what is said to be deleted is never
 taken up. With Barbican, one can still be lost: where the conductor dies, or the database is away,
-between the store's answer and the write.
+between the store's answer and the write. With ``x509keypair``, one can be lost where the conductor
+stands still for more than five minutes between the write and the making, and then dies.
 
 Where the store is away at the end of a cluster's deletion, the deletion ends, and the record stays
 as the list of what is to be deleted; the loop over all that is due looks at it every ten minutes.

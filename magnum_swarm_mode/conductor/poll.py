@@ -5,6 +5,7 @@ import dataclasses
 import time
 from typing import Any
 
+from magnum.common import exception as magnum_exception
 from oslo_log import log as logging
 
 from magnum_swarm_mode import clocks
@@ -22,6 +23,8 @@ LOG = logging.getLogger(__name__)
 
 # How long a delete may take from its record to its status.
 _DELETE_MARK_SECONDS = 60
+# What Magnum raises where a row is gone that is to be saved.
+_GONE = (magnum_exception.ClusterNotFound, magnum_exception.NodeGroupNotFound)
 
 
 def poll(store: Store, context: Any, cluster: Any) -> None:
@@ -44,6 +47,9 @@ def _pass(store: Store, context: Any, cluster: Any, record: Record) -> None:
     except Conflict:
         LOG.debug("Cluster %s was changed during a poll", cluster.uuid)
     except Exception as error:
+        if isinstance(error, _GONE) and store.get(cluster.uuid) is None:
+            LOG.debug("Cluster %s was deleted during a poll", cluster.uuid)
+            return
         LOG.exception("A look at cluster %s failed", cluster.uuid)
         _count(store, cluster, type(error).__name__)
     else:

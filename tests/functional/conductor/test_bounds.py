@@ -6,9 +6,11 @@
 import dataclasses
 import functools
 import json
+import logging
 
 import fixtures
 import sqlalchemy as sa
+from magnum.common import exception as magnum_exception
 from magnum.conductor.handlers import cluster_conductor
 from magnum.service import periodic
 from oslo_db.sqlalchemy import enginefacade
@@ -240,6 +242,21 @@ class BoundsTest(base.DriverTest):
             self.poll()
 
         self.assertEqual("CREATE_IN_PROGRESS", self.cluster(uuid).status)
+
+    def test_deleted_meanwhile(self):
+        """A look at a cluster that another conductor deletes meanwhile is no unexpected error."""
+        uuid = self.create()
+        log = self.useFixture(fixtures.FakeLogger(level=logging.WARNING))
+
+        def deleting(*_):
+            record = self.store.get(uuid)
+            self.store.delete(record)
+            raise magnum_exception.NodeGroupNotFound(nodegroup="gone")
+
+        with fixtures.MonkeyPatch("magnum_swarm_mode.decisions.status.decide", deleting):
+            self.poll()
+
+        self.assertNotIn("failed", log.output)
 
     def test_unreadable_operation(self):
         """An operation that cannot be read ends, and the cluster can be resized again."""
