@@ -55,7 +55,10 @@ class Schedule:
         if not on:
             return
         async with self.cloud() as is_up, asyncio.TaskGroup() as group:
-            group.create_task(self.beside([step for step in steps if step.beside]))
+            # The tests take longest: what else there is does not wait for their end.
+            beside = [step for step in steps if step.beside]
+            group.create_task(self.beside([step for step in beside if step.tests]))
+            group.create_task(self.beside([step for step in beside if not step.tests]))
             for step in on:
                 await self.on_cloud(step, is_up)
 
