@@ -4,6 +4,8 @@
 import json
 import unicodedata
 
+import fixtures
+
 from tests.unit.cli import base
 from tests.unit.cli.fake_managers import FakeManagers, node
 
@@ -48,6 +50,10 @@ class UntrustedTest(base.CommandTestCase):
             "Name": f"hostname{HOSTILE}",
             "Swarm": {**info(index)["Swarm"], "Error": f"problem{HOSTILE}"},
         }
+        for name in ("_INTERVAL", "_BEGIN_SECONDS"):
+            self.useFixture(
+                fixtures.MonkeyPatch(f"magnum_swarm_mode.cli.swarm.recover.{name}", 0.05)
+            )
         ran = self.magnum("swarm-recover", "c", "--yes")
         self.assert_harmless(ran, "problem")
         ran = self.magnum("swarm-backup", "c", str(self.home / "copy"))
