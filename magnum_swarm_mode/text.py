@@ -10,6 +10,7 @@ All costs are linear in the length of the text that is kept.
 """
 
 import unicodedata
+from collections.abc import Callable
 
 # A text column of MySQL holds 64 KiB; these characters need three bytes each at most.
 LONGEST = 4000
@@ -28,16 +29,12 @@ def storable(value: str, longest: int = LONGEST) -> str:
 
     Lines and tabulators stay. Every other character becomes U+FFFD.
     """
-    cut = value if len(value) <= longest else f"{value[: longest - 1]}…"
-    if cut.isascii() and cut.isprintable():
-        return cut
-    return "".join(one if one in _LAYOUT or _is_harmless(one) else REPLACEMENT for one in cut)
+    return _kept(value, longest, _is_harmless)
 
 
 def shown(value: str, longest: int = LONGEST) -> str:
     """Return what :func:`storable` does, with the characters beyond the plane as they are."""
-    cut = value if len(value) <= longest else f"{value[: longest - 1]}…"
-    return "".join(one if one in _LAYOUT or _is_shown(one) else REPLACEMENT for one in cut)
+    return _kept(value, longest, _is_shown)
 
 
 def line(value: object, longest: int = LONGEST_LINE) -> str:
@@ -46,6 +43,13 @@ def line(value: object, longest: int = LONGEST_LINE) -> str:
     # White space is folded: what is folded away must not cost more than what is kept.
     folded = " ".join(whole[: 4 * longest].split())
     return storable(folded if len(whole) <= 4 * longest else f"{folded}…", longest)
+
+
+def _kept(value: str, longest: int, is_kept: Callable[[str], bool]) -> str:
+    cut = value if len(value) <= longest else f"{value[: longest - 1]}…"
+    if cut.isascii() and cut.isprintable():
+        return cut
+    return "".join(one if one in _LAYOUT or is_kept(one) else REPLACEMENT for one in cut)
 
 
 def _is_harmless(one: str) -> bool:

@@ -21,6 +21,11 @@ def _cell(value: Any) -> str:
     return text.shown(str(value), _LONGEST)
 
 
+def say(progress: str) -> None:
+    """Print progress at once, also into a pipe."""
+    print(text.shown(progress), flush=True)
+
+
 def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """Return a table with one line per row; a field that a row lacks is shown as ``-``."""
     drawn = prettytable.PrettyTable(list(columns))

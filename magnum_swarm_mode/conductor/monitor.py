@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a cluster's managers say of its health and its use."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from magnum.conductor import monitors
@@ -94,7 +94,7 @@ class SwarmModeMonitor(monitors.MonitorBase):
             line = heal.heal(store, self.context, self.cluster, record, nodes)
         if is_at_rest and nodes is not None:
             swarm = self._swarm()
-            notes = roles.mend(store, self.cluster, record, swarm, nodes, self._managers_at(record))
+            notes = roles.mend(store, self.cluster, record, swarm, nodes, self._managers_at)
         if nodes is not None:
             health = self._judge(nodes, notes)
         if line:
@@ -132,20 +132,14 @@ class SwarmModeMonitor(monitors.MonitorBase):
         own = node_group.host_names(prefix, self.cluster.nodegroups)
         return decisions_health.judge(nodes, managers, workers, notes=notes, own=own)
 
-    def _managers_at(self, record: record_store.Record | None) -> Callable[[], list[str]]:
-        """Return what asks Heat for the managers' addresses; none are known while it is silent."""
-
-        def ask() -> list[str]:
-            if record is None:
-                return []
-            try:
-                _, stack = reach.find_stack(self.context, self.cluster, record.state, at_rest=True)
-            except exceptions.SwarmModeError as error:
-                LOG.info("Roles in cluster %s: %s", self.cluster.uuid, error.operator_message)
-                return []
-            return reach.output(stack, "manager_fixed_addresses")
-
-        return ask
+    def _managers_at(self, record: record_store.Record) -> list[str]:
+        """Return the managers' addresses, of which none are known while Heat is silent."""
+        try:
+            _, stack = reach.find_stack(self.context, self.cluster, record.state, at_rest=True)
+        except exceptions.SwarmModeError as error:
+            LOG.info("Roles in cluster %s: %s", self.cluster.uuid, error.operator_message)
+            return []
+        return reach.output(stack, "manager_fixed_addresses")
 
     def _is_busy(self) -> bool:
         return str(self.cluster.status).endswith("_IN_PROGRESS")

@@ -24,7 +24,7 @@ def mend(
     record: Record | None,
     swarm: swarm_client.Swarm,
     nodes: Sequence[roles.Json],
-    managers_at: Callable[[], Collection[str]],
+    managers_at: Callable[[Record], Collection[str]],
 ) -> dict[str, str]:
     """Give nodes of a cluster in no operation their roles back, one at each look.
 
@@ -32,7 +32,7 @@ def mend(
     than those of the cluster's managers.
 
     :param record: as it was before the managers were asked.
-    :param managers_at: returns the addresses of the cluster's managers in its network.
+    :param managers_at: returns the managers' addresses in the cluster's network, of the record.
     :returns: what the cluster's health shall say, by the ids of nodes.
     """
     if record is None or not _is_at_rest(record):
@@ -41,7 +41,7 @@ def mend(
     groups = [one.prefix for one in record.state.things(Kind.GROUP) if one.prefix]
     found = roles.find(nodes, prefix, groups)
     if any(roles.promotes(one) for one in found):
-        found = roles.at_their_addresses(found, managers_at())
+        found = roles.at_their_addresses(found, managers_at(record))
     if not found:
         return {}
     name, count = cluster.name or cluster.uuid, int(cluster.node_count)

@@ -10,7 +10,6 @@ from typing import Any
 
 from magnum_swarm_mode.decisions import steps, upgrade
 from magnum_swarm_mode.decisions.model import (
-    Debt,
     FreePorts,
     Group,
     Member,
@@ -138,10 +137,15 @@ def _workers_go_first(seen: Seen, plan: Plan, group: Group) -> bool:
         not one.is_manager
         and one.stack == group.stack
         and one.wanted is not None
-        and (one.wanted < one.asked or one.asked < len(one.members))
+        and (one.wanted < one.asked or _is_left_to_delete(one))
         and plan.target(one) is None
         for one in seen.groups
     )
+
+
+def _is_left_to_delete(group: Group) -> bool:
+    """Return whether Heat failed to delete nodes, which any request about the stack would do."""
+    return group.asked < len(group.members)
 
 
 def _left_to_upgrade(seen: Seen, plan: Plan, group: Group) -> bool:
@@ -203,8 +207,8 @@ def lost_workers(seen: Seen, plan: Plan) -> Step | None:
     for group in seen.groups:
         if group.is_manager or group.wanted != group.asked or plan.target(group):
             continue
-        if group.asked < len(group.members):
-            # Heat would delete the others as well, which are to be drained first.
+        if _is_left_to_delete(group):
+            # Those are to be drained first.
             continue
         if group.uuid in plan.repairs and (step := _replace_broken(seen, plan, group)):
             if step.outcome is Outcome.GOES_ON and _managers_wait_long(seen, plan):
@@ -300,8 +304,7 @@ def _choose(seen: Seen, plan: Plan, group: Group) -> None:
             if entry.group == group.uuid and entry.why == "excess"
         ]
         for hostname in spare[:-over]:
-            entry = plan.leaving.pop(hostname)
-            plan.debts[hostname] = Debt(entry.was, entry.demoted, entry.manager)
+            plan.debts[hostname] = steps.debt_of(plan.leaving.pop(hostname))
 
 
 def _rank(seen: Seen, group: Group, member: Member) -> tuple[Any, ...]:

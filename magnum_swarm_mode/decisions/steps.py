@@ -143,10 +143,12 @@ def lacking(seen: Seen) -> list[Group]:
 
 def _debts(plan: Plan) -> dict[str, Debt]:
     """Return what nodes must get back if the operation ends now."""
-    leaving = {
-        name: Debt(entry.was, entry.demoted, entry.manager) for name, entry in plan.leaving.items()
-    }
-    return {**leaving, **plan.debts}
+    return {**{name: debt_of(entry) for name, entry in plan.leaving.items()}, **plan.debts}
+
+
+def debt_of(entry: Leaving) -> Debt:
+    """Return what a node that was to leave must get back if it stays."""
+    return Debt(entry.was, entry.demoted, entry.manager)
 
 
 def repayment(nodes: Iterable[Node], debts: Mapping[str, Debt]) -> list[SetNode]:
@@ -235,14 +237,20 @@ def ask(plan: Plan, group: Group) -> None:
 
 def is_answered(plan: Plan, group: Group) -> bool:
     """Return whether Heat has begun with what it was last asked for by the present request."""
-    sent = plan.sent.get(group.stack, Sent())
-    return sent.number == plan.number and sent.updated != group.stack_updated
+    sent = _sent(plan, group)
+    return sent is not None and sent.updated != group.stack_updated
 
 
 def is_unheard(plan: Plan, group: Group) -> bool:
     """Return whether Heat has not begun with what the present request last asked it for."""
+    sent = _sent(plan, group)
+    return sent is not None and sent.updated == group.stack_updated
+
+
+def _sent(plan: Plan, group: Group) -> Sent | None:
+    """Return what the present request last asked Heat for about a group's stack."""
     sent = plan.sent.get(group.stack)
-    return sent is not None and sent.number == plan.number and sent.updated == group.stack_updated
+    return sent if sent is not None and sent.number == plan.number else None
 
 
 def act(plan: Plan, reason: str, *actions: Action, soon: bool = False) -> Step:

@@ -123,7 +123,11 @@ class Adapter(adapters.BaseAdapter):
         if left <= 0:
             raise requests.Timeout("no time left")
         try:
-            family = socket.AF_INET6 if _ip_version(self._address) == 6 else socket.AF_INET
+            family = (
+                socket.AF_INET6
+                if ipaddress.ip_address(self._address).version == 6
+                else socket.AF_INET
+            )
         except ValueError as error:
             raise Rejected("is no IP address") from error
         raw = socket.socket(family, socket.SOCK_STREAM)
@@ -356,7 +360,3 @@ class _Stream:
 
 def _decoded(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
-
-
-def _ip_version(address: str) -> int:
-    return ipaddress.ip_address(address).version

@@ -17,9 +17,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from magnum_swarm_mode import text
 from magnum_swarm_mode.cli.declare import Command
 from magnum_swarm_mode.cli.errors import CommandError, one_line
+from magnum_swarm_mode.cli.output import say
 from magnum_swarm_mode.cli.swarm import access as swarm_access
 from magnum_swarm_mode.cli.swarm import backup_file
 from magnum_swarm_mode.cli.swarm.access import FAILURES, Access, Json, Manager
@@ -31,11 +31,6 @@ DRAIN_SECONDS = 120.0
 COPY_SECONDS = 600.0
 BACK_SECONDS = 120.0
 _ENDED = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
-
-
-def say(progress: str) -> None:
-    """Print progress at once, also into a pipe."""
-    print(text.shown(progress), flush=True)
 
 
 def place_of(client: Any, given: argparse.Namespace, default: str = "") -> Any:

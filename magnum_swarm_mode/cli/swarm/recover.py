@@ -28,7 +28,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from magnum_swarm_mode import text
 from magnum_swarm_mode.cli import output
 from magnum_swarm_mode.cli.declare import Command
 from magnum_swarm_mode.cli.errors import CommandError
@@ -212,7 +211,7 @@ class _Recovery:
 
     def _found(self, chosen: Manager) -> None:
         """Make a manager the only one of its swarm, and wait until it leads."""
-        _say(f"{chosen.hostname} is made the first manager of a new quorum.")
+        output.say(f"{chosen.hostname} is made the first manager of a new quorum.")
         problem = ""
         labels: Mapping[str, Any] = getattr(self.cluster, "labels", None) or {}
         port = str(labels.get("data_path_port") or "")
@@ -239,7 +238,7 @@ class _Recovery:
             raise CommandError(
                 f"{e}.{problem} Run the command again, if need be with another --manager."
             ) from e
-        _say(f"{chosen.hostname} leads.")
+        output.say(f"{chosen.hostname} leads.")
 
     def _remove_others(self, manager: Manager, nodes: Sequence[Json]) -> list[str]:
         """Remove the entries of the other managers; return their host names."""
@@ -252,7 +251,7 @@ class _Recovery:
                 continue
             swarm_access.remove_node(client, str(node["ID"]), _REMOVE_SECONDS)
             names.append(_hostname(node))
-            _say(f"{names[-1]} is removed from the swarm.")
+            output.say(f"{names[-1]} is removed from the swarm.")
         return names
 
     def _replace(self, manager: Manager, names: Sequence[str]) -> None:
@@ -261,7 +260,7 @@ class _Recovery:
             self.client.clusters.resize(
                 self.cluster.uuid, self.wanted, nodes_to_remove=list(names), nodegroup=GROUP
             )
-            _say(f"Magnum is asked for {self.wanted} managers again.")
+            output.say(f"Magnum is asked for {self.wanted} managers again.")
         if not self.given.no_wait:
             self._follow(manager)
 
@@ -276,7 +275,7 @@ class _Recovery:
             if status.endswith("_IN_PROGRESS"):
                 busy = True
                 if reason and reason != told:
-                    _say(reason)
+                    output.say(reason)
                     told = reason
             elif busy and status.endswith("_FAILED"):
                 raise CommandError(
@@ -284,7 +283,7 @@ class _Recovery:
                     f"has; try again with: {self._resize_line()}"
                 )
             elif self._is_whole(manager):
-                _say(f"All {self.wanted} managers of {self.cluster.name} are in the quorum.")
+                output.say(f"All {self.wanted} managers of {self.cluster.name} are in the quorum.")
                 return
             elif not busy and time.monotonic() - began > _BEGIN_SECONDS:
                 raise CommandError(
@@ -320,10 +319,6 @@ def _row(one: Manager) -> dict[str, str]:
     else:
         swarm = one.state if one.control else f"{one.state}, not a manager"
     return {"manager": one.hostname, "address": one.address, "swarm": swarm}
-
-
-def _say(progress: str) -> None:
-    print(text.shown(progress), flush=True)
 
 
 def swarm_recover(client: Any, given: argparse.Namespace, command: Command) -> None:

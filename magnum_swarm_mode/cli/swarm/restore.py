@@ -25,10 +25,11 @@ from docker import errors as docker_errors
 
 from magnum_swarm_mode.cli.declare import Command
 from magnum_swarm_mode.cli.errors import CommandError, one_line
+from magnum_swarm_mode.cli.output import say
 from magnum_swarm_mode.cli.swarm import access as swarm_access
 from magnum_swarm_mode.cli.swarm import backup_file, rotation
 from magnum_swarm_mode.cli.swarm.access import Access, Json, Manager
-from magnum_swarm_mode.cli.swarm.backup import clean_up, place_of, refuse_busy, say
+from magnum_swarm_mode.cli.swarm.backup import clean_up, place_of, refuse_busy
 from magnum_swarm_mode.cli.swarm.host import Host
 
 VOLUME = "magnum-swarm-mode-restore"

@@ -7,8 +7,9 @@ import argparse
 from typing import Any
 
 from magnum_swarm_mode.cli.declare import Command
+from magnum_swarm_mode.cli.output import say
 from magnum_swarm_mode.cli.swarm import access as swarm_access
-from magnum_swarm_mode.cli.swarm.backup import refuse_busy, say
+from magnum_swarm_mode.cli.swarm.backup import refuse_busy
 
 _SECONDS = 900.0
 ROLES = ("worker", "manager")

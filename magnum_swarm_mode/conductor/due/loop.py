@@ -142,8 +142,6 @@ class Calls:
                 return
             self._queued[key] = _Look(look, key)
             is_slow = self._apart.get(key, 0.0) > time.monotonic()
-            if not is_slow:
-                self._apart.pop(key, None)
             # Slow operations keep nobody from looking at the health of others.
             lane = (look.__name__, is_slow)
             pool = self._pools.get(lane)
@@ -163,8 +161,11 @@ class Calls:
                 # One that hung may have been followed by another.
                 if self._queued.get(look.key) is look:
                     del self._queued[look.key]
-                if time.monotonic() - look.began > _SLOW_SECONDS:
-                    self._apart[look.key] = time.monotonic() + _APART_SECONDS
+                now = time.monotonic()
+                if now - look.began > _SLOW_SECONDS:
+                    # Also of clusters that are gone, which nobody looks at any more.
+                    self._apart = {key: end for key, end in self._apart.items() if end > now}
+                    self._apart[look.key] = now + _APART_SECONDS
 
 
 class _Call:

@@ -16,7 +16,7 @@ from .errors import NodeError, Temporary
 CONNECT_TIMEOUT = 10  # seconds, TLS handshake included
 # What TLS 1.2 may encrypt with: authenticated, and with a key of its own for each connection. TLS
 # 1.3 has no others.
-_AEAD = "ECDHE+AESGCM:ECDHE+CHACHA20"
+AEAD = "ECDHE+AESGCM:ECDHE+CHACHA20"
 LARGEST_ANSWER = 64 << 20  # bytes
 # The one sentence that Keystone, Magnum, Heat and Docker put somewhere into an error's body.
 _MESSAGE = re.compile(r'"(?:message|detail)": *"((?:[^"\\]|\\.)+)"')
@@ -42,7 +42,7 @@ def tls(ca: str = "", certificate: str = "") -> ssl.SSLContext:
         # Magnum's certificates lack the authority key identifier that Python 3.13 demands.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_ciphers(_AEAD)
+        context.set_ciphers(AEAD)
         context.options |= ssl.OP_NO_RENEGOTIATION
         if certificate:
             context.load_cert_chain(certificate)

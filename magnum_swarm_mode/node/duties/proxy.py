@@ -12,6 +12,7 @@ reads the key. Idle streams ("docker events") live for a week; the keep-alive fi
 from ..base import system
 from ..base.config import Config
 from ..base.paths import DOCKER_SOCKET, Paths
+from ..base.web import AEAD
 from . import distribution, units
 
 
@@ -26,7 +27,7 @@ global
  maxconn 2000
  hard-stop-after 7d
  ssl-default-bind-options ssl-min-ver TLSv1.2
- ssl-default-bind-ciphers ECDHE+AESGCM:ECDHE+CHACHA20
+ ssl-default-bind-ciphers {AEAD}
 listen api
  mode tcp
  log global

@@ -25,6 +25,7 @@ from urllib.parse import quote
 from ..base.docker import Docker, SwarmNode
 from ..base.errors import NodeError, Temporary
 from ..base.node import Node
+from ..base.web import AEAD
 from . import formation, settings
 
 PATH = "/v1/worker-token"
@@ -35,8 +36,6 @@ LONGEST_REQUEST = 2 * LONGEST_BODY  # bytes, with its headers
 CLIENT_TIMEOUT = 10  # seconds for a client's handshake and request together
 MOST_CLIENTS = 64  # that send at once; one more takes the place of the oldest
 MOST_OF_ADDRESS = 4  # of these, from one address
-# Of TLS 1.2; all those of 1.3 are AEAD suites.
-CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 SPACING = 0.5  # seconds between two requests of one address
 PENALTY = 5.0  # seconds after a wrong secret
 NODES_AGE = 1.0  # seconds for which a list of nodes is used again
@@ -247,7 +246,7 @@ def tls() -> ssl.SSLContext:
     """Return the server's context, without its certificate: AEAD suites of TLS 1.2 and 1.3."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(CIPHERS)
+    context.set_ciphers(AEAD)
     return context
 
 
