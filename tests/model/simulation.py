@@ -38,6 +38,7 @@ from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.stack import upgrade as stack_upgrade
 from magnum_swarm_mode.stack.files import templates, user_data
 from magnum_swarm_mode.swarm import pool as swarm_pool
+from tests.fakes import rows
 from tests.functional.conductor import base
 from tests.model.conductors import Conductor, Conductors, Fate
 from tests.model.database import Database
@@ -46,6 +47,13 @@ from tests.model.swarm import Client
 from tests.model.world import MEMBER, OWNER, PROJECT, Session, World
 
 CONDUCTORS = 3
+# What magnum-api leaves empty. Without a database a field that nobody has set cannot be read.
+_EMPTY_OF_BOTH = ("fixed_network", "fixed_subnet", "docker_volume_size")
+_EMPTY_OF_TEMPLATE = (
+    *_EMPTY_OF_BOTH, "volume_driver", "docker_storage_driver", "insecure_registry", "http_proxy",
+    "https_proxy", "no_proxy", "apiserver_port",
+)  # fmt: skip
+_EMPTY_OF_CLUSTER = (*_EMPTY_OF_BOTH, "flavor_id", "master_flavor_id")
 TEMPLATES = {"first": "debian", "second": "debian-next"}
 
 
@@ -166,40 +174,13 @@ class Simulation:
         )
 
     def _template(self, name: str, image: str) -> Any:
-        template = objects.ClusterTemplate(
+        template = rows.cluster_template(
             self.context(),
             uuid=str(uuid.uuid4()),
             name=name,
-            project_id=PROJECT,
-            user_id=OWNER,
             image_id=image,
-            flavor_id="small",
-            master_flavor_id="small",
-            keypair_id="key",
-            external_network_id="public",
-            coe="swarm-mode",
-            cluster_distro="debian",
-            server_type="vm",
-            network_driver="overlay",
-            volume_driver=None,
-            docker_volume_size=None,
-            fixed_network=None,
-            fixed_subnet=None,
             dns_nameserver="8.8.8.8",
-            docker_storage_driver=None,
-            insecure_registry=None,
-            http_proxy=None,
-            https_proxy=None,
-            no_proxy=None,
-            apiserver_port=None,
-            labels={},
-            floating_ip_enabled=True,
-            master_lb_enabled=False,
-            tls_disabled=False,
-            registry_enabled=False,
-            public=False,
-            hidden=False,
-            driver="swarm_mode",
+            **dict.fromkeys(_EMPTY_OF_TEMPLATE),
         )
         template.obj_reset_changes()
         return template
@@ -236,23 +217,12 @@ class Simulation:
     def create(self, managers: int, workers: int, labels: dict[str, str]) -> Callable[[], Any]:
         """Create the cluster."""
         context = self.context()
-        cluster = objects.Cluster(
+        cluster = rows.cluster(
             context,
+            self.templates["first"],
             uuid=self.uuid,
-            name="swarm",
-            project_id=PROJECT,
-            user_id=OWNER,
-            cluster_template_id=self.templates["first"].uuid,
             labels=labels,
-            keypair="key",
-            floating_ip_enabled=True,
-            master_lb_enabled=False,
-            create_timeout=60,
-            fixed_network=None,
-            fixed_subnet=None,
-            flavor_id=None,
-            master_flavor_id=None,
-            docker_volume_size=None,
+            **dict.fromkeys(_EMPTY_OF_CLUSTER),
         )
         handler = cluster_conductor.Handler()
         return lambda: handler.cluster_create(context, cluster, managers, workers, 60)

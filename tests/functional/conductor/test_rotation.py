@@ -48,6 +48,14 @@ class RotationCase(OperationsCase):
             fixtures.MonkeyPatch("magnum_swarm_mode.conductor.rotation.ca._LEASE_PATIENCE", 0.2)
         )
 
+    def resume(self, count):
+        """Have what stopped go on with a resize, to its end."""
+        self.lazy = False
+        self.take_over()
+        self.resize(count)
+        self.go_on()
+        self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
+
     @property
     def manager(self):
         return self.docker.answers["/nodes"][1][0]

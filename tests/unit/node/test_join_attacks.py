@@ -12,11 +12,10 @@ import fixtures
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magnum_swarm_mode.node.base import docker, web
 from magnum_swarm_mode.node.base.errors import NodeError
 from magnum_swarm_mode.node.swarm import join_server
 from tests.unit.admission.properties import PROPERTY
-from tests.unit.node import fakes
+from tests.unit.node import served
 
 GOOD = b'{"secret": "bootstrap-secret"}'
 ATTACKERS = 200
@@ -30,19 +29,9 @@ def request(body=GOOD, length=None, headers=b""):
     return head + b"\r\n" + headers + b"\r\n" + body
 
 
-class JoinServerTest(fakes.NodeTest):
+class JoinServerTest(served.ServedCase):
     def setUp(self):
         super().setUp()
-        self.engine = self.useFixture(fakes.Engine(self.paths.docker_socket))
-        self.engine.enter("m0", "127.0.0.11")
-        authority = self.useFixture(fakes.Authority())
-        self.tokens = join_server.Tokens(
-            "bootstrap-secret", docker.Docker(socket_path=self.paths.docker_socket)
-        )
-        context = join_server.tls()
-        context.load_cert_chain(authority.pair())
-        self.server = join_server.Server(("127.0.0.1", 0), context, self.tokens)
-        self.addCleanup(self.server.server_close)
         self.errors: list[str] = []
         # An error that nothing caught, which would be written as a traceback.
         self.useFixture(
@@ -50,11 +39,6 @@ class JoinServerTest(fakes.NodeTest):
                 "threading.excepthook", lambda given: self.errors.append(repr(given.exc_value))
             )
         )
-        thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        self.addCleanup(self.server.shutdown)
-        self.port = self.server.server_address[1]
-        self.context = web.tls(authority.pem)
 
     def connect(self, source="127.0.0.40"):
         """Return a plain connection from an address; the caller closes it."""

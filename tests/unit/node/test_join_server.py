@@ -4,12 +4,11 @@ import http.client
 import json
 import socket
 import ssl
-import threading
 
 from magnum_swarm_mode.node.base import docker, web
 from magnum_swarm_mode.node.base.errors import NodeError, Temporary
 from magnum_swarm_mode.node.swarm import join_server
-from tests.unit.node import fakes
+from tests.unit.node import fakes, served
 
 GOOD = json.dumps({"secret": "bootstrap-secret"}).encode()
 CALLER = "127.0.0.40"
@@ -106,23 +105,7 @@ class TokensTest(fakes.NodeTest):
         self.assertRaises(Temporary, self.tokens.answer, CALLER, GOOD)
 
 
-class ServerTest(fakes.NodeTest):
-    def setUp(self):
-        super().setUp()
-        self.engine = self.useFixture(fakes.Engine(self.paths.docker_socket))
-        self.engine.enter("m0", "127.0.0.11")
-        authority = self.useFixture(fakes.Authority())
-        tokens = join_server.Tokens(
-            "bootstrap-secret", docker.Docker(socket_path=self.paths.docker_socket)
-        )
-        self.server = join_server.Server(("127.0.0.1", 0), authority.server_context(), tokens)
-        self.addCleanup(self.server.server_close)
-        thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        self.addCleanup(self.server.shutdown)
-        self.port = self.server.server_address[1]
-        self.context = web.tls(authority.pem)
-
+class ServerTest(served.ServedCase):
     def _post(self, path="/v1/worker-token", body=None):
         url = f"https://127.0.0.1:{self.port}{path}"
         return web.request("POST", url, body, context=self.context)[1]
