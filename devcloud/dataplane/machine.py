@@ -323,7 +323,7 @@ def first_process(supervisor: int) -> int | None:
     """Return the process id of a machine's first process; None before it runs.
 
     Before, systemd-nspawn has a child of its own name that sets up the machine's files and ends.
-    Whoever took that one for the machine would enter a process that is gone.
+    A command that entered that child would fail when it ends.
     """
     children = _children(supervisor)
     return next((pid for pid in children if _command_name(pid) != SUPERVISOR), None)

@@ -207,7 +207,7 @@ def _name(node: Json, same: Mapping[str, int]) -> str:
     """Return the node's host name, told apart by its id where several bear the same."""
     hostname = swarm_nodes.hostname(node)
     is_taken = hostname in _LINES or hostname.startswith(_REASON)
-    # As a name that is told apart by its id.
+    # A name with an id in parentheses is reserved for nodes of one host name.
     is_taken = is_taken or hostname.endswith(")")
     if hostname and same[hostname] == 1 and not is_taken:
         return hostname

@@ -175,7 +175,7 @@ class Waiting:
 
 @dataclasses.dataclass
 class End:
-    """How an operation ended, for whoever has to tell it.
+    """How an operation ended, for the row that has to show it.
 
     :ivar outcome: the value of an :class:`Outcome`.
     :ivar reason: a sentence for the user; None for nothing to say.

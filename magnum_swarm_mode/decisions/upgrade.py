@@ -67,7 +67,7 @@ def begin(seen: Seen, plan: Plan) -> None:
 
 
 def workers_first(seen: Seen, plan: Plan, group: Group) -> bool:
-    """Return whether Heat would fail at whatever managers need, because of broken new workers."""
+    """Return whether Heat would fail at a request for managers, because of broken new workers."""
     return not _is_whole(group) and any(
         target.redo
         for one in seen.groups

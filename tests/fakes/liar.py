@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A manager of a tenant that attacks whoever asks it: raw bytes over TLS on a loopback address."""
+"""A manager of a tenant that attacks its clients: raw bytes over TLS on a loopback address."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A state machine: what may happen to a cluster in any order, and what holds all the same.
 
-Three conductors look after one cluster. Whatever one of them does can be stopped before any write
-and any request, while the others go on; then it goes on itself, or dies there.
+Three conductors look after one cluster. Each can be stopped before any write and any request,
+while the others go on; then it goes on itself, or dies there.
 """
 
 import dataclasses

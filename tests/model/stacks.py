@@ -68,7 +68,7 @@ class Stack:
         return "manager_count" in self.parameters
 
     def servers(self) -> Iterator[Server]:
-        """Yield the servers that there are."""
+        """Yield all servers."""
         for kind in self.kinds:
             yield from (one for one in kind.servers.values() if one.id)
 
@@ -121,7 +121,7 @@ class Stacks:
         return next((one for one in living if one.name == name), None)
 
     def remember(self) -> None:
-        """Keep what there is, for whoever is shown it later."""
+        """Keep the present state, for services that show an old one later."""
         if "heat" in self._world.stale:
             self._before = copy.deepcopy(self.each)
 

@@ -159,7 +159,7 @@ class Swarm:
         return int(digits) if digits.isdigit() else 0
 
     def remember(self) -> None:
-        """Keep what there is, for whoever is shown it later."""
+        """Keep the present state, for services that show an old one later."""
         if "swarm" in self._world.stale:
             self._before = copy.deepcopy(list(self.nodes.values()))
 
@@ -206,7 +206,7 @@ class Client:
     """What ``swarm.client.Swarm`` does.
 
     :param own: the certificate that it shows to managers.
-    :param ca: the authorities that it believes in.
+    :param ca: the authorities that it trusts.
     """
 
     def __init__(self, world: "World", addresses: list[str], own: str, ca: str) -> None:

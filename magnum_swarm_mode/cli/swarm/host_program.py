@@ -190,7 +190,7 @@ def backup(asked: dict[str, Any]) -> None:
 
 
 def is_seen() -> bool:
-    """Return whether the swarm sees the engine again, which is started anew where that takes long.
+    """Return whether the swarm sees the engine again, which is restarted if that takes long.
 
     On a busy host engines of release 20.10 at times give up their first session with the swarm.
     """

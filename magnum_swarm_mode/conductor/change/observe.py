@@ -81,7 +81,7 @@ def look(context: Any, cluster: Any, record: Record) -> tuple[Seen, View]:
         if own is not None and own.status != "DELETE_COMPLETE":
             stacks[row.uuid] = own
         elif row.uuid not in plan.pending and not str(row.status).endswith("_IN_PROGRESS"):
-            # It was never made, and waits for its deletion: its row shall say that there is none.
+            # It was never made, and waits for its deletion: its row shall have no nodes.
             plan.desired = {**plan.desired, row.uuid: 0}
             continue
         groups[row.uuid] = _further_group(heat_api, stacks.get(row.uuid), row, plan)

@@ -5,7 +5,7 @@ Magnum polls clusters whose status is in progress, and asks for the health of ot
 conductor for every cluster, with a thread for each. Here each cluster has its conductor (see
 ``shares``), and the looks are taken by a bounded number of threads, so that a cluster whose cloud
 answers slowly keeps no other from its turn. Clusters whose looks are slow, as those of managers
-that lie are, have threads of their own: fifty of them would otherwise take all that there are.
+that lie are, have threads of their own: fifty of them would otherwise take all threads.
 
 A status that something else was saved over would hide a deletion or a request from Magnum for ever.
 The record says when a cluster is due, and its conductor gives it a status that Magnum polls.

@@ -31,7 +31,7 @@ def die_before_the_row(test, look):
 
 class OperationTest(test_operations.OperationsCase):
     def test_deadline(self):
-        """An operation whose end only the record knows is told as failed, and does not go on."""
+        """An operation whose end only the record knows ends as failed, and does not go on."""
         self.resize(4)
         self.poll(2)
         self.pass_time(3 * 3600)
@@ -46,7 +46,7 @@ class OperationTest(test_operations.OperationsCase):
         self.assertEqual(1, len(self.stack.updates))
 
     def test_heat_away(self):
-        """It is told as well while Heat does not show the cluster."""
+        """So does one while Heat does not show the cluster."""
         self.resize(4)
         self.poll(2)
         self.pass_time(3 * 3600)
@@ -99,7 +99,7 @@ class GroupTest(test_node_groups.NodeGroupsCase):
 
 class CertificatesTest(test_rotation.RotationCase):
     def test_stopped(self):
-        """Certificates whose replacement stopped are told so; a resize has it go on."""
+        """A replacement of certificates that stopped ends as failed; a resize resumes it."""
         self.lazy = True
         self.rotate()
         self.poll()
@@ -155,7 +155,7 @@ class CertificatesTest(test_rotation.RotationCase):
 
 class CredentialTest(test_credential_rotation.RotationCase):
     def test_done(self):
-        """A rotation that is done is told as done, and not what failed before in its place."""
+        """A rotation that is done ends as complete, not with an earlier failure."""
         self.resize(4)
         self.poll()
         self.stack.status, self.stack.reason = "UPDATE_FAILED", "Resource UPDATE failed: no host"

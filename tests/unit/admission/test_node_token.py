@@ -145,7 +145,7 @@ class GuardTest(base.BaseTestCase):
             self.assertIsNotNone(self.refusal(wanted))
 
     def test_unreadable(self):
-        """A request to sign that Magnum cannot read is told from one that is forbidden."""
+        """A signing request that Magnum cannot read differs from one that is forbidden."""
         good = SIGN.decode()
         for body in (
             good.encode("utf-16"),
@@ -194,6 +194,6 @@ class GuardTest(base.BaseTestCase):
         )
     )
     def test_any_token(self, info):
-        """Whatever Keystone is said to have answered, the guard has an answer."""
+        """The guard has an answer for every answer of Keystone."""
         self.assertIn(node_token.concerns(info), (True, False))
         self.assertIn(node_token.refusal(info, get("/v1/clusters")) is None, (True, False))

@@ -23,7 +23,7 @@ class UntrustedTest(base.CommandTestCase):
             self.assertIn(word, written)
 
     def test_magnum(self) -> None:
-        """Whatever Magnum has of a cluster is shown without harm, also in an error."""
+        """All that Magnum has of a cluster is shown without harm, also in an error."""
         template = self.cloud.add_template()
         self.cloud.add_cluster(
             name="c",
@@ -37,7 +37,7 @@ class UntrustedTest(base.CommandTestCase):
         self.assert_harmless(self.magnum("cluster-show", "c"), "refused")
 
     def test_managers(self) -> None:
-        """So is whatever a manager says of itself, and why it refuses something."""
+        """So is all that a manager says of itself, and why it refuses something."""
         managers = self.useFixture(FakeManagers([0, 1], [node(0), node(1)]))
         self.cloud.authority = managers.authority
         template = self.cloud.add_template()

@@ -417,7 +417,7 @@ class ClocksTest(base.BaseTestCase):
         self.assertEqual(deadline, world.plan.deadline)
 
     def test_state(self):
-        """Whatever has begun in the future has begun now."""
+        """Everything that has begun in the future has begun now."""
         plan = Plan(blind=self.ahead, troubled=self.ahead, away={"a": self.ahead, "b": 5})
         plan.waiting = Waiting("heat", self.ahead)
         plan.leaving = {"c": Leaving("worker", "named", since=self.ahead)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How operations end: what is told, when a cluster is complete, and which way out there is."""
+"""How operations end: what the status says, when a cluster is complete, and the ways out."""
 
 import dataclasses
 
@@ -93,7 +93,7 @@ class KeepingWorld(World):
     def act(self, action):
         super().act(action)
         if isinstance(action, Resize):
-            # As the list of removals is made: whoever is there, and is not to go, stays.
+            # As the list of removals is made: members that are not to go stay.
             row = self.rows[action.group]
             row.removed -= set(row.indices) - {int(index) for index in action.removals}
 
@@ -215,7 +215,7 @@ class EndedTest(base.BaseTestCase):
         self.assertEqual(updates, len(world.updates))
 
     def test_refused(self):
-        """A removal that was refused is told as refused by the next one, with its group."""
+        """The next pass says that a removal was refused, with its group."""
         world = World(managers=3, workers=2)
         world.kill("swarm-manager-2")
         world.request("masters", 1, ["swarm-manager-0"])
@@ -248,7 +248,7 @@ class EndedTest(base.BaseTestCase):
         self.assertEqual(Outcome.COMPLETE, world.run().outcome)
 
     def test_debts(self):
-        """Nodes get back what the operation owes them, whoever tells its end."""
+        """Nodes get back what the operation owes them, also from a later conductor."""
         world = World(workers=2)
         world.request("worker", 1)
         while not any(node.availability == "drain" for node in world.nodes.values()):
@@ -323,7 +323,7 @@ class NotesTest(base.BaseTestCase):
 
 class DeletedTest(base.BaseTestCase):
     def test_group_that_is_upgraded(self):
-        """Of a group that is deleted during its upgrade no progress is told."""
+        """A group that is deleted during its upgrade has no progress."""
         for failed in (False, True):
             world = UpgradeWorld(managers=1, workers=2)
             world.plan.upgrade = Upgrade({"worker": Target("worker", "i", "f", "seal")})

@@ -176,7 +176,7 @@ class JudgeTest(base.BaseTestCase):
         self.assertEqual("HEALTHY", health.status)
 
     def test_a_name_with_the_id_of_another_node(self):
-        """A node that calls itself like one that is told apart by its id takes no line of it."""
+        """A node whose name looks like another node's name with its id takes no line of it."""
         twins = [{**node("m0", manager="reachable"), "ID": one} for one in ("1", "2")]
         thief = {**node("m0 (1)"), "ID": "3"}
         reason = decisions_health.judge([*twins, thief], 2, 1).reason

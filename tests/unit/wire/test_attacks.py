@@ -80,7 +80,7 @@ class RedirectTest(LiarCase):
         )
 
     def test_elsewhere(self):
-        """A redirect to another service is not followed, whatever its status and place."""
+        """A redirect to another service is not followed, with any status and place."""
         places = (self.inner.url + "/x", f"https://127.0.0.1:{self.other.port}/nodes", "//[::1]/")
         for status in (301, 302, 303, 307, 308, 300, 304):
             for place in places:
@@ -211,11 +211,13 @@ class DripTest(LiarCase):
     def test_request(self):
         """A manager that does not take the request is given up on as well."""
 
-        def deaf(liar, send):
+        def never_reads(liar, send):
             liar.ended.wait(30)
 
         config = b" " * 30_000_000
-        told = self.problem(deaf, "/create", lambda swarm: swarm.create_config("c", config, {}))
+        told = self.problem(
+            never_reads, "/create", lambda swarm: swarm.create_config("c", config, {})
+        )
 
         self.assertEqual("does not answer in time", told)
 
@@ -395,7 +397,7 @@ print(json.dumps([told, (memory("VmHWM") - before) / 1024, stall]))
         return json.loads(ran.stdout)
 
     def test_bodies(self):
-        """No answer costs more than 64 MiB, whatever it is made of."""
+        """No answer costs more than 64 MiB, of any parts."""
         mebibytes = 2**20
         plain = b'{"ID":"%d","Spec":{"Labels":{"a":"b"}}},'
         nodes = b"".join(plain % number for number in range(6_000))
@@ -462,7 +464,7 @@ class VersionTest(LiarCase):
             self.assertEqual(path, self.used(version, least))
 
     def test_none(self):
-        """An engine with no version in common is told as such."""
+        """An engine with no version in common gets a sentence that says so."""
         for version, least in (("1.40", "1.12"), ("1.99", "1.53"), ("0.9", "0.1")):
             error = self.assertRaises(exceptions.Unavailable, self.used, version, least)
             self.assertIn(
