@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import secrets
 import time
 import uuid
 from collections.abc import Callable
@@ -50,14 +51,19 @@ def generate(original: Callable[..., Any], cluster: Any, context: Any = None) ->
         orphans.begin(cluster)
         with orphans.noted(cluster.uuid):
             return original(cluster, context=context)
-    moment = time.strftime(" %Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time()))
-    name = common_name(cluster.name or cluster.uuid, cluster.uuid, moment)
-    token = _SUCCESSOR.set(name)
+    token = _SUCCESSOR.set(_successor_name(cluster))
     try:
         with orphans.noted(cluster.uuid):
             return original(cluster, context=context)
     finally:
         _SUCCESSOR.reset(token)
+
+
+def _successor_name(cluster: Any) -> str:
+    # The time is for people. It alone is not unique: a clock can be set back.
+    moment = time.strftime(" %Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time()))
+    suffix = f"{moment} {secrets.token_hex(3)}"
+    return common_name(cluster.name or cluster.uuid, cluster.uuid, suffix)
 
 
 def authority(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -8,7 +8,7 @@ from devcloud import settings
 from devcloud.demo import observe
 from tests.endtoend import base, clusters, images, services, shared
 from tests.endtoend.clusters import Cluster, Server
-from tests.endtoend.docker import roles, whole
+from tests.endtoend.docker import Docker, roles, whole
 from tests.endtoend.users import User
 from tests.endtoend.waiting import never, wait_for
 
@@ -37,6 +37,16 @@ class RecoveryTestCase(base.EndToEndTestCase):
             lambda seen: seen == status,
             timeout=timeout,
         )
+
+    def _wait_in(self, swarm_id: str, manager: Docker) -> None:
+        """A manager that has just joined knows its swarm a moment later than the others know it."""
+        wait_for(
+            "the manager to know its swarm",
+            manager.swarm_id,
+            lambda seen: seen != "",
+            timeout=60,
+        )
+        self.assertEqual(swarm_id, manager.swarm_id())
 
     def rebuild(self, server: Server) -> None:
         """Have Nova build it anew, with its old user-data."""
@@ -125,7 +135,7 @@ class TestManagersLost(RecoveryTestCase):
         self.assertNotEqual(manager.ident, again.ident)
         self.assertEqual(manager.fixed, again.fixed)
         self.assertEqual(manager.floating, again.floating)
-        self.assertEqual(swarm_id, swarm.docker.at(again.floating).swarm_id())
+        self._wait_in(swarm_id, swarm.docker.at(again.floating))
         self.assertEqual("CREATE_COMPLETE", swarm.cluster.status()[0])
 
     def _alone(self, swarm: shared.Shared) -> None:
@@ -161,7 +171,7 @@ class TestManagersLost(RecoveryTestCase):
             lambda seen: seen == whole(shared.PLAIN_MANAGERS, shared.PLAIN_WORKERS),
             timeout=240,
         )
-        self.assertEqual(swarm_id, swarm.docker.at(first.floating).swarm_id())
+        self._wait_in(swarm_id, swarm.docker.at(first.floating))
 
     def _start(self, servers: list[Server]) -> None:
         for one in servers:
@@ -188,7 +198,7 @@ class TestManagersLost(RecoveryTestCase):
         self.wait_server(worker, "SHUTOFF")
         self.demo.act(worker.ident, "os-start")
         cluster.wait("CREATE_COMPLETE")
-        self.assertEqual(swarm_id, docker.at(manager.floating).swarm_id())
+        self._wait_in(swarm_id, docker.at(manager.floating))
         shared.wait_until_whole(docker, 3, 1)
         cluster.remove()
 

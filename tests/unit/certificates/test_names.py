@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import types
+from unittest import mock
 
 from cryptography import x509
 from oslotest import base
@@ -66,10 +67,16 @@ class SuccessorTest(base.BaseTestCase):
 
     def test_name(self) -> None:
         """It is the name of the first with the moment, or the uuid with it."""
-        moment = r" \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
+        moment = r" \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ [0-9a-f]{6}$"
         self.assertRegex(self.made(cluster("swarm", ref="x")), "^swarm" + moment)
         self.assertRegex(self.made(cluster("n" * 60, ref="x")), f"^{UUID}" + moment)
         self.assertRegex(self.made(cluster(None, ref="x")), f"^{UUID}" + moment)
+
+    def test_two_in_a_second(self):
+        """Two authorities that are made in the same second have different names."""
+        one = cluster("swarm", ref="x")
+        with mock.patch("time.time", return_value=1.0):
+            self.assertNotEqual(self.made(one), self.made(one))
 
     def test_first(self) -> None:
         """The first one bears the cluster's name alone."""
