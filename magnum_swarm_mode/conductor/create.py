@@ -19,8 +19,9 @@ from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import credentials, grants, networks
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor import delete, lease, reach
+from magnum_swarm_mode.conductor import delete, lease, reach, rows
 from magnum_swarm_mode.db.store import Conflict, Record, Store
+from magnum_swarm_mode.decisions import status
 from magnum_swarm_mode.decisions.record import Kind, Phase, new
 from magnum_swarm_mode.labels import parsing as label_parsing
 from magnum_swarm_mode.labels import table as label_table
@@ -53,6 +54,18 @@ def create(store: Store, context: Any, cluster: Any, timeout_minutes: int) -> No
     :raises SwarmModeError: with a sentence for the user; what was made is undone by then, or
         remembered and undone when the cluster is deleted.
     """
+    try:
+        _create(store, context, cluster, timeout_minutes)
+    except Exception:
+        # Magnum's handler calls the cluster failed, and leaves the rows of its groups as they are.
+        for group in cluster.nodegroups:
+            failed = {"status": "CREATE_FAILED", "status_reason": status.NOT_AT_FAULT}
+            with contextlib.suppress(magnum_exception.NodeGroupNotFound):
+                rows.write_group(group, failed)
+        raise
+
+
+def _create(store: Store, context: Any, cluster: Any, timeout_minutes: int) -> None:
     # Magnum has made the cluster's certificates, and saves where they are only when this
     # returns; a conductor that dies before would leave a cluster without them.
     _save(store, cluster)

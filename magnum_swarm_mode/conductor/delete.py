@@ -26,6 +26,17 @@ from magnum_swarm_mode.stack import request as stack_request
 LOG = logging.getLogger(__name__)
 
 
+class GroupStays(exceptions.SwarmModeError):
+    """Heat cannot delete the stack of a further node group.
+
+    :ivar group: the group's uuid.
+    """
+
+    def __init__(self, reason: str, group: str) -> None:
+        super().__init__(reason)
+        self.group = group
+
+
 def delete(store: Store, context: Any, cluster: Any) -> None:
     """Start to delete a cluster, whoever asks and however far it had come.
 
@@ -143,7 +154,8 @@ def groups_are_gone(context: Any, cluster: Any, state: State) -> bool:
     gone when somebody of the project does not see it, or when it is seen to be deleted.
 
     :raises Unavailable: when Heat does not answer.
-    :raises SwarmModeError: when Heat cannot delete a stack, or nobody may.
+    :raises GroupStays: when Heat cannot delete a stack.
+    :raises SwarmModeError: when nobody may.
     """
     if not state.groups:
         return True
@@ -156,10 +168,14 @@ def groups_are_gone(context: Any, cluster: Any, state: State) -> bool:
             if any(stack is None for stack in found) and who == reach.SERVICE:
                 problems.append(f"{who}: sees not all stacks")
                 continue
-            left = [s for s in found if s is not None and s.status != "DELETE_COMPLETE"]
-            for stack in left:
+            left = [
+                (one.key, stack)
+                for one, stack in zip(made, found, strict=True)
+                if stack is not None and stack.status != "DELETE_COMPLETE"
+            ]
+            for group, stack in left:
                 if stack.status == "DELETE_FAILED" and not cloud_sessions.has_token(context):
-                    raise exceptions.SwarmModeError(heat_members.failure(heat_api, stack))
+                    raise GroupStays(heat_members.failure(heat_api, stack), group)
                 if stack.status != "DELETE_IN_PROGRESS":
                     heat_api.delete(stack.id)
         except heat_client.NotAllowed as error:

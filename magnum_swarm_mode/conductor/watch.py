@@ -40,8 +40,8 @@ def step(store: Store, context: Any, cluster: Any, record: Record) -> None:
     found: dict[str, Any] = {}
     if stack is not None and status.is_made(seen):
         state = dataclasses.replace(state, complete_since=state.complete_since or seen.now)
-        problem, found = _ask_docker(cluster, stack)
-        seen = dataclasses.replace(seen, docker_problem=problem, state=state)
+        problem, by_kind, found = _ask_docker(cluster, stack)
+        seen = dataclasses.replace(seen, docker_problem=problem, by_kind=by_kind, state=state)
     decision = status.decide(seen)
     if decision.action is Action.DELETE_STACK and heat_api is not None and stack is not None:
         try:
@@ -112,37 +112,51 @@ def _described(
 ) -> Seen:
     if stack is None:
         return seen
-    failure, progress = None, ""
+    seen = dataclasses.replace(seen, stack_status=stack.status)
     if stack.status.endswith("_FAILED"):
-        failure = heat_api.failure_reason(stack)
-    elif stack.status == "CREATE_IN_PROGRESS" and seen.cluster_status == "CREATE_IN_PROGRESS":
+        failed = heat_api.failure(stack)
+        return dataclasses.replace(seen, failure=failed.reason, by_kind=failed.by_kind)
+    if stack.status == "CREATE_IN_PROGRESS" and seen.cluster_status == "CREATE_IN_PROGRESS":
         with contextlib.suppress(exceptions.SwarmModeError):
-            progress = status.progress(
-                {"managers": cluster.master_count, "workers": cluster.node_count},
-                heat_api.signals(stack.id),
+            signals = heat_api.signals(stack.id)
+            wanted = {"managers": cluster.master_count, "workers": cluster.node_count}
+            own = {kind: status.progress({kind: wanted[kind]}, signals) for kind in wanted}
+            return dataclasses.replace(
+                seen,
+                progress=status.progress(wanted, signals),
+                by_kind={kind.removesuffix("s"): said for kind, said in own.items() if said},
             )
-    return dataclasses.replace(seen, stack_status=stack.status, failure=failure, progress=progress)
+    return seen
 
 
-def _ask_docker(cluster: Any, stack: heat_client.Stack) -> tuple[str, dict[str, Any]]:
-    """Return what the swarm lacks, and where it is whole what the cluster's row shall say."""
+def _ask_docker(
+    cluster: Any, stack: heat_client.Stack
+) -> tuple[str, dict[str, str], dict[str, Any]]:
+    """Return what the swarm lacks, which kind of node does, and what the cluster's row shall say.
+
+    The last is empty until the swarm is whole.
+    """
     addresses = reach.output(stack, "manager_addresses")
     try:
         swarm = reach.swarm_of(cluster, addresses)
         engine, nodes = swarm.engine(), swarm.nodes()
     except exceptions.SwarmModeError as error:
-        return error.user_message, {}
+        return error.user_message, {"manager": error.user_message}, {}
     prefix = stack_request.node_name_prefix(cluster.name or "", cluster.uuid)
-    lacking = status.lacking(prefix, nodes, cluster.master_count, cluster.node_count)
-    if lacking:
-        return lacking, {}
+    numbers = (cluster.master_count, cluster.node_count)
+    if lacking := status.lacking(prefix, nodes, *numbers):
+        return lacking, status.lacking_by_kind(prefix, nodes, *numbers), {}
     host = stack.outputs.get("api_address") or addresses[0]
-    return "", {
-        "api_address": swarm_client.url(str(host)),
-        # Swarm mode is a part of the engine and has no version of its own.
-        "coe_version": engine.version,
-        "container_version": engine.version,
-    }
+    return (
+        "",
+        {},
+        {
+            "api_address": swarm_client.url(str(host)),
+            # Swarm mode is a part of the engine and has no version of its own.
+            "coe_version": engine.version,
+            "container_version": engine.version,
+        },
+    )
 
 
 def _clean_up(store: Store, context: Any, cluster: Any, record: Record) -> None:
@@ -174,7 +188,8 @@ def delete_groups(store: Store, context: Any, cluster: Any, record: Record) -> N
         return
     except exceptions.SwarmModeError as error:
         LOG.error("Cluster %s: %s", cluster.uuid, error.operator_message)
-        change(cluster, Decision("DELETE_FAILED", error.user_message))
+        own = {error.group: error.user_message} if isinstance(error, delete.GroupStays) else {}
+        change(cluster, Decision("DELETE_FAILED", error.user_message, by_group=own))
         return
     if not gone:
         reason = "Heat deletes the further node groups."
@@ -205,14 +220,15 @@ def change(
 ) -> None:
     """Write a decision to Magnum's rows, unless its status was changed since it was read."""
     values = {"status": decision.status, "status_reason": decision.reason, **(found or {})}
-    own = {"status": decision.status, "status_reason": decision.reason}
+    own: dict[str, Any] = {"status": decision.status}
     if stack is not None:
         values["stack_id"] = own["stack_id"] = stack.id
     if not rows.write(cluster, values):
         LOG.debug("Cluster %s has another status than was polled", cluster.uuid)
         return
     for group in cluster.nodegroups:
-        more: dict[str, Any] = {}
+        kind = ("manager" if group.role == "master" else "worker",) if group.is_default else ()
+        more: dict[str, Any] = {"status_reason": decision.reason_of(group.uuid, *kind)}
         if decision.action is Action.COMPLETE and stack is not None:
             more["node_addresses"] = _addresses(group, stack)
         rows.write_group(group, {**own, **more})

@@ -44,6 +44,10 @@ BLIND_SECONDS = 3600
 # After so many looks in a row that ended with an exception nobody expected the operation ends.
 MOST_ERRORS = 10
 _MOST_NAMES = 10
+# What a node group's row says where another one is at fault, or nobody knows which.
+NOT_AT_FAULT = (
+    "No failure of this node group itself is known; the cluster's status_reason says what failed."
+)
 # Statuses of Magnum's in which a cluster is changed.
 BUSY = ("UPDATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS")
 
@@ -68,6 +72,8 @@ class Seen:
     :ivar failure: what failed first in the stack, if anything.
     :ivar progress: who signalled so far, as a part of a sentence.
     :ivar docker_problem: what the swarm lacks, or why it cannot be asked; empty where it is whole.
+    :ivar by_kind: kind of node (``manager``, ``worker``) to what of ``failure``, ``progress`` or
+        ``docker_problem`` is about those nodes alone; empty where nothing is.
     :ivar blind: why Heat could not be asked; everything but ``now`` is meaningless then.
     """
 
@@ -78,16 +84,32 @@ class Seen:
     failure: str | None = None
     progress: str = ""
     docker_problem: str = ""
+    by_kind: Mapping[str, str] = dataclasses.field(default_factory=dict)
     blind: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """Magnum's new status, its reason for the user, and what is to be done."""
+    """Magnum's new status, its reason for the user, and what is to be done.
+
+    :ivar by_group: node group (its uuid, or the kind of its nodes for one of the first two) to
+        what of the reason is about that group alone; empty where the reason is about all of them.
+    """
 
     status: str
     reason: str | None
     action: Action = Action.NOTHING
+    by_group: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def reason_of(self, *names: str) -> str | None:
+        """Return the reason for a node group's row, which names nothing of other groups.
+
+        :param names: by which ``by_group`` may have the group.
+        """
+        if not self.by_group:
+            return self.reason
+        own = next((self.by_group[name] for name in names if name in self.by_group), None)
+        return NOT_AT_FAULT if own is None and self.status.endswith("_FAILED") else own
 
 
 def decide(seen: Seen) -> Decision:
@@ -158,7 +180,8 @@ def _deleting(seen: Seen) -> Decision:
     if seen.stack_status == "DELETE_IN_PROGRESS":
         return Decision("DELETE_IN_PROGRESS", "Heat deletes the cluster's resources.")
     if seen.stack_status == "DELETE_FAILED":
-        return Decision("DELETE_FAILED", _failed(seen, "could not delete the cluster's resources"))
+        reason = _failed(seen, "could not delete the cluster's resources")
+        return Decision("DELETE_FAILED", reason, by_group=seen.by_kind)
     return Decision("DELETE_IN_PROGRESS", "Heat is asked again to delete.", Action.DELETE_STACK)
 
 
@@ -185,21 +208,22 @@ def _making(seen: Seen) -> Decision:
             f"{operation}_FAILED", "The cluster's Heat stack was deleted from outside Magnum."
         )
     if outcome == "FAILED":
-        return Decision(f"{operation}_FAILED", _failed(seen, "could not make the cluster"))
+        reason = _failed(seen, "could not make the cluster")
+        return Decision(f"{operation}_FAILED", reason, by_group=seen.by_kind)
     if outcome != "COMPLETE":
-        return Decision(seen.cluster_status, seen.progress or None)
+        return Decision(seen.cluster_status, seen.progress or None, by_group=seen.by_kind)
     if not seen.docker_problem:
         return Decision(f"{operation}_COMPLETE", None, Action.COMPLETE)
     since = seen.state.complete_since or seen.now
-    if seen.now - since < DOCKER_SECONDS:
-        return Decision(
-            seen.cluster_status, f"All nodes have reported; waiting: {seen.docker_problem}"
+    end, said = seen.cluster_status, "All nodes have reported; waiting: "
+    if seen.now - since >= DOCKER_SECONDS:
+        end = f"{operation}_FAILED"
+        said = (
+            "All nodes have reported that they are ready, but the swarm was not whole within "
+            f"{DOCKER_SECONDS} seconds: "
         )
-    return Decision(
-        f"{operation}_FAILED",
-        f"All nodes have reported that they are ready, but the swarm was not whole within "
-        f"{DOCKER_SECONDS} seconds: {seen.docker_problem}",
-    )
+    by_group = {kind: f"{said}{problem}" for kind, problem in seen.by_kind.items()}
+    return Decision(end, f"{said}{seen.docker_problem}", by_group=by_group)
 
 
 def _without_stack(seen: Seen, operation: str) -> Decision:
@@ -226,6 +250,27 @@ def lacking(prefix: str, nodes: Sequence[Mapping[str, Any]], managers: int, work
 
     A node's own word is not enough: managers that found the swarm anew, after the first was lost,
     leave workers that had joined before in a swarm that is no more.
+    """
+    parts = _lacks(prefix, nodes, managers, workers)
+    return _in_swarm([one for kind in parts.values() for one in kind])
+
+
+def lacking_by_kind(
+    prefix: str, nodes: Sequence[Mapping[str, Any]], managers: int, workers: int
+) -> dict[str, str]:
+    """Say what :func:`lacking` does for each kind of node, where that kind lacks anything."""
+    parts = _lacks(prefix, nodes, managers, workers)
+    return {kind: _in_swarm(found) for kind, found in parts.items() if found}
+
+
+def _in_swarm(parts: Sequence[str]) -> str:
+    return f"In the swarm {', '.join(parts)}." if parts else ""
+
+
+def _lacks(
+    prefix: str, nodes: Sequence[Mapping[str, Any]], managers: int, workers: int
+) -> dict[str, list[str]]:
+    """Return kind of node to parts of a sentence about what there is too little of.
 
     :param prefix: what the host names of the cluster's nodes begin with.
     :param nodes: as ``GET /nodes`` describes them.
@@ -237,17 +282,17 @@ def lacking(prefix: str, nodes: Sequence[Mapping[str, Any]], managers: int, work
         if (node.get("ManagerStatus") or {}).get("Reachability") == "reachable"
     ]
     working = [node for node in ready if not node.get("ManagerStatus")]
-    parts = []
+    parts: dict[str, list[str]] = {"manager": [], "worker": []}
     for kind, number, found in (("manager", managers, ruling), ("worker", workers, working)):
         if len(found) >= number:
             continue
         names = {(node.get("Description") or {}).get("Hostname") for node in found}
         expected = (f"{prefix}-{kind}-{index}" for index in range(number))
         missing = [name for name in expected if name not in names]
-        parts.append(f"{len(found)} of {number} {kind}s are ready{_named(missing)}")
+        parts[kind].append(f"{len(found)} of {number} {kind}s are ready{_named(missing)}")
     if not any((node.get("ManagerStatus") or {}).get("Leader") for node in ruling):
-        parts.append("there is no leader")
-    return f"In the swarm {', '.join(parts)}." if parts else ""
+        parts["manager"].append("there is no leader")
+    return parts
 
 
 def _named(names: Sequence[str]) -> str:

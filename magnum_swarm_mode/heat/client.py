@@ -176,15 +176,21 @@ class Heat:
 
     def failure_reason(self, stack: Stack) -> str:
         """Return why a stack failed, in sentences that a user can act on."""
+        return self.failure(stack).reason
+
+    def failure(self, stack: Stack) -> failures.Failure:
+        """Return why a stack failed, and which of it is about one kind of node."""
         prefix = str(stack.parameters.get("node_name_prefix") or "node")
         cause = failures.first(self._resources(stack.id, filters={"status": "FAILED"}))
         if failures.is_late(cause, stack.reason):
             reported = {server for servers in self.signals(stack.id).values() for server in servers}
-            return failures.late(self._resources(stack.id), reported, prefix)
+            return failures.late_failure(self._resources(stack.id), reported, prefix)
         if cause is None:
-            return stack.reason
+            return failures.Failure(stack.reason)
         code = failures.code_of(cause, self._signals_of(cause, stack))
-        return failures.explain(cause, prefix, self._cinders_words(cause), code)
+        reason = failures.explain(cause, prefix, self._cinders_words(cause), code)
+        kind = failures.kind_of(cause)
+        return failures.Failure(reason, {kind: reason} if kind else {})
 
     def _resources(self, stack_id: str, **criteria: Any) -> list[failures.Resource]:
         with translated():

@@ -50,6 +50,18 @@ class Resource:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """Why a stack failed, in sentences that a user can act on.
+
+    :ivar by_kind: kind of node (``manager``, ``worker``) to the sentence about those nodes alone;
+        empty where the failure is not about nodes of one kind.
+    """
+
+    reason: str
+    by_kind: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
 # What Heat writes about resources that it gave up because another one had failed.
 _GIVEN_UP = re.compile(r"^[A-Z]+ aborted|[Cc]ancell?ed|^Stack .* started|^Timed out$|^$")
 # Names of nested stacks: the parent's name, the resource's and twelve characters by chance.
@@ -176,6 +188,15 @@ def is_late(cause: Resource | None, stack_reason: str) -> bool:
     return cause.name in _WAITS and _WAITED.match(_words(cause.reason)) is not None
 
 
+def kind_of(resource: Resource) -> str:
+    """Return the kind of node that a resource belongs to; empty where it is the whole cluster's."""
+    if place := _place(resource):
+        return place[0]
+    if resource.name in _WAITS:
+        return resource.name.partition("_")[0]
+    return _ROLES.get(resource.name, "")
+
+
 def handle(cause: Resource) -> str:
     """Return the name of the handle whose signals explain a failure; empty where none does."""
     return _WAITS.get(cause.name, "")
@@ -223,17 +244,10 @@ def late(resources: Sequence[Resource], reported: Collection[str], prefix: str) 
     :param reported: ids of the servers that reported success.
     :param prefix: what the names of the cluster's nodes begin with.
     """
-    # A worker with a volume is a stack of its own, under the name of the server's type.
-    stacks = {one.stack_id for one in resources}
-    servers = [
-        one
-        for one in resources
-        if _TYPES.get(one.type) == "server" and _place(one) and one.physical_id not in stacks
-    ]
-    silent = [one for one in servers if one.physical_id not in reported]
+    servers, silent = _silent(resources, reported)
     if not silent:
-        open_ = [one for one in resources if not one.status.endswith("_COMPLETE") and _is_leaf(one)]
-        left = _listed([_describe(one, prefix) for one in open_]) or "nothing that Heat names"
+        unfinished = [_describe(one, prefix) for one in _unfinished(resources)]
+        left = _listed(unfinished) or "nothing that Heat names"
         return f"Heat's time for the cluster was up; not finished: {left}."
     made = [_node(one, prefix) for one in silent if one.physical_id]
     names = [_node(one, prefix) + ("" if one.physical_id else " (no server)") for one in silent]
@@ -247,6 +261,34 @@ def late(resources: Sequence[Resource], reported: Collection[str], prefix: str) 
         f"{len(silent)} of {len(servers)} nodes did not report in time that they joined the swarm: "
         f"{_listed(names)}. {where}A cluster that needs longer is created with a larger --timeout."
     )
+
+
+def late_failure(resources: Sequence[Resource], reported: Collection[str], prefix: str) -> Failure:
+    """Return what :func:`late` says, of the stack as a whole and of each kind of node."""
+    lacking = _silent(resources, reported)[1] or _unfinished(resources)
+    by_kind = {
+        kind: late([one for one in resources if kind_of(one) == kind], reported, prefix)
+        for kind in {kind_of(one) for one in lacking} - {""}
+    }
+    return Failure(late(resources, reported, prefix), by_kind)
+
+
+def _silent(
+    resources: Sequence[Resource], reported: Collection[str]
+) -> tuple[list[Resource], list[Resource]]:
+    """Return the servers, and those of them that did not report success."""
+    # A worker with a volume is a stack of its own, under the name of the server's type.
+    stacks = {one.stack_id for one in resources}
+    servers = [
+        one
+        for one in resources
+        if _TYPES.get(one.type) == "server" and _place(one) and one.physical_id not in stacks
+    ]
+    return servers, [one for one in servers if one.physical_id not in reported]
+
+
+def _unfinished(resources: Iterable[Resource]) -> list[Resource]:
+    return [one for one in resources if not one.status.endswith("_COMPLETE") and _is_leaf(one)]
 
 
 def _is_given_up(resource: Resource) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.heat import client as heat_client
+from magnum_swarm_mode.heat import failures
 
 if TYPE_CHECKING:
     from tests.model.world import Session, World
@@ -313,6 +314,10 @@ class Heat:
     def failure_reason(self, stack: heat_client.Stack) -> str:
         """Return why a stack failed."""
         return str(self._ask(lambda: stack.reason))
+
+    def failure(self, stack: heat_client.Stack) -> failures.Failure:
+        """Return why a stack failed, which is about no node in particular."""
+        return failures.Failure(self.failure_reason(stack))
 
     def listed(self, stack_id: str, path: tuple[str, ...]) -> dict[str, str]:
         """Return the servers of a group by index, also those that were not made."""

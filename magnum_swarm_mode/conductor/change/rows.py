@@ -8,6 +8,7 @@ from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.conductor import reach, rows
 from magnum_swarm_mode.conductor.change.observe import View
 from magnum_swarm_mode.db.store import Store
+from magnum_swarm_mode.decisions import status
 from magnum_swarm_mode.decisions.model import Group, Outcome, Plan, Step
 from magnum_swarm_mode.decisions.record import Phase
 from magnum_swarm_mode.swarm import client as swarm_client
@@ -77,11 +78,19 @@ def _end_groups(view: View, step: Step) -> None:
                 # It is not being made any more.
                 operation = "UPDATE"
             changes["status"] = f"{operation}_{'COMPLETE' if done else 'FAILED'}"
-            changes["status_reason"] = None if done else step.reason
+            changes["status_reason"] = None if done else reason_of(uuid, step.reason, step.group)
         addresses = _addresses(view, group)
         if addresses is not None:
             changes["node_addresses"] = addresses
         rows.write_group(row, changes)
+
+
+def reason_of(uuid: str, reason: str | None, at_fault: str) -> str | None:
+    """Return why a node group's row has failed: only the group at fault has a reason of its own.
+
+    :param at_fault: the uuid of that group; empty where the reason is about all of them.
+    """
+    return reason if at_fault in ("", uuid) else status.NOT_AT_FAULT
 
 
 def _follow(cluster: Any, plan: Plan) -> None:

@@ -94,7 +94,8 @@ def told(cluster: Any, plan: Plan) -> bool:
     reason = plan.ended.reason
     for row in cluster.nodegroups:
         if str(row.status).endswith("_IN_PROGRESS"):
-            rows.write_group(row, {"status": "UPDATE_FAILED", "status_reason": reason})
+            own = change_rows.reason_of(row.uuid, reason, plan.ended.group)
+            rows.write_group(row, {"status": "UPDATE_FAILED", "status_reason": own})
     # Only a delete leads out of ROLLBACK_FAILED in Magnum.
     rows.tell(cluster, "UPDATE_FAILED", reason)
     return True

@@ -324,6 +324,24 @@ class TestLate(base.BaseTestCase):
             failures.late(everything, {"m1", "w0"}, "c"),
         )
 
+    def test_kinds(self) -> None:
+        """Which nodes did not report is said of each kind alone, and only where any did not."""
+        manager = resource("server", "OS::Nova::Server", stack=MANAGER, physical_id="m1")
+        workers = [worker(0, physical_id="w0"), worker(1, physical_id="w1")]
+        found = failures.late_failure([manager, *workers], {"w0"}, "c")
+        self.assertEqual(failures.late([manager, *workers], {"w0"}, "c"), found.reason)
+        self.assertEqual(
+            {
+                "manager": failures.late([manager], (), "c"),
+                "worker": failures.late(workers, {"w0"}, "c"),
+            },
+            found.by_kind,
+        )
+        self.assertNotIn("worker", found.by_kind["manager"])
+        self.assertEqual(
+            {"worker"}, set(failures.late_failure([manager, *workers], {"m1"}, "c").by_kind)
+        )
+
     def test_workers_that_are_stacks(self) -> None:
         """A worker with a volume, which is a stack around a server, counts once."""
         inner = f"{GROUP}-0-abcdefghijkl"
