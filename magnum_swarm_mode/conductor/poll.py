@@ -10,6 +10,7 @@ from oslo_log import log as logging
 
 from magnum_swarm_mode import clocks
 from magnum_swarm_mode.conductor import lease, rows, watch
+from magnum_swarm_mode.conductor.change import rows as change_rows
 from magnum_swarm_mode.conductor.change import step as change_step
 from magnum_swarm_mode.conductor.rotation.ca_steps import Look
 from magnum_swarm_mode.conductor.rotation.credential import CredentialRotation
@@ -88,10 +89,15 @@ def _count(store: Store, cluster: Any, error: str) -> None:
     )
     if record is None or record.state.errors < status.MOST_ERRORS:
         return
-    decision = status.broken(cluster.status, error)
-    LOG.error("Cluster %s: %s", cluster.uuid, decision.reason)
-    store.amend(cluster.uuid, lambda state: _at_rest(state, decision.reason or ""))
-    watch.change(cluster, decision)
+    names = {row.uuid: row.name for row in cluster.nodegroups}
+    decision = status.broken(cluster.status, error, record.state, names)
+    reason = decision.reason or ""
+    LOG.error("Cluster %s: %s", cluster.uuid, reason)
+    store.amend(cluster.uuid, lambda state: _at_rest(state, reason))
+    if cluster.status in status.BUSY:
+        change_rows.fail(cluster, reason)
+    else:
+        watch.change(cluster, decision)
 
 
 def _mend_delete(cluster: Any, record: Record) -> None:
@@ -133,7 +139,7 @@ def _poll_without_record(cluster: Any) -> None:
 def _at_rest(state: State, reason: str) -> State:
     """Return a state in which nothing is under way that a look would go on with."""
     try:
-        plan = steps.abandon(state.plan, reason)
+        plan = steps.abandoned(state.plan, reason)
     except Exception as error:
         LOG.warning("What was under way cannot be read: %s: %s", type(error).__name__, error)
         plan = Plan()

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 CA_STEPS = ("trust", "swarm", "sign", "only", "clean")
+# What a user does about a replacement of certificates that stopped, and about a rotation.
+RESUME = "Resize a node group to its present count to go on."
+AGAIN = "The former credential stays valid; rotate the credential again."
 
 
 @dataclasses.dataclass(frozen=True)

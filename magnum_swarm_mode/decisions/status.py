@@ -30,6 +30,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from magnum_swarm_mode.decisions.record import Phase, State
+from magnum_swarm_mode.decisions.rotation import AGAIN, RESUME
 
 # How long the RPC handler may take from the record to the stack; Heat's API alone may take a
 # minute. Longer means that its conductor died.
@@ -48,6 +49,7 @@ _MOST_NAMES = 10
 NOT_AT_FAULT = (
     "No failure of this node group itself is known; the cluster's status_reason says what failed."
 )
+_REPEAT = "The cluster stays as it is; repeat the request when the operator has mended the cause."
 # Statuses of Magnum's in which a cluster is changed.
 BUSY = ("UPDATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS")
 
@@ -132,20 +134,58 @@ def blind(cluster_status: str, since: int, now: int, why: str) -> Decision:
     return failed(cluster_status, f"{why} That has been so for {BLIND_SECONDS // 60} minutes.")
 
 
-def broken(cluster_status: str, error: str) -> Decision:
-    """Return what follows from looks that ended with exceptions again and again.
+def unexpected(error: str, often: str = "") -> str:
+    """Return a sentence about an exception that nobody expected.
 
-    :param error: the name of the last exception's class.
+    :param error: the name of its class.
+    :param often: how many times it was met, as a part of the sentence.
     """
-    return failed(
-        cluster_status,
-        f"magnum-conductor met an error {MOST_ERRORS} times in a row that it does not expect "
-        f"({error}); the operator finds it in its log.",
+    return (
+        f"magnum-conductor met an error {often}that it does not expect ({error}); the operator "
+        "finds it in its log under the uuid of the cluster."
     )
 
 
-def failed(cluster_status: str, why: str) -> Decision:
-    """Return the end of an operation that cannot go on, with what the user can do then."""
+def broken(
+    cluster_status: str, error: str, state: State, names: Mapping[str, str] | None = None
+) -> Decision:
+    """Return what follows from looks that ended with exceptions again and again.
+
+    :param error: the name of the last exception's class.
+    :param state: the cluster's record, with what is under way; not all of it may be readable.
+    :param names: uuid of each node group to its name.
+    """
+    operation = cluster_status.removesuffix("_IN_PROGRESS")
+    advice = ""
+    if operation in ("CREATE", "DELETE"):
+        what = f"The {'creation' if operation == 'CREATE' else 'deletion'} of the cluster"
+    elif state.credential is not None:
+        what, advice = "The rotation of the credential", AGAIN
+    elif state.ca is not None:
+        what, advice = "The replacement of certificates", RESUME
+    else:
+        what, advice = _change(state, names or {}), _REPEAT
+    why = unexpected(error, f"{MOST_ERRORS} times in a row ")
+    return failed(cluster_status, f"{what} failed: {why}", advice)
+
+
+def _change(state: State, names: Mapping[str, str]) -> str:
+    """Return words for a change of a cluster, as "The upgrade of default-worker"."""
+    try:
+        what = "upgrade" if state.plan.is_upgrading else "change"
+        if state.plan.cause:
+            return "The replacement of nodes that are down"
+        groups = [names[uuid] for uuid in state.plan.pending if uuid in names]
+    except (AttributeError, TypeError):
+        what, groups = "change", []
+    return f"The {what} of {', '.join(groups) or 'the cluster'}"
+
+
+def failed(cluster_status: str, why: str, advice: str = "") -> Decision:
+    """Return the end of an operation that cannot go on, with what the user can do then.
+
+    :param advice: what that is for an operation that is neither a creation nor a deletion.
+    """
     operation = cluster_status.removesuffix("_IN_PROGRESS")
     if operation == "DELETE":
         return Decision("DELETE_FAILED", f"{why} Delete the cluster again.")
@@ -154,9 +194,8 @@ def failed(cluster_status: str, why: str) -> Decision:
             "CREATE_FAILED", f"{why} Delete the cluster and create it again when that is mended."
         )
     # Of ROLLBACK_FAILED there is no way back in Magnum.
-    return Decision(
-        "UPDATE_FAILED", f"{why} The cluster stays as it is; resize it to the wanted size again."
-    )
+    advice = advice or "The cluster stays as it is; resize it to the wanted size again."
+    return Decision("UPDATE_FAILED", f"{why} {advice}")
 
 
 def is_made(seen: Seen) -> bool:

@@ -200,6 +200,15 @@ def give_up(seen: Seen, plan: Plan, reason: str) -> Step:
     return dataclasses.replace(failed, owed=failed.plan.debts)
 
 
+def abandoned(plan: Plan, reason: str) -> Plan:
+    """Return the plan of a cluster in which nothing is to go on, whether the plan was to or not."""
+    if not plan.is_over:
+        return abandon(plan, reason)
+    plan = copy.deepcopy(plan)
+    finish(plan, Outcome.FAILED, reason)
+    return plan
+
+
 def abandon(plan: Plan, reason: str) -> Plan:
     """Return the plan of an operation that ends without a look at the cluster."""
     plan = copy.deepcopy(plan)

@@ -78,14 +78,27 @@ def _end_groups(view: View, step: Step) -> None:
                 # It is not being made any more.
                 operation = "UPDATE"
             changes["status"] = f"{operation}_{'COMPLETE' if done else 'FAILED'}"
-            changes["status_reason"] = None if done else reason_of(uuid, step.reason, step.group)
+            changes["status_reason"] = None if done else _reason_of(uuid, step.reason, step.group)
         addresses = _addresses(view, group)
         if addresses is not None:
             changes["node_addresses"] = addresses
         rows.write_group(row, changes)
 
 
-def reason_of(uuid: str, reason: str | None, at_fault: str) -> str | None:
+def fail(cluster: Any, reason: str | None, at_fault: str = "") -> None:
+    """Write that what was requested has failed, without a look at the cluster.
+
+    :param at_fault: the uuid of the group at fault, where one is.
+    """
+    for row in cluster.nodegroups:
+        if str(row.status).endswith("_IN_PROGRESS"):
+            own = _reason_of(row.uuid, reason, at_fault)
+            rows.write_group(row, {"status": "UPDATE_FAILED", "status_reason": own})
+    # Only a delete leads out of ROLLBACK_FAILED in Magnum.
+    rows.tell(cluster, "UPDATE_FAILED", reason)
+
+
+def _reason_of(uuid: str, reason: str | None, at_fault: str) -> str | None:
     """Return why a node group's row has failed: only the group at fault has a reason of its own.
 
     :param at_fault: the uuid of that group; empty where the reason is about all of them.

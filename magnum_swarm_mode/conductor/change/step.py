@@ -91,13 +91,7 @@ def told(cluster: Any, plan: Plan) -> bool:
     """Write into rows that an operation has failed, where the record says so; whether it does."""
     if plan.ended is None or not plan.is_over or plan.ended.outcome != Outcome.FAILED.value:
         return False
-    reason = plan.ended.reason
-    for row in cluster.nodegroups:
-        if str(row.status).endswith("_IN_PROGRESS"):
-            own = change_rows.reason_of(row.uuid, reason, plan.ended.group)
-            rows.write_group(row, {"status": "UPDATE_FAILED", "status_reason": own})
-    # Only a delete leads out of ROLLBACK_FAILED in Magnum.
-    rows.tell(cluster, "UPDATE_FAILED", reason)
+    change_rows.fail(cluster, plan.ended.reason, plan.ended.group)
     return True
 
 

@@ -22,10 +22,11 @@ from magnum_swarm_mode.cloud import grants
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import reach, rows
 from magnum_swarm_mode.db.store import Conflict, Record, Store
+from magnum_swarm_mode.decisions import status as decisions_status
 from magnum_swarm_mode.decisions import steps
 from magnum_swarm_mode.decisions.model import Outcome
 from magnum_swarm_mode.decisions.record import Kind
-from magnum_swarm_mode.decisions.rotation import CA_STEPS, CaRotation
+from magnum_swarm_mode.decisions.rotation import CA_STEPS, RESUME, CaRotation
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.swarm import client as swarm_client
 from magnum_swarm_mode.swarm import manager_settings
@@ -40,7 +41,6 @@ _DONE = (
 _TELLS_HEAT = "Heat is told what later workers are to believe in."
 # How long a step may wait for something before the rotation stops.
 _STEP_SECONDS = 1200
-_RESUME = "Resize a node group to its present count to go on."
 _GOES_ON = "After that the certificates are replaced to the end."
 
 
@@ -102,7 +102,7 @@ class Look:
             return
         except Exception as error:
             LOG.exception("Cluster %s", self._cluster.uuid)
-            waits = f"the operator finds the reason in magnum-conductor's log: {error!r:.100}"
+            waits = decisions_status.unexpected(type(error).__name__)
         rotation = self._rotation
         if clocks.is_ahead(rotation.deadline, time.time(), self._patience()):
             self._write(deadline=0)
@@ -173,7 +173,7 @@ class Look:
         return self._rotation.progress
 
     def _fail(self, reason: str) -> None:
-        self._stop(f"{reason.rstrip('.')}. {_RESUME}")
+        self._stop(f"{reason.rstrip('.')}. {RESUME}")
 
     def _stop(self, said: str) -> None:
         self._write(failed=True, deadline=0, reason=said)

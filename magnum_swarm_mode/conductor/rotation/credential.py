@@ -38,6 +38,7 @@ from magnum_swarm_mode.conductor.rotation import credential_rows
 from magnum_swarm_mode.conductor.rotation import credential_state as states
 from magnum_swarm_mode.conductor.rotation.credential_rows import Stopped
 from magnum_swarm_mode.db.store import Conflict, Record, Store
+from magnum_swarm_mode.decisions import status as decisions_status
 from magnum_swarm_mode.decisions.record import Kind, State
 from magnum_swarm_mode.decisions.rotation import CredentialStep as Step
 from magnum_swarm_mode.heat import client as heat_client
@@ -76,9 +77,7 @@ class CredentialRotation:
             if not states.of(record.state).is_overdue(time.time()):
                 raise
             LOG.exception("Cluster %s", cluster.uuid)
-            said = (
-                f"The operator finds the reason in magnum-conductor's log: {type(error).__name__}."
-            )
+            said = decisions_status.unexpected(type(error).__name__)
         if not said:
             return
         rotation = states.of(record.state)
@@ -207,7 +206,7 @@ class CredentialRotation:
             record = self._store.write(record, dataclasses.replace(record.state, ca=ca))
             self._rows.end(cluster, None, "UPDATE_IN_PROGRESS", states.GOES_ON)
             return
-        self._rows.end(cluster, None, *states.ending(rotation, problems), note=note)
+        self._rows.end(cluster, None, *states.ending(record.state, problems), note=note)
 
 
 def _heat_knows(context: Any, cluster: Any, state: State, trust_id: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from magnum_swarm_mode.cloud import grants
 from magnum_swarm_mode.cloud.credentials import Grant
+from magnum_swarm_mode.decisions import rotation
 from magnum_swarm_mode.decisions.record import Kind, State
 from magnum_swarm_mode.decisions.rotation import CredentialRotation, CredentialStep
 
@@ -15,7 +16,7 @@ PATIENCE_SECONDS = 600
 # The time-out of Heat's updates where the cluster's row has none, in minutes.
 _HEAT_MINUTES = 60
 
-AGAIN = "The former credential stays valid; rotate the credential again."
+AGAIN = rotation.AGAIN
 GOES_ON = "The credential was rotated. Replacing the cluster's certificates goes on."
 INTERRUPTED = f"The rotation of the credential was interrupted. {AGAIN}"
 
@@ -74,17 +75,19 @@ def stack_names(state: State) -> dict[str, str]:
     return {one.key: one.handle for one in state.things(Kind.GROUP) if one.handle}
 
 
-def ending(rotation: CredentialRotation, problems: list[str]) -> tuple[str, str | None]:
+def ending(state: State, problems: list[str]) -> tuple[str, str | None]:
     """Return status and reason of a cluster whose credential was rotated.
 
     :param problems: what could not be revoked.
     """
+    rotation = of(state)
     status, reason = rotation.status, rotation.reason
     if rotation.notes:
         return "UPDATE_FAILED", " ".join(
             ["The credential was rotated.", *problems, *rotation.notes]
         )
-    if status != "UPDATE_FAILED":
+    only_rotated = AGAIN in (reason or "") and not state.plan.failed
+    if status != "UPDATE_FAILED" or only_rotated:
         return "UPDATE_COMPLETE", " ".join(problems) or None
-    # What failed before is not mended by this.
+    # What failed before is not mended by this, unless it was a rotation.
     return status, " ".join([*problems, f"The credential was rotated. Before that: {reason}"])
