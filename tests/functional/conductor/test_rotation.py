@@ -223,7 +223,7 @@ class RotateTest(RotationCase):
         self.assertEqual("swarm", certificate_names.subject_of(self.files().ca))
         self.rotate()
         name = certificate_names.subject_of(self.files().ca)
-        self.assertRegex(name, r"^swarm \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+        self.assertRegex(name, r"^swarm \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ [0-9a-f]{6}$")
         pair = self.server_pair(self.cluster(self.uuid))
         context = ssl.create_default_context(cadata=self.files().ca)
         self.assertEqual(1, len(context.get_ca_certs()))
