@@ -21,13 +21,12 @@ as the list of what is to be deleted; the loop over all that is due looks at it 
 import contextlib
 import contextvars
 import dataclasses
-import time
 from collections.abc import Collection, Iterator
 from typing import Any
 
 from oslo_log import log as logging
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import clocks, exceptions
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions.model import Plan
@@ -90,7 +89,7 @@ def note(reference: str) -> None:
     if making is None or reference in making:
         return
     making.append(reference)
-    now = int(time.time())
+    now = int(clocks.now())
     uuid = making[0]
     if not Store().amend(uuid, lambda state: state.owning(Kind.CERTIFICATE, reference, since=now)):
         raise exceptions.Refused("The cluster was deleted while its certificates were made.")
@@ -137,7 +136,7 @@ def discard(store: Store, cluster_uuid: str, references: Collection[str]) -> Non
 def sweep(store: Store, cluster_uuid: str) -> None:
     """Delete what was made and forgotten, because a conductor died, or could not be deleted."""
     record = store.get(cluster_uuid)
-    latest = time.time() - OLD_SECONDS
+    latest = clocks.now() - OLD_SECONDS
     loose = _loose(record.state) if record else []
     if forgotten := [one.key for one in loose if one.since <= latest]:
         discard(store, cluster_uuid, forgotten)

@@ -7,14 +7,13 @@ what is made can be found again from the cluster's uuid alone, and each step may
 
 import contextlib
 import dataclasses
-import time
 from typing import Any
 
 from magnum import objects
 from magnum.common import exception as magnum_exception
 from oslo_log import log as logging
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import clocks, exceptions
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import credentials, grants, networks
@@ -171,7 +170,7 @@ def _make(
         node = credentials.create_node_credential(session, cluster.uuid, plan.endpoints.magnum_url)
         request = _request(cluster, plan, node, timeout_minutes)
         state = record.state.owning(Kind.CREDENTIAL, "0", id=node.id)
-        state = state.owning(Kind.STACK, since=int(time.time()))
+        state = state.owning(Kind.STACK, since=int(clocks.now()))
         record = store.write(record, state.entering(Phase.SUBMITTING))
         before = credentials.trusts_given(session)
         stack_id = reach.submit(heat_api, request, name, timeout_minutes)

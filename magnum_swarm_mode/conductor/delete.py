@@ -4,13 +4,12 @@
 import contextlib
 import dataclasses
 import functools
-import time
 from collections.abc import Callable
 from typing import Any
 
 from oslo_log import log as logging
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import clocks, exceptions
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.cloud import grants, leftover_ports
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
@@ -143,7 +142,7 @@ def _delete_stack(store: Store, context: Any, cluster: Any, record: Record) -> N
 
 def _may_still_appear(stack: Owned) -> bool:
     """Return whether Heat may yet make a stack that it was asked for a moment ago."""
-    return not stack.id and time.time() - stack.since < status.SUBMIT_SECONDS
+    return not stack.id and clocks.now() - stack.since < status.SUBMIT_SECONDS
 
 
 def groups_are_gone(context: Any, cluster: Any, state: State) -> bool:

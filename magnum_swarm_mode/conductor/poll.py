@@ -2,7 +2,6 @@
 """Looks at clusters in progress: the one place that says what is done about which."""
 
 import dataclasses
-import time
 from typing import Any
 
 from magnum.common import exception as magnum_exception
@@ -102,7 +101,7 @@ def _count(store: Store, cluster: Any, error: str) -> None:
 
 def _mend_delete(cluster: Any, record: Record) -> None:
     """Let a delete go on whose status another request overwrote, or that has none yet."""
-    if time.time() - record.state.phase_since > _DELETE_MARK_SECONDS:
+    if clocks.now() - record.state.phase_since > _DELETE_MARK_SECONDS:
         LOG.warning("The deletion of cluster %s is taken up again", cluster.uuid)
         watch.change(cluster, Decision("DELETE_IN_PROGRESS", None))
 
@@ -122,7 +121,7 @@ def _poll_without_record(cluster: Any) -> None:
             ),
         )
         return
-    now = time.time()
+    now = clocks.now()
     created = cluster.created_at.timestamp() if cluster.created_at else now
     is_old = now - created > status.PREPARE_SECONDS or clocks.is_ahead(created, now)
     if cluster.status == "CREATE_IN_PROGRESS" and is_old:

@@ -3,13 +3,12 @@
 
 import contextlib
 import dataclasses
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from oslo_log import log as logging
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import clocks, exceptions
 from magnum_swarm_mode.conductor import delete, reach, rows
 from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions import status
@@ -63,7 +62,7 @@ def _look(
     context: Any, cluster: Any, record: Record
 ) -> tuple[Seen, heat_client.Stack | None, heat_client.Heat | None]:
     state = record.state
-    seen = Seen(cluster_status=cluster.status, state=state, now=int(time.time()))
+    seen = Seen(cluster_status=cluster.status, state=state, now=int(clocks.now()))
     if state.phase in (Phase.CLEANING, Phase.ABANDONED):
         return seen, None, None
     if not (state.stack.id or state.stack.since):
@@ -205,7 +204,7 @@ def delete_groups(store: Store, context: Any, cluster: Any, record: Record) -> N
 
 def _blind(store: Store, cluster: Any, record: Record, why: str) -> None:
     """Note that nothing can be seen now; end the operation when that lasts."""
-    now = int(time.time())
+    now = int(clocks.now())
     since = record.state.blind_since or now
     if since != record.state.blind_since:
         store.write(record, dataclasses.replace(record.state, blind_since=since))

@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import os
 import socket
-import time
 import uuid
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
@@ -22,7 +21,7 @@ from oslo_db import exception as db_exception
 from oslo_db.sqlalchemy import enginefacade
 
 from magnum_swarm_mode import clocks, exceptions
-from magnum_swarm_mode.db import migration, schema
+from magnum_swarm_mode.db import clock, migration, schema
 from magnum_swarm_mode.decisions.record import Phase, State
 
 _TABLE = schema.CLUSTER
@@ -92,7 +91,13 @@ class Store:
     def _engine(self) -> Any:
         engine = self._given_engine or enginefacade.writer.get_engine()
         migration.ensure(engine)
+        clock.read(engine)
         return engine
+
+    def _now(self) -> int:
+        """Return the seconds since 1970 by the database's clock."""
+        _ = self._engine  # which has the clock read when it is time to
+        return int(clocks.now())
 
     def _once(
         self,
@@ -138,7 +143,7 @@ class Store:
 
         :raises Conflict: when there is one already.
         """
-        now = int(time.time())
+        now = self._now()
         record = Record(
             cluster_uuid=cluster_uuid,
             project_id=project_id,
@@ -170,7 +175,7 @@ class Store:
             record,
             state=state,
             generation=record.generation + 1,
-            updated_at=int(time.time()),
+            updated_at=self._now(),
             work_due=state.work_due,
         )
         statement = (
@@ -227,7 +232,7 @@ class Store:
         found = self.get(cluster_uuid)
         if found is None or not isinstance(found.state.phase, Phase):
             return None
-        now = int(time.time())
+        now = self._now()
         owner = _new_owner()
         expires = _TABLE.c.lease_expires
         statement = (
@@ -270,7 +275,7 @@ class Store:
                     _TABLE.c.cluster_uuid == record.cluster_uuid,
                     _TABLE.c.lease_owner == record.lease_owner,
                 )
-                .values(lease_expires=int(time.time()) + min(seconds, LONGEST_LEASE))
+                .values(lease_expires=self._now() + min(seconds, LONGEST_LEASE))
             )
         return bool(result.rowcount == 1)
 
@@ -293,7 +298,7 @@ class Store:
 
         :param seconds: for which nobody else shall.
         """
-        now, due = int(time.time()), _TABLE.c.health_due
+        now, due = self._now(), _TABLE.c.health_due
         with self._engine.begin() as connection:
             result = connection.execute(
                 sa.update(_TABLE)
@@ -331,7 +336,7 @@ class Store:
             ).first()
         if row is None:
             return None
-        now = time.time()
+        now = self._now()
         # A time of a clock that was ahead says nothing.
         times = zip(row, most.values(), strict=True)
         return max((one for one, most in times if not clocks.is_ahead(one, now, most)), default=0)
@@ -343,7 +348,7 @@ class Store:
         :param most: how many at most.
         :returns: uuid to when each was due, in seconds since 1970.
         """
-        now, due = int(time.time()), _TABLE.c.work_due
+        now, due = self._now(), _TABLE.c.work_due
         with self._engine.connect() as connection:
             rows = connection.execute(
                 sa.select(_TABLE.c.cluster_uuid, due)
@@ -359,7 +364,7 @@ class Store:
 
         :returns: whether it was due, so that the caller is the one who looks at it now.
         """
-        now, due = int(time.time()), _TABLE.c.work_due
+        now, due = self._now(), _TABLE.c.work_due
         with self._engine.begin() as connection:
             result = connection.execute(
                 sa.update(_TABLE)

@@ -16,7 +16,6 @@ debts                   ``plan.debts``
 import dataclasses
 import enum
 import json
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -154,7 +153,7 @@ class State:
                 "The cluster has another state than the operation expects; try again.",
                 f"phase {phase} cannot follow {self.phase}",
             )
-        return dataclasses.replace(self, phase=phase, phase_since=int(time.time()), **changes)
+        return dataclasses.replace(self, phase=phase, phase_since=int(clocks.now()), **changes)
 
     def on_time(self, now: int) -> "State":
         """Return this state without a time in the future at which something began.
@@ -255,7 +254,7 @@ class State:
         if self.replaces_ca and self.ca is not None and self.ca.failed:
             return 0
         if not self._is_over or self.is_rotating:
-            return int(time.time()) + _MARK_SECONDS
+            return int(clocks.now()) + _MARK_SECONDS
         return 0
 
     @property
@@ -284,7 +283,7 @@ def new(phase: Phase, owner_id: str, stack_name: str, stack_id: str = "") -> Sta
 
     :param owner_id: of whoever gives the rights that are made; empty where none are ours.
     """
-    state = State(phase=phase, owner_id=owner_id, phase_since=int(time.time()))
+    state = State(phase=phase, owner_id=owner_id, phase_since=int(clocks.now()))
     state = state.owning(Kind.STACK, name=stack_name, id=stack_id)
     if not owner_id:
         return state

@@ -2,12 +2,12 @@
 """Begins to replace nodes that have been down for long."""
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from oslo_log import log as logging
 
+from magnum_swarm_mode import clocks
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import notifications, rows
 from magnum_swarm_mode.conductor.change import observe
@@ -55,7 +55,7 @@ def heal(
             most=CONF.swarm_mode.most_healings_per_hour,
             blind=3 * int(max(60, CONF.kubernetes.health_polling_interval)),
         )
-        verdict = healing.decide(nodes, memory, rule, int(time.time()))
+        verdict = healing.decide(nodes, memory, rule, int(clocks.now()))
     if memory.is_at_rest and verdict.memory.is_at_rest and not verdict.replace:
         return verdict.line
     state = dataclasses.replace(record.state, healing=verdict.memory)

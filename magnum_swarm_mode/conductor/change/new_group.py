@@ -3,11 +3,10 @@
 
 import copy
 import dataclasses
-import time
 from collections.abc import Mapping
 from typing import Any
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import clocks, exceptions
 from magnum_swarm_mode.cloud import credentials
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import reach
@@ -49,7 +48,7 @@ def _create(store: Store, context: Any, cluster: Any, row: Any) -> None:
     secret = node_group.new_secret()
     request = node_group.build(cluster, row, values, stack, prefix, secret)
     name = node_group.stack_name(row.uuid)
-    asked = {"name": name, "prefix": prefix, "since": int(time.time())}
+    asked = {"name": name, "prefix": prefix, "since": int(clocks.now())}
     _note_group(store, cluster, row, asked, ask=True)
     is_asked = False
     try:

@@ -4,14 +4,13 @@
 import dataclasses
 import json
 import re
-import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from oslo_log import log as logging
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import clocks, exceptions
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import reach
 from magnum_swarm_mode.db.store import Record
@@ -63,7 +62,7 @@ def look(context: Any, cluster: Any, record: Record) -> tuple[Seen, View]:
     state = record.state
     plan = state.plan.adopted(counts(cluster), deleted(cluster))
     plan = dataclasses.replace(plan, blind=0)
-    now = int(time.time())
+    now = int(clocks.now())
     # While Heat is at work, which nodes there are matters only to the end of an operation that
     # takes too long.
     at_rest = not 0 < plan.deadline < now

@@ -4,7 +4,6 @@
 import contextlib
 import dataclasses
 import functools
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -146,7 +145,7 @@ def _forgotten(store: Store, cluster: Any, record: Record) -> Callable[[], None]
         touched = row.updated_at or row.created_at
         if not str(row.status).endswith("_IN_PROGRESS") or touched is None:
             continue
-        now, last = time.time(), touched.timestamp()
+        now, last = clocks.now(), touched.timestamp()
         if now - last > _REQUEST_SECONDS or clocks.is_ahead(last, now):
             return functools.partial(_fail, cluster, row, counts[row.uuid])
     settled = dataclasses.replace(plan, projected=counts)

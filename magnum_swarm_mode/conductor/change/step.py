@@ -7,12 +7,11 @@ so that whichever conductor looks next goes on from there, and every step may be
 
 import contextlib
 import dataclasses
-import time
 from typing import Any
 
 from oslo_log import log as logging
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import clocks, exceptions
 from magnum_swarm_mode.cloud import grants
 from magnum_swarm_mode.conductor import rows
 from magnum_swarm_mode.conductor.change import act, observe
@@ -70,7 +69,7 @@ def _unseen(store: Store, cluster: Any, record: Record, error: exceptions.SwarmM
     plan = record.state.plan
     if told(cluster, plan):
         return
-    now = int(time.time())
+    now = int(clocks.now())
     if plan.blind and now - plan.blind > _BLIND_SECONDS:
         minutes = _BLIND_SECONDS // 60
         _abandon(store, cluster, record, f"Given up after {minutes} minutes: {error.user_message}")

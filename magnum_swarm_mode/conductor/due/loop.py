@@ -22,7 +22,7 @@ from magnum import objects
 from magnum.common import exception as magnum_exception
 from oslo_log import log as logging
 
-from magnum_swarm_mode import constants
+from magnum_swarm_mode import clocks, constants
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import lease, rows
@@ -193,7 +193,7 @@ def is_turn(store: Store, uuid: str, *, health: bool) -> bool:
         return True
     interval = int(CONF.kubernetes.health_polling_interval)
     last = store.last_look(uuid, health=health, seconds=interval)
-    return last is None or time.time() - last > shares.GRACE_SECONDS
+    return last is None or clocks.now() - last > shares.GRACE_SECONDS
 
 
 def after_sync(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -209,7 +209,7 @@ def run(store: Store) -> None:
     try:
         gone = []
         for uuid, since in store.due(_MOST_AT_ONCE).items():
-            late = time.time() - since > shares.GRACE_SECONDS
+            late = clocks.now() - since > shares.GRACE_SECONDS
             if (late or shares.SHARES.is_mine(uuid)) and store.postpone(uuid, _AGAIN_SECONDS):
                 gone += _look(store, uuid)
         for record in gone:

@@ -29,7 +29,7 @@ from typing import Any
 
 from magnum import objects
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import clocks, exceptions
 from magnum_swarm_mode.certificates import authority as certificates_authority
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.certificates import store as certificate_store
@@ -133,7 +133,7 @@ def _recorded(
             checked = True
         elif not orphans.are_kept(record.state, new.values()):
             raise _too_slow()
-        rotation = CaRotation(old=old, new=new, began=int(time.time()))
+        rotation = CaRotation(old=old, new=new, began=int(clocks.now()))
         with contextlib.suppress(Conflict):
             state = orphans.used(record.state, new.values())
             return store.write(record, dataclasses.replace(state, ca=rotation))
@@ -192,4 +192,4 @@ def is_forgotten(state: State) -> bool:
     rotation = state.ca
     if rotation is None or not state.replaces_ca or rotation.failed:
         return False
-    return time.time() - rotation.began > INTERRUPTED_SECONDS
+    return clocks.now() - rotation.began > INTERRUPTED_SECONDS

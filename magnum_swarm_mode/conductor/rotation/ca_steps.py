@@ -8,7 +8,6 @@ goes wrong with it, ends at the step's deadline, which the record holds.
 import contextlib
 import copy
 import dataclasses
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -104,15 +103,15 @@ class Look:
             LOG.exception("Cluster %s", self._cluster.uuid)
             waits = decisions_status.unexpected(type(error).__name__)
         rotation = self._rotation
-        if clocks.is_ahead(rotation.deadline, time.time(), self._patience()):
+        if clocks.is_ahead(rotation.deadline, clocks.now(), self._patience()):
             self._write(deadline=0)
             rotation = self._rotation
         said = f"{self._progress()}: {waits}"
-        if rotation.deadline and time.time() > rotation.deadline:
+        if rotation.deadline and clocks.now() > rotation.deadline:
             self._fail(said)
             return
         if not rotation.deadline:
-            self._write(deadline=int(time.time()) + self._patience())
+            self._write(deadline=int(clocks.now()) + self._patience())
         rows.tell(self._cluster, "UPDATE_IN_PROGRESS", said)
 
     def _patience(self) -> int:
@@ -153,7 +152,7 @@ class Look:
     def _next(self) -> None:
         rotation = self._rotation
         following = rotation.following
-        trusted = rotation.trusted or int(time.time())
+        trusted = rotation.trusted or int(clocks.now())
         self._write(step=following, deadline=0, trusted=trusted)
         LOG.info("Cluster %s: certificates, step %s", self._cluster.uuid, following)
 
@@ -293,7 +292,7 @@ class Look:
         return waits
 
     def _overlap(self) -> str:
-        left = self._rotation.trusted + CONF.swarm_mode.rotation_overlap - time.time()
+        left = self._rotation.trusted + CONF.swarm_mode.rotation_overlap - clocks.now()
         if left <= 0:
             return ""
         return f"files fetched now serve, and for {left:.0f} more seconds those from before."

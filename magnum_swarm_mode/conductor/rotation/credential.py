@@ -25,7 +25,6 @@ meanwhile, and goes on afterwards.
 import contextlib
 import dataclasses
 import functools
-import time
 from typing import Any
 
 from oslo_log import log as logging
@@ -74,15 +73,15 @@ class CredentialRotation:
             LOG.warning("Cluster %s: %s", cluster.uuid, error.operator_message)
             said = error.user_message
         except Exception as error:
-            if not states.of(record.state).is_overdue(time.time()):
+            if not states.of(record.state).is_overdue(clocks.now()):
                 raise
             LOG.exception("Cluster %s", cluster.uuid)
             said = decisions_status.unexpected(type(error).__name__)
         if not said:
             return
         rotation = states.of(record.state)
-        if rotation.is_overdue(time.time()):
-            minutes = round((time.time() - rotation.began) / 60)
+        if rotation.is_overdue(clocks.now()):
+            minutes = round((clocks.now() - rotation.began) / 60)
             self._rows.stop(cluster, f"Given up after {minutes} minutes: {said}")
             return
         self._rows.tell(cluster, cluster.status, said)
@@ -90,7 +89,7 @@ class CredentialRotation:
     def _with_deadline(self, cluster: Any, record: Record) -> Record:
         """Give a rotation an end that an earlier release has begun, or of which little is known."""
         rotation = states.of(record.state)
-        now = int(time.time())
+        now = int(clocks.now())
         limit = states.limit_seconds(int(cluster.create_timeout or 0))
         if rotation.deadline and not clocks.is_ahead(rotation.deadline, now, limit):
             return record
@@ -152,7 +151,7 @@ class CredentialRotation:
             states.changed,
             step=Step.WAITING,
             generation=newest.generation,
-            since=int(time.time()),
+            since=int(clocks.now()),
         )
         return self._rows.write(record, changed)
 
@@ -163,7 +162,7 @@ class CredentialRotation:
         managers = [node for node in nodes if node.get("ManagerStatus")]
         waiting = manager_settings.waiting(nodes, rotation.generation)
         told = rotation.since or rotation.began
-        if waiting and time.time() - told > states.PATIENCE_SECONDS:
+        if waiting and clocks.now() - told > states.PATIENCE_SECONDS:
             raise Stopped(
                 f"Managers do not take the new credential over: {', '.join(waiting)}. "
                 f"{states.AGAIN}"
@@ -173,7 +172,7 @@ class CredentialRotation:
             return ""
         using = len(managers) - len(waiting)
         reason = f"{using} of {len(managers)} managers use the new credential."
-        if at_work and rotation.is_overdue(time.time()):
+        if at_work and rotation.is_overdue(clocks.now()):
             return f"{reason} Heat is at work on the cluster's stacks."
         return f"{reason} Heat hands it to those that come later." if at_work else reason
 

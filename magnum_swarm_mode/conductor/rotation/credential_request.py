@@ -9,12 +9,11 @@ told through their settings.
 import contextlib
 import dataclasses
 import functools
-import time
 from typing import Any
 
 from oslo_log import log as logging
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import clocks, exceptions
 from magnum_swarm_mode.cloud import credentials
 from magnum_swarm_mode.cloud import grants as cloud_grants
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
@@ -84,7 +83,7 @@ class Request:
         state = record.state
         grant = Grant(job.user_id, cloud_grants.next_number(state))
         before = (cluster.status, cluster.status_reason)
-        now = int(time.time())
+        now = int(clocks.now())
         rotation = CredentialRotation(
             number=grant.number,
             began=now,
@@ -194,7 +193,7 @@ class Request:
                 credential_state.changed,
                 step=Step.WAITING,
                 generation=generation,
-                since=int(time.time()),
+                since=int(clocks.now()),
             ),
         )
 

@@ -98,6 +98,8 @@ class Server(fixtures.Fixture, abc.ABC):
 
     first_database = ""
     options = ""
+    # Lets new sessions have another time zone.
+    far_zone = ""
 
     @abc.abstractmethod
     def initialize(self) -> list[str]:
@@ -117,6 +119,7 @@ class MariaDB(Server):
 
     first_database = "mysql"
     options = "CHARACTER SET utf8mb3"
+    far_zone = "SET GLOBAL time_zone = '+09:00'"
 
     @property
     def _data(self) -> pathlib.Path:
@@ -157,6 +160,7 @@ class PostgreSQL(Server):
     """PostgreSQL as Debian has it."""
 
     first_database = "postgres"
+    far_zone = "ALTER ROLE postgres SET timezone = 'Asia/Tokyo'"
 
     @staticmethod
     def _program(name: str) -> str:

@@ -6,21 +6,25 @@
 import concurrent.futures
 import dataclasses
 import threading
+import time
 from typing import Any
+from unittest import mock
 
 import fixtures
 import sqlalchemy as sa
 from magnum.db.sqlalchemy import models
 
-from magnum_swarm_mode import text
+from magnum_swarm_mode import clocks, text
 from magnum_swarm_mode.conductor import rows
-from magnum_swarm_mode.db import migration, schema
+from magnum_swarm_mode.db import clock, migration, schema
 from magnum_swarm_mode.db.store import Conflict, Store
 from magnum_swarm_mode.decisions.model import Plan
 from magnum_swarm_mode.decisions.record import Kind
 from tests.functional.db import servers
 from tests.unit.db import test_store as record
 
+_TIME = time.time
+_SERVER_TIME = clock._SERVER_TIME
 _EMOJI = "a node called \N{WHALE}"
 
 
@@ -45,6 +49,10 @@ class _OnServer:
     _database: str
 
     def setUp(self) -> None:
+        # The time is what a test says, and not what the server says.
+        patch: Any = mock.patch.object(clock, "_SERVER_TIME", {})
+        patch.start()
+        self.addCleanup(patch.stop)  # type: ignore[attr-defined]
         if self.is_fresh:
             self._database = self.server.new_database()
         else:
@@ -173,6 +181,63 @@ class _Migration(record.MigrationTest):
         self.assertEqual(declared, made)
 
 
+class _Clock(record.StoreCase):
+    """A conductor whose own clock is an hour off, on a server whose clock is right."""
+
+    HOUR = 3600
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.useFixture(fixtures.MonkeyPatch("magnum_swarm_mode.clocks._reading", None))
+        self.useFixture(
+            fixtures.MonkeyPatch("magnum_swarm_mode.db.clock._SERVER_TIME", _SERVER_TIME)
+        )
+        self.log = self.useFixture(fixtures.FakeLogger())
+
+    def _off(self, seconds: int) -> None:
+        """Let the conductor's own clock be off by so many seconds."""
+        self.useFixture(fixtures.MonkeyPatch("time.time", lambda: _TIME() + seconds))
+
+    def _assert_right(self, moment: float) -> None:
+        self.assertAlmostEqual(_TIME(), moment, delta=5)
+
+    def test_ahead(self) -> None:
+        """A conductor whose clock is ahead takes no lease that has not ended."""
+        self._off(0)
+        holder = self.store.insert(record.UUID, "project", record.STATE, lease=60)
+        self._off(self.HOUR)
+
+        self.assertIsNone(Store(self.new_engine()).lease(record.UUID, 60))
+
+        self._assert_right(clocks.now())
+        self.assertIn("ahead of that of the database", self.log.output)
+        self.store.release(holder)
+        taken = self.store.lease(record.UUID, 60)
+        self._assert_right(taken.lease_expires - 60)
+        self._assert_right(taken.updated_at)
+
+    def test_behind(self) -> None:
+        """A conductor whose clock is behind writes times that others have as well."""
+        self._off(-self.HOUR)
+
+        made = self.store.insert(record.UUID, "project", record.STATE, lease=60)
+
+        self._assert_right(made.created_at)
+        self._assert_right(made.lease_expires - 60)
+        self.assertIn("behind that of the database", self.log.output)
+
+    def test_zones(self) -> None:
+        """The time zone of a session changes nothing."""
+        self._off(0)
+        with self.engine.begin() as connection:
+            connection.execute(sa.text(self.server.far_zone))  # type: ignore[attr-defined]
+        self.engine.dispose()
+
+        self.store.insert(record.UUID, "project", record.STATE)
+
+        self._assert_right(clocks.now())
+
+
 class MariaDBStoreTest(_OnServer, _Both, record.StoreTest):
     kind = servers.MariaDB
 
@@ -190,6 +255,10 @@ class MariaDBMigrationTest(_OnServer, _Migration):
     is_fresh = True
 
 
+class MariaDBClockTest(_OnServer, _Clock):
+    kind = servers.MariaDB
+
+
 class PostgreSQLStoreTest(_OnServer, _Both, record.StoreTest):
     kind = servers.PostgreSQL
 
@@ -202,10 +271,14 @@ class PostgreSQLLeaseTest(_OnServer, record.LeaseTest):
     kind = servers.PostgreSQL
 
 
+class PostgreSQLClockTest(_OnServer, _Clock):
+    kind = servers.PostgreSQL
+
+
 class PostgreSQLMigrationTest(_OnServer, _Migration):
     kind = servers.PostgreSQL
     is_fresh = True
 
 
 # The bases are no tests by themselves.
-del _Both, _Migration
+del _Both, _Clock, _Migration
