@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a cluster's managers say of its health and its use."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from magnum_swarm_mode.decisions.health import Health
 from magnum_swarm_mode.stack import node_group
 from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.swarm import client as swarm_client
+from magnum_swarm_mode.swarm import identity
 
 LOG = logging.getLogger(__name__)
 
@@ -96,7 +98,7 @@ class SwarmModeMonitor(monitors.MonitorBase):
             swarm = self._swarm()
             notes = roles.mend(store, self.cluster, record, swarm, nodes, self._managers_at)
         if nodes is not None:
-            health = self._judge(nodes, notes)
+            health = self._judge(nodes, notes, self._names(store, record, nodes))
         if line:
             health = Health(health.status, {**health.reason, "healing": line})
         self.data["health_status"] = health.status
@@ -123,14 +125,32 @@ class SwarmModeMonitor(monitors.MonitorBase):
             self._move_api(address)
         return decisions_health.unknown(""), nodes
 
-    def _judge(self, nodes: list[dict[str, Any]], notes: Mapping[str, str]) -> Health:
+    def _names(
+        self,
+        store: record_store.Store,
+        record: record_store.Record | None,
+        nodes: list[dict[str, Any]],
+    ) -> dict[str, str]:
+        """Return the ids of nodes to the host names of the servers that they are."""
+        record = record or store.get(self.cluster.uuid)
+        if record is None:
+            return {}
+        plan = record.state.plan
+        return identity.certain(identity.identify(nodes, plan.ids, plan.addresses, self._own()))
+
+    def _own(self) -> re.Pattern[str]:
+        prefix = stack_request.node_name_prefix(self.cluster.name or "", self.cluster.uuid)
+        return node_group.host_names(prefix, self.cluster.nodegroups)
+
+    def _judge(
+        self, nodes: list[dict[str, Any]], notes: Mapping[str, str], names: Mapping[str, str]
+    ) -> Health:
         if self.cluster.status in status.BUSY:
             # Until the operation has ended, what is there is what shall be there.
-            return decisions_health.judge(nodes)
+            return decisions_health.judge(nodes, names=names)
         managers, workers = self.cluster.master_count, self.cluster.node_count
-        prefix = stack_request.node_name_prefix(self.cluster.name or "", self.cluster.uuid)
-        own = node_group.host_names(prefix, self.cluster.nodegroups)
-        return decisions_health.judge(nodes, managers, workers, notes=notes, own=own)
+        own = self._own()
+        return decisions_health.judge(nodes, managers, workers, notes=notes, own=own, names=names)
 
     def _managers_at(self, record: record_store.Record) -> list[str]:
         """Return the managers' addresses, of which none are known while Heat is silent."""

@@ -13,6 +13,7 @@ from magnum_swarm_mode.decisions import roles
 from magnum_swarm_mode.decisions.record import Kind, Phase
 from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.swarm import client as swarm_client
+from magnum_swarm_mode.swarm import identity
 from magnum_swarm_mode.swarm import nodes as swarm_nodes
 
 LOG = logging.getLogger(__name__)
@@ -28,8 +29,8 @@ def mend(
 ) -> dict[str, str]:
     """Give nodes of a cluster in no operation their roles back, one at each look.
 
-    A node chooses its host name. So none becomes a manager that the swarm sees at another address
-    than those of the cluster's managers.
+    A node chooses its host name. So none becomes a manager of which neither its id nor its address
+    says that it is one of the cluster's managers.
 
     :param record: as it was before the managers were asked.
     :param managers_at: returns the managers' addresses in the cluster's network, of the record.
@@ -39,9 +40,15 @@ def mend(
         return {}
     prefix = stack_request.node_name_prefix(cluster.name or "", cluster.uuid)
     groups = [one.prefix for one in record.state.things(Kind.GROUP) if one.prefix]
-    found = roles.find(nodes, prefix, groups)
-    if any(roles.promotes(one) for one in found):
-        found = roles.at_their_addresses(found, managers_at(record))
+    plan = record.state.plan
+    known = identity.identify(nodes, plan.ids, plan.addresses)
+    found = roles.find(nodes, prefix, groups, identity.certain(known))
+    sure = [one for one in found if known[swarm_nodes.node_id(one.node)].is_sure]
+    others = [one for one in found if one not in sure]
+    if any(roles.promotes(one) for one in others):
+        # Heat may know an address that the record does not.
+        others = roles.at_their_addresses(others, managers_at(record))
+    found = [one for one in found if one in sure or one in others]
     if not found:
         return {}
     name, count = cluster.name or cluster.uuid, int(cluster.node_count)

@@ -12,11 +12,13 @@ from magnum_swarm_mode import clocks, exceptions
 from magnum_swarm_mode.conductor import delete, reach, rows
 from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions import status
-from magnum_swarm_mode.decisions.record import TRANSITIONS, Kind, Phase
+from magnum_swarm_mode.decisions.record import TRANSITIONS, Kind, Phase, State
 from magnum_swarm_mode.decisions.status import Action, Decision, Seen
 from magnum_swarm_mode.heat import client as heat_client
+from magnum_swarm_mode.heat import members as heat_members
 from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.swarm import client as swarm_client
+from magnum_swarm_mode.swarm import identity
 
 LOG = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ def step(store: Store, context: Any, cluster: Any, record: Record) -> None:
     found: dict[str, Any] = {}
     if stack is not None and status.is_made(seen):
         state = dataclasses.replace(state, complete_since=state.complete_since or seen.now)
-        problem, by_kind, found = _ask_docker(cluster, stack)
+        problem, by_kind, found, state = _ask_docker(cluster, stack, state)
         seen = dataclasses.replace(seen, docker_problem=problem, by_kind=by_kind, state=state)
     decision = status.decide(seen)
     if decision.action is Action.DELETE_STACK and heat_api is not None and stack is not None:
@@ -129,22 +131,27 @@ def _described(
 
 
 def _ask_docker(
-    cluster: Any, stack: heat_client.Stack
-) -> tuple[str, dict[str, str], dict[str, Any]]:
+    cluster: Any, stack: heat_client.Stack, state: State
+) -> tuple[str, dict[str, str], dict[str, Any], State]:
     """Return what the swarm lacks, which kind of node does, and what the cluster's row shall say.
 
-    The last is empty until the swarm is whole.
+    The third is empty until the swarm is whole. The state knows then which node is which server.
     """
     addresses = reach.output(stack, "manager_addresses")
     try:
         swarm = reach.swarm_of(cluster, addresses)
         engine, nodes = swarm.engine(), swarm.nodes()
     except exceptions.SwarmModeError as error:
-        return error.user_message, {"manager": error.user_message}, {}
+        return error.user_message, {"manager": error.user_message}, {}, state
     prefix = stack_request.node_name_prefix(cluster.name or "", cluster.uuid)
+    places = heat_members.addresses(stack, is_default=True)
+    ids = identity.learned(nodes, state.plan.ids, places)
+    plan = dataclasses.replace(state.plan, ids=ids, addresses=places)
+    state = dataclasses.replace(state, plan=plan)
+    names = identity.certain(identity.identify(nodes, ids, places))
     numbers = (cluster.master_count, cluster.node_count)
-    if lacking := status.lacking(prefix, nodes, *numbers):
-        return lacking, status.lacking_by_kind(prefix, nodes, *numbers), {}
+    if lacking := status.lacking(prefix, nodes, *numbers, names):
+        return lacking, status.lacking_by_kind(prefix, nodes, *numbers, names), {}, state
     host = stack.outputs.get("api_address") or addresses[0]
     return (
         "",
@@ -155,6 +162,7 @@ def _ask_docker(
             "coe_version": engine.version,
             "container_version": engine.version,
         },
+        state,
     )
 
 

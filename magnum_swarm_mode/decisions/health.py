@@ -16,6 +16,7 @@ HEALTHY, UNHEALTHY, UNKNOWN = "HEALTHY", "UNHEALTHY", "UNKNOWN"
 _LONGEST_REASON = 300
 _MOST_BYTES = 60_000
 _FOREIGN = "NodeForeign"
+_DOUBLED = "NodeDuplicate"
 # Lines of the health that no node may take by its name, and what the others begin with.
 _LINES = ("api", "managers", "workers", "more", "healing")
 _REASON = "reason:"
@@ -73,6 +74,7 @@ def judge(
     *,
     notes: Mapping[str, str] | None = None,
     own: re.Pattern[str] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> Health:
     """Return a cluster's health from what ``GET /nodes`` answered.
 
@@ -85,15 +87,29 @@ def judge(
     :param notes: further reason codes by the ids of nodes; these nodes are not well.
     :param own: what the host names of the cluster's own nodes look like; None for any. Others take
         no place of a node that is missing.
+    :param names: node ids to the host names of the servers that these are for sure, or to other
+        names where they are none. Of others counts what they call themselves.
     """
+    names = names or {}
+    nodes = [_renamed(node, names) for node in nodes]
     foreign = _foreign(nodes, own)
-    notes = {**dict.fromkeys(foreign, _FOREIGN), **(notes or {})}
+    doubled = _doubled(nodes, names)
+    notes = {
+        **dict.fromkeys(doubled, _DOUBLED),
+        **dict.fromkeys(foreign, _FOREIGN),
+        **(notes or {}),
+    }
     present = [node for node in nodes if _is_manager(node)]
     reachable = [node for node in present if swarm_nodes.is_reachable(node)]
     others = [
         node for node in nodes if not _is_manager(node) and swarm_nodes.node_id(node) not in foreign
     ]
-    ready = [node for node in others if swarm_nodes.state(node) == swarm_nodes.READY]
+    # Two engines on one server are one worker.
+    ready = {
+        names.get(swarm_nodes.node_id(node)) or f"{position} "
+        for position, node in enumerate(others)
+        if swarm_nodes.state(node) == swarm_nodes.READY
+    }
     managers = len(present) if managers is None else managers
     workers = len(others) if workers is None else workers
     reason = {
@@ -147,6 +163,22 @@ def _foreign(nodes: Sequence[Json], own: re.Pattern[str] | None) -> set[str]:
     if not any(is_own(node) for node in nodes if _is_manager(node)):
         return set()
     return {swarm_nodes.node_id(node) for node in nodes if not is_own(node)}
+
+
+def _renamed(node: Json, names: Mapping[str, str]) -> Json:
+    """Return a node under the host name of the server that it is."""
+    name = names.get(swarm_nodes.node_id(node))
+    if name is None:
+        return node
+    return {**node, "Description": {**swarm_nodes.part(node, "Description"), "Hostname": name}}
+
+
+def _doubled(nodes: Sequence[Json], names: Mapping[str, str]) -> set[str]:
+    """Return the ids of the nodes that are ready and on one server with another one."""
+    ready = [node for node in nodes if swarm_nodes.state(node) == swarm_nodes.READY]
+    servers = Counter(names.get(swarm_nodes.node_id(node)) for node in ready)
+    found = map(swarm_nodes.node_id, ready)
+    return {key for key in found if names.get(key) and servers[names[key]] > 1}
 
 
 def _is_manager(node: Json) -> bool:

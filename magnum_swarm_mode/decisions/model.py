@@ -45,8 +45,8 @@ class Node:
     """An entry of the swarm's list of nodes.
 
     :ivar tasks: how many tasks are on it that have not ended.
-    :ivar is_ours: whether its name is one that Heat gives nodes of the cluster; users may have
-        joined others.
+    :ivar hostname: of the server that it is, whatever it calls itself.
+    :ivar is_ours: whether it is, or was, a server of the cluster; users may have joined others.
     :ivar role: what it shall be, ``manager`` or ``worker``; ``in_raft`` says what it is.
     """
 
@@ -88,8 +88,7 @@ class Group:
         :func:`.upgrade_plan.seal` gives it; managers have the first one only.
     :ivar machines: managers that are not as the others, by index: ``image``, ``flavor`` and
         ``seal``, or ``absent``.
-    :ivar has_spare_ports: whether Heat keeps ports of managers that are gone: Neutron lets a port
-        go only after its server.
+    :ivar has_spare_ports: whether Heat keeps ports of managers that are gone.
     """
 
     uuid: str
@@ -195,8 +194,7 @@ class Plan:
     :ivar number: how many requests there were so far.
     :ivar begun: the last of them that was looked at.
     :ivar desired: group to its desired number of nodes; None for a group that is to be deleted.
-    :ivar projected: group to the number that its row had at the end of the last pass. A row with
-        another number is a request whose conductor died before it reached the record.
+    :ivar projected: group to the number that its row had at the end of the last pass.
     :ivar pending: groups with a request that has not ended.
     :ivar named: group to what the user calls the nodes to remove.
     :ivar rollback: whether a failure leads back to the numbers before.
@@ -206,8 +204,7 @@ class Plan:
     :ivar repaired: groups for which Heat was asked since the operation began.
     :ivar debts: host name to what a node that stays after all must get back.
     :ivar away: host name to when a node of the cluster was first seen not to be well.
-    :ivar deadline: when the operation ends, whatever is missing then; 0 before the first look
-        at a request, and when nothing is under way.
+    :ivar deadline: when the operation ends; 0 before its first look, and where there is none.
     :ivar allowance: how many seconds after the operation began the deadline is.
     :ivar distance: the smallest distance so far between what is observed and what is desired.
     :ivar updates: how many updates of Heat did not make that distance smaller.
@@ -221,15 +218,16 @@ class Plan:
     :ivar labels: group to the labels of the swarm that were set.
     :ivar notes: what is to be said at the end of an operation that completes.
     :ivar lasting: what is to be said at the end of the next operation however it ends.
-    :ivar ended: how the last operation ended; None while one is under way. The record knows it
-        before Magnum's row, which a conductor that dies leaves in progress.
+    :ivar ended: how the last operation ended; None while one is under way.
     :ivar failed: why the last operation failed; empty after one that did not.
     :ivar troubled: since when a step could not be taken; 0 where the last one could.
-    :ivar broken: host names of nodes to replace unless they have come back.
+    :ivar broken: host names of nodes to replace unless they come back.
     :ivar cause: a sentence about why nodes are healed; empty for what a user asked for.
     :ivar upgrade: the last upgrade, unless another operation has begun since it was done.
     :ivar seals: group to what its nodes of either colour are made of, since its first upgrade.
     :ivar followed: group to the template that it was upgraded to last.
+    :ivar ids: node id to the host name of the server that the node was seen to be.
+    :ivar addresses: host name of a server to its address in the cluster's network.
     """
 
     number: int = 0
@@ -267,6 +265,8 @@ class Plan:
     upgrade: Upgrade | None = None
     seals: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     followed: dict[str, str] = dataclasses.field(default_factory=dict)
+    ids: dict[str, str] = dataclasses.field(default_factory=dict)
+    addresses: dict[str, str] = dataclasses.field(default_factory=dict)
     unknown: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def requested(
@@ -378,7 +378,7 @@ class Seen:
         return found
 
     def entries(self, member: Member) -> list[Node]:
-        """Return what the swarm lists under a member's name."""
+        """Return what the swarm lists that is a member, or was one of its name."""
         return self.by_hostname.get(member.hostname, [])
 
     def node(self, member: Member) -> Node | None:

@@ -33,12 +33,14 @@ class Finding:
     """A node whose role somebody changed.
 
     :ivar role: what it shall be.
+    :ivar name: the host name of the server that it is.
     :ivar now: whether it can be given that role now, with regard to the quorum.
     """
 
     node: Json
     role: str
     now: bool
+    name: str
 
     def text(self, cluster: str, count: int, *, refused: bool = False) -> str:
         """Return the code and a sentence for the cluster's health.
@@ -47,26 +49,34 @@ class Finding:
         :param count: how many workers there shall be, likewise.
         :param refused: whether the swarm refused to change the role back.
         """
-        name = swarm_nodes.hostname(self.node)
+        name = self.name
         what = _PROMOTED if self.role == swarm_nodes.WORKER else _DEMOTED
         if refused and self.role == swarm_nodes.WORKER:
             return what + _REFUSED.format(cluster=cluster, count=count, name=name)
         return what + (_BACK if self.now else _LATER).format(role=self.role)
 
 
-def find(nodes: Sequence[Json], prefix: str, groups: Collection[str]) -> list[Finding]:
+def find(
+    nodes: Sequence[Json],
+    prefix: str,
+    groups: Collection[str],
+    names: Mapping[str, str] | None = None,
+) -> list[Finding]:
     """Return the nodes of a cluster in no operation whose role somebody changed.
 
     Nodes that are not ready are left alone, as are those with foreign names.
 
     :param prefix: what the host names of the cluster's first nodes begin with.
     :param groups: the same of further node groups.
+    :param names: node ids to the host names of the servers that these are for sure, or to other
+        names where they are none. Of others counts what they call themselves.
     """
     raft = [node for node in nodes if swarm_nodes.in_raft(node)]
     reached = sum(map(swarm_nodes.is_reachable, raft))
     found = []
     for node in nodes:
-        name, role = swarm_nodes.hostname(node), swarm_nodes.role(node)
+        known = (names or {}).get(swarm_nodes.node_id(node))
+        name, role = known or swarm_nodes.hostname(node), swarm_nodes.role(node)
         if _numbered(name, f"{prefix}-manager"):
             wanted = swarm_nodes.MANAGER
         elif any(_numbered(name, one) for one in (f"{prefix}-worker", *groups)):
@@ -76,10 +86,10 @@ def find(nodes: Sequence[Json], prefix: str, groups: Collection[str]) -> list[Fi
         if wanted == swarm_nodes.WORKER and (role != wanted or swarm_nodes.in_raft(node)):
             left = len(raft) - swarm_nodes.in_raft(node)
             stays = reached - swarm_nodes.is_reachable(node)
-            found.append(Finding(node, wanted, left > 0 and stays >= quorum(left)))
+            found.append(Finding(node, wanted, left > 0 and stays >= quorum(left), name))
         elif role != wanted and swarm_nodes.state(node) == swarm_nodes.READY:
             # No manager joins before all others are reached.
-            found.append(Finding(node, wanted, reached == len(raft)))
+            found.append(Finding(node, wanted, reached == len(raft), name))
     return found
 
 

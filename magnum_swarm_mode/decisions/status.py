@@ -284,21 +284,31 @@ def _failed(seen: Seen, what: str) -> str:
     return seen.failure or f"Heat {what} and gives no reason; see the events of the stack."
 
 
-def lacking(prefix: str, nodes: Sequence[Mapping[str, Any]], managers: int, workers: int) -> str:
+def lacking(
+    prefix: str,
+    nodes: Sequence[Mapping[str, Any]],
+    managers: int,
+    workers: int,
+    names: Mapping[str, str] | None = None,
+) -> str:
     """Say what a swarm lacks of the nodes that a new cluster should have; empty if nothing.
 
     A node's own word is not enough: managers that found the swarm anew, after the first was lost,
     leave workers that had joined before in a swarm that is no more.
     """
-    parts = _lacks(prefix, nodes, managers, workers)
+    parts = _lacks(prefix, nodes, managers, workers, names or {})
     return _in_swarm([one for kind in parts.values() for one in kind])
 
 
 def lacking_by_kind(
-    prefix: str, nodes: Sequence[Mapping[str, Any]], managers: int, workers: int
+    prefix: str,
+    nodes: Sequence[Mapping[str, Any]],
+    managers: int,
+    workers: int,
+    names: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Say what :func:`lacking` does for each kind of node, where that kind lacks anything."""
-    parts = _lacks(prefix, nodes, managers, workers)
+    parts = _lacks(prefix, nodes, managers, workers, names or {})
     return {kind: _in_swarm(found) for kind, found in parts.items() if found}
 
 
@@ -307,12 +317,18 @@ def _in_swarm(parts: Sequence[str]) -> str:
 
 
 def _lacks(
-    prefix: str, nodes: Sequence[Mapping[str, Any]], managers: int, workers: int
+    prefix: str,
+    nodes: Sequence[Mapping[str, Any]],
+    managers: int,
+    workers: int,
+    names: Mapping[str, str],
 ) -> dict[str, list[str]]:
     """Return kind of node to parts of a sentence about what there is too little of.
 
     :param prefix: what the host names of the cluster's nodes begin with.
     :param nodes: as ``GET /nodes`` describes them.
+    :param names: node ids to the host names of the servers that these are for sure. Of others
+        counts what they call themselves.
     """
     ready = [node for node in nodes if (node.get("Status") or {}).get("State") == "ready"]
     ruling = [
@@ -323,12 +339,14 @@ def _lacks(
     working = [node for node in ready if not node.get("ManagerStatus")]
     parts: dict[str, list[str]] = {"manager": [], "worker": []}
     for kind, number, found in (("manager", managers, ruling), ("worker", workers, working)):
-        if len(found) >= number:
-            continue
-        names = {(node.get("Description") or {}).get("Hostname") for node in found}
-        expected = (f"{prefix}-{kind}-{index}" for index in range(number))
-        missing = [name for name in expected if name not in names]
-        parts[kind].append(f"{len(found)} of {number} {kind}s are ready{_named(missing)}")
+        sure = {name for node in found if (name := names.get(str(node.get("ID"))))}
+        others = [node for node in found if str(node.get("ID")) not in names]
+        expected = [f"{prefix}-{kind}-{index}" for index in range(number)]
+        count = len(sure.intersection(expected)) + len(others)
+        if count < number:
+            said = {(node.get("Description") or {}).get("Hostname") for node in others}
+            missing = [name for name in expected if name not in sure | said]
+            parts[kind].append(f"{count} of {number} {kind}s are ready{_named(missing)}")
     if not any((node.get("ManagerStatus") or {}).get("Leader") for node in ruling):
         parts["manager"].append("there is no leader")
     return parts

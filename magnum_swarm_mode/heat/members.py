@@ -4,7 +4,7 @@
 import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from heatclient import exc
@@ -50,6 +50,46 @@ def machines(stack: heat_client.Stack) -> dict[str, dict[str, Any]]:
     value = stack.parameters.get("manager_machines") or {}
     found = json.loads(value) if isinstance(value, str) else value
     return {str(index): dict(one) for index, one in found.items()}
+
+
+def addresses(stack: heat_client.Stack, *, is_default: bool) -> dict[str, str]:
+    """Return the addresses of servers in the cluster's network by their host names.
+
+    Those are left out that Heat does not show now.
+
+    :param is_default: whether it is the cluster's own stack, and not a further group's.
+    """
+    outputs = stack.outputs
+    if not is_default:
+        names = _names(stack, str(stack.parameters["group_name_prefix"]), "servers")
+        return _paired(names, outputs.get("addresses"))
+    prefix = str(stack.parameters["node_name_prefix"])
+    names = _names(stack, f"{prefix}-worker", "worker_servers", "worker_green_servers")
+    found = _paired(names, outputs.get("worker_addresses"))
+    told = outputs.get("node_configuration")
+    managers = told.get("managers") if isinstance(told, Mapping) else None
+    for index, one in managers.items() if isinstance(managers, Mapping) else ():
+        if isinstance(one, Mapping) and one.get("address"):
+            found[f"{prefix}-manager-{index}"] = str(one["address"])
+    return found
+
+
+def _names(
+    stack: heat_client.Stack, prefix: str, blue: str, green: str = "green_servers"
+) -> list[str]:
+    """Return the host names of workers in the order in which Heat lists their addresses."""
+    return [
+        f"{prefix}-{colour}{index}"
+        for output, colour in ((blue, ""), (green, GREEN))
+        for index in sorted(stack.outputs.get(output) or (), key=lambda one: (len(one), one))
+    ]
+
+
+def _paired(names: Sequence[str], found: object) -> dict[str, str]:
+    """Return addresses by names, none where some are missing: which belongs to whom is unknown."""
+    if not isinstance(found, list) or len(found) != len(names):
+        return {}
+    return {name: str(one) for name, one in zip(names, found, strict=True) if one}
 
 
 def members(

@@ -89,11 +89,29 @@ def seen_address(node: Json) -> str:
     The node does not choose it. Empty where it says nothing: of a manager, which chooses its
     address itself, and where the leader sees its own engine at no address of the network.
     """
-    text = "" if in_raft(node) else str(part(node, "Status").get("Addr") or "").strip("[]")
+    return "" if in_raft(node) else _status_address(node)
+
+
+def network_address(node: Json) -> str:
+    """Return a node's address in the cluster's network; empty where it is not known.
+
+    The others reach a manager at the one that it announces, and see any other node at its own.
+    """
+    return plain_address(address(node)) or _status_address(node)
+
+
+def _status_address(node: Json) -> str:
+    return plain_address(str(part(node, "Status").get("Addr") or "").strip("[]"))
+
+
+def plain_address(text: str) -> str:
+    """Return an address in the one way to write it; empty for what names no node."""
     try:
         found = ipaddress.ip_address(text)
     except ValueError:
         return ""
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
+        found = found.ipv4_mapped
     return "" if found.is_loopback or found.is_unspecified else str(found)
 
 

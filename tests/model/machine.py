@@ -20,6 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.model import swarm
 from tests.model.conductors import Conductor, Fate
 from tests.model.invariants import Judge
 from tests.model.ledger import Ledger, Request
@@ -52,6 +53,7 @@ TROUBLES = (
     "heat failed",
     "heat quota",
     "a mute",
+    "nodes lie",
     "no trouble",
 )
 
@@ -213,6 +215,9 @@ class Life(RuleBasedStateMachine):
             stacks.fails = how
         elif how == "mute":
             stacks.mute = True
+        elif how == "lie":
+            # They bear each other's names from now on.
+            self.world.swarm.lies = swarm.lie
         else:
             self._services_are_well()
 

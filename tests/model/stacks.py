@@ -21,11 +21,15 @@ Look = tuple[str, str]
 
 @dataclasses.dataclass
 class Server:
-    """A server of Nova's; ``id`` is empty where it could not be made."""
+    """A server of Nova's; ``id`` is empty where it could not be made.
+
+    :ivar address: in the cluster's network.
+    """
 
     hostname: str
     look: Look
     id: str = ""
+    address: str = ""
 
 
 @dataclasses.dataclass
@@ -72,6 +76,11 @@ class Stack:
         """Yield all servers."""
         for kind in self.kinds:
             yield from (one for one in kind.servers.values() if one.id)
+
+
+def manager_address(index: int) -> str:
+    """Return the address of the port that all managers of an index have."""
+    return f"10.0.0.{10 + index}"
 
 
 def _kinds(*, is_cluster: bool) -> list[Kind]:
@@ -221,11 +230,18 @@ class Stacks:
     def _make(self, server: Server, index: int, *, is_manager: bool) -> None:
         self._serial += 1
         server.id = f"server-{self._serial}"
+        server.address = manager_address(index) if is_manager else self._free_address()
         if self.mute:
             self.mute = False
             self._world.swarm.mute.add(server.id)
             return
-        self._world.swarm.join(server, index, is_manager=is_manager)
+        self._world.swarm.join(server, is_manager=is_manager)
+
+    def _free_address(self) -> str:
+        """Return the lowest address of a worker that is free, which another one had before."""
+        taken = {one.address for one in self.servers().values()}
+        addresses = (f"10.0.1.{number}" for number in itertools.count(1))
+        return next(one for one in addresses if one not in taken)
 
     def _remove(self, server: Server, *, planned: bool = True) -> None:
         if server.id:
@@ -297,11 +313,20 @@ class Heat:
                 # Ports, and so addresses, stay while a server is away.
                 indices = sorted(kind.servers)
                 outputs["manager_addresses"] = [f"192.0.2.{10 + index}" for index in indices]
-                outputs["manager_fixed_addresses"] = [f"10.0.0.{10 + index}" for index in indices]
+                outputs["manager_fixed_addresses"] = [manager_address(index) for index in indices]
                 outputs["api_address"] = "192.0.2.10" if indices else None
-        workers = [one for one in stack.servers() if "-manager-" not in one.hostname]
+                outputs["node_configuration"]["managers"] = {
+                    str(index): {"address": manager_address(index)} for index in indices
+                }
+        workers = [
+            one
+            for kind in stack.kinds
+            if kind.name != "manager"
+            for _, one in sorted(kind.servers.items())
+            if one.id
+        ]
         name_of = "worker_addresses" if stack.is_cluster else "addresses"
-        outputs[name_of] = [f"address of {one.hostname}" for one in workers]
+        outputs[name_of] = [one.address for one in workers]
         told = {k: v if isinstance(v, str) else json.dumps(v) for k, v in stack.parameters.items()}
         return heat_client.Stack(
             stack.id, stack.name, stack.status, stack.reason, outputs, told, f"t{stack.updates}"

@@ -29,6 +29,7 @@ class Swarm:
     :ivar lost: host names of nodes that fell silent by themselves.
     :ivar managers_wanted: how many managers there are to be at least, by all that was asked for.
     :ivar lies: changes a list of nodes before it is shown.
+    :ivar addresses: id of a node to its address.
     """
 
     def __init__(self, world: "World") -> None:
@@ -40,17 +41,18 @@ class Swarm:
         self.mute: set[str] = set()
         self.lost: set[str] = set()
         self.servers: dict[str, str] = {}
+        self.addresses: dict[str, str] = {}
         self.managers_wanted = 0
         self.root, self.version, self._serial = 0, 1, 0
         self.lies: Callable[[list[Node]], None] = lambda _: None
-        self._waiting: list[tuple[Any, int, bool]] = []
+        self._waiting: list[tuple[Any, bool]] = []
 
     # Nodes
 
-    def join(self, server: "Server", index: int, *, is_manager: bool) -> None:
+    def join(self, server: "Server", *, is_manager: bool) -> None:
         """Let a server become a node, now or when there is a leader."""
         if self.nodes and not self.has_leader():
-            self._waiting.append((server, index, is_manager))
+            self._waiting.append((server, is_manager))
             return
         self._serial += 1
         name = f"n{self._serial}"
@@ -67,15 +69,20 @@ class Swarm:
                 "Engine": {"EngineVersion": "29.0"},
                 "TLSInfo": {"CertIssuerPublicKey": f"root {self.root}"},
             },
-            "Status": {"State": "ready"},
+            # The leader sees its own engine at no address of the network.
+            "Status": {"State": "ready", "Addr": "0.0.0.0" if is_manager else server.address},
         }
         if is_manager:
-            address = f"10.0.0.{index + 10}:2377"
-            node["ManagerStatus"] = {"Reachability": "reachable", "Addr": address}
+            self._let_in(node, server.address)
         else:
             self.tasks[name] = 1
         self.nodes[name] = node
-        self.servers[name] = server.id
+        self.servers[name], self.addresses[name] = server.id, server.address
+
+    @staticmethod
+    def _let_in(node: Node, address: str) -> None:
+        """Let a node be one of the managers."""
+        node["ManagerStatus"] = {"Reachability": "reachable", "Addr": f"{address}:2377"}
 
     def named(self, hostname: str) -> list[Node]:
         """Return the entries of a host name."""
@@ -139,9 +146,7 @@ class Swarm:
                 if leads:
                     node.pop("ManagerStatus")
             elif role == "manager" and not node.get("ManagerStatus") and is_ready and leads:
-                index = node["Description"]["Hostname"].rpartition("-")[2].removeprefix("g")
-                address = f"10.0.0.{int(index) + 10}:2377"
-                node["ManagerStatus"] = {"Reachability": "reachable", "Addr": address}
+                self._let_in(node, self.addresses[node["ID"]])
                 node["Spec"].setdefault("Labels", {}).setdefault(manager_settings.LABEL, "0")
             elif node["Spec"]["Availability"] == "drain" and self.tasks.get(node["ID"]):
                 self.tasks[node["ID"]] -= 1
@@ -151,7 +156,7 @@ class Swarm:
                     node["Spec"]["Labels"][manager_settings.LABEL] = str(newest)
         waiting, self._waiting = self._waiting, []
         for one in waiting:
-            self.join(one[0], one[1], is_manager=one[2])
+            self.join(one[0], is_manager=one[1])
 
     @staticmethod
     def _generation(name: str) -> int:
@@ -200,6 +205,13 @@ class Swarm:
         present = len(kept | {name for name in self.lost if "-manager-" in name})
         if own["Status"]["State"] == "ready" and present < self.managers_wanted - 1:
             self._broken(f"two managers are away at once: {sorted(kept)} stay")
+
+
+def lie(nodes: list[Node]) -> None:
+    """Let each node bear the name of the next one, and the last one none."""
+    names = [node["Description"]["Hostname"] for node in nodes]
+    for node, name in zip(nodes, [*names[1:], ""], strict=True):
+        node["Description"]["Hostname"] = name
 
 
 class Client:

@@ -43,7 +43,7 @@ def heal(
         return ""
     prefix = stack_request.node_name_prefix(cluster.name or "", cluster.uuid)
     own = node_group.host_names(prefix, cluster.nodegroups)
-    nodes = tuple(observe.to_node(node, {}, own) for node in raw or ())
+    nodes = observe.to_nodes(raw or (), plan, own)
     if not cluster.status.endswith("_COMPLETE"):
         failed = cluster.status == "UPDATE_FAILED"
         return healing.paused(nodes, cluster.status) if failed else ""

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from oslo_log import log as logging
@@ -24,7 +24,7 @@ from magnum_swarm_mode.labels import parsing as label_parsing
 from magnum_swarm_mode.labels import table as label_table
 from magnum_swarm_mode.stack import node_group
 from magnum_swarm_mode.swarm import client as swarm_client
-from magnum_swarm_mode.swarm import nodes as swarm_nodes
+from magnum_swarm_mode.swarm import identity
 
 CONF = cloud_sessions.CONF
 LOG = logging.getLogger(__name__)
@@ -86,6 +86,7 @@ def look(context: Any, cluster: Any, record: Record) -> tuple[Seen, View]:
         groups[row.uuid] = _further_group(heat_api, stacks.get(row.uuid), row, plan)
     for group in groups.values():
         _check_members(group)
+    plan = dataclasses.replace(plan, addresses=_addresses(stacks, groups.values(), plan))
     values = labels(cluster)
     view = View(cluster, heat_api, stacks, groups, by_uuid, None, {})
     seen = Seen(
@@ -106,6 +107,17 @@ def look(context: Any, cluster: Any, record: Record) -> tuple[Seen, View]:
     except exceptions.SwarmModeError as error:
         return dataclasses.replace(seen, silence=error.user_message), view
     return _with_reports(seen, view), view
+
+
+def _addresses(
+    stacks: Mapping[str, heat_client.Stack], groups: Iterable[Group], plan: Plan
+) -> dict[str, str]:
+    """Return the addresses of all members by their host names, as far as they are known."""
+    shown: dict[str, str] = {}
+    for name, stack in stacks.items():
+        shown |= heat_members.addresses(stack, is_default=name == "cluster")
+    members = [member.hostname for group in groups for member in group.members]
+    return identity.known(shown, plan.addresses, members)
 
 
 def labels(cluster: Any) -> label_table.Labels:
@@ -266,11 +278,15 @@ def _with_swarm(seen: Seen, view: View) -> Seen:
     assert view.swarm is not None
     nodes = view.swarm.nodes()
     view.raw = {str(node["ID"]): node for node in nodes}
+    prefix = str(view.stacks["cluster"].parameters["node_name_prefix"])
+    own = node_group.host_names(prefix, view.rows.values())
+    plan = seen.plan
+    who = identity.identify(nodes, plan.ids, plan.addresses, own)
     on_node: Counter[str] = Counter()
     starting = 0
     if _concerns_tasks(seen):
         known: set[str] = set()
-        leaving = [str(node["ID"]) for node in nodes if _hostname(node) in seen.plan.leaving]
+        leaving = [str(node["ID"]) for node in nodes if who[str(node["ID"])].name in plan.leaving]
         for task in _tasks(view.swarm, leaving):
             state = (task.get("Status") or {}).get("State")
             if task.get("ID") in known or state not in _LIVING or not task.get("NodeID"):
@@ -278,12 +294,10 @@ def _with_swarm(seen: Seen, view: View) -> Seen:
             known.add(str(task.get("ID")))
             on_node[str(task["NodeID"])] += 1
             starting += state in _STARTING and task.get("DesiredState") == "running"
-    prefix = str(view.stacks["cluster"].parameters["node_name_prefix"])
-    own = node_group.host_names(prefix, view.rows.values())
-    managers = set(reach.output(view.stacks["cluster"], "manager_fixed_addresses"))
-    names = {m.hostname for g in seen.groups if g.is_manager for m in g.members}
-    found = tuple(told_apart(to_node(node, on_node, own), node, names, managers) for node in nodes)
-    return dataclasses.replace(seen, nodes=found, starting=starting)
+    found = tuple(to_node(node, on_node, who[str(node["ID"])]) for node in nodes)
+    ids = identity.learned(nodes, plan.ids, plan.addresses)
+    plan = dataclasses.replace(plan, ids=ids)
+    return dataclasses.replace(seen, nodes=found, starting=starting, plan=plan)
 
 
 def _concerns_tasks(seen: Seen) -> bool:
@@ -300,21 +314,17 @@ def _tasks(swarm: swarm_client.Swarm, leaving: Sequence[str]) -> Iterator[Json]:
         yield from swarm.tasks_on(leaving)
 
 
-def _hostname(node: Json) -> str:
-    return str((node.get("Description") or {}).get("Hostname") or "")
-
-
-def to_node(node: Json, tasks: Mapping[str, int], own: re.Pattern[str] | None = None) -> Node:
+def to_node(node: Json, tasks: Mapping[str, int], who: identity.Identity) -> Node:
     """Return a node as decisions see it.
 
     :param tasks: id of a node to the number of tasks on it that have not ended.
-    :param own: what the host names of the cluster's own nodes look like; None for any.
+    :param who: which server it is; what it says of that itself does not count.
     """
     spec, manager = node.get("Spec") or {}, node.get("ManagerStatus")
     return Node(
         id=str(node["ID"]),
-        hostname=_hostname(node),
-        is_ours=own is None or own.fullmatch(_hostname(node)) is not None,
+        hostname=who.name,
+        is_ours=who.is_ours,
         state=str((node.get("Status") or {}).get("State") or "unknown"),
         availability=str(spec.get("Availability") or "active"),
         role=str(spec.get("Role") or "worker"),
@@ -326,19 +336,16 @@ def to_node(node: Json, tasks: Mapping[str, int], own: re.Pattern[str] | None = 
     )
 
 
-def told_apart(node: Node, raw: Json, names: Collection[str], managers: Collection[str]) -> Node:
-    """Return a node under a name of its own where it only bears the name of a manager.
+def to_nodes(
+    raw: Sequence[Json], plan: Plan, own: re.Pattern[str] | None = None
+) -> tuple[Node, ...]:
+    """Return nodes as decisions see them, each as the server that it is, without tasks.
 
-    A node chooses its host name, and not the address from which the managers see it. A worker that
-    calls itself like a manager counts neither for it nor against it.
-
-    :param names: of the cluster's managers.
-    :param managers: their addresses in the cluster's network; empty while Heat knows none.
+    :param plan: with what is known of the servers.
+    :param own: what the host names of the cluster's own nodes look like; None for any.
     """
-    address = swarm_nodes.seen_address(raw)
-    if node.hostname not in names or not managers or not address or address in managers:
-        return node
-    return dataclasses.replace(node, hostname=f"{node.hostname} at {address}", is_ours=False)
+    who = identity.identify(raw, plan.ids, plan.addresses, own)
+    return tuple(to_node(node, {}, who[str(node["ID"])]) for node in raw)
 
 
 def _with_reports(seen: Seen, view: View) -> Seen:

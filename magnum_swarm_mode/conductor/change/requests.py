@@ -192,7 +192,7 @@ def _settle(store: Store, cluster: Any, record: Record, changed: Plan) -> None:
         try:
             swarm = reach.swarm_of(cluster, list(cluster.master_addresses or ()))
             raw = {str(node["ID"]): node for node in swarm.nodes()}
-            nodes = [observe.to_node(node, {}) for node in raw.values()]
+            nodes = observe.to_nodes(list(raw.values()), plan)
             for action in steps.repayment(nodes, plan.debts):
                 act.set_node(swarm, raw, action)
             changed = dataclasses.replace(changed, debts=steps.unpaid(nodes, plan.debts))

@@ -9,7 +9,7 @@ from oslotest import base
 from testtools import content
 
 from magnum_swarm_mode.db.store import Store
-from tests.model import machine
+from tests.model import machine, swarm
 from tests.model.conductors import Fate
 
 # How many sequences each test plays, with a new seed where a number is given.
@@ -42,6 +42,28 @@ class LifeTest(base.BaseTestCase):
         life.settle()
         self.assertEqual([], list(life.judge.at_rest()))
         self.assertIsNone(life.simulation.row())
+
+    def test_nodes_lie(self):
+        """A cluster whose nodes bear each other's names is changed like any other."""
+        for kind in (machine.Counting, machine.Upgrading):
+            life = self.begin(kind)
+            life.world.swarm.lies = swarm.lie
+            before = life.world.stacks.servers()
+            life.resize(which=0, group=1, count=4, fate=None)
+            life.settle()
+            life.resize(which=0, group=1, count=1, fate=None)
+            life.settle()
+            self.assertEqual([], list(life.judge.at_rest()))
+            self.assertEqual("UPDATE_COMPLETE", life.simulation.status())
+            if kind is machine.Upgrading:
+                life.upgrade(which=0, template="second", group=None, batch=1, fate=None)
+                life.settle()
+                self.assertEqual([], list(life.judge.at_rest()))
+                after = life.world.stacks.servers()
+                self.assertEqual(3, len([one for one in after if "-manager-" in one]))
+                self.assertEqual({"debian-next"}, {one.look[0] for one in after.values()})
+                self.assertNotEqual(before, after)
+            self.doCleanups()
 
     def test_lost_request(self):
         """A resize that is complete in Magnum and was never carried out is a lost request."""

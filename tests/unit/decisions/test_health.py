@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import re
 
+from hypothesis import given
+from hypothesis import strategies as st
 from oslotest import base
 
 from magnum_swarm_mode.decisions import health as decisions_health
@@ -158,6 +160,37 @@ class JudgeTest(base.BaseTestCase):
         self.assertEqual("1 of 2 ready", health.reason["workers"])
         self.assertEqual("NodeForeign", health.reason["reason:my-own"])
         self.assertNotIn("reason:worker-0", health.reason)
+
+    @given(st.permutations(["manager-0", "worker-0", "worker-1", "managers"]), st.data())
+    def test_names_do_not_matter(self, names, data):
+        """What is known of nodes decides on the health, and not what they call themselves."""
+        states = st.sampled_from(["ready", "down", "unknown"])
+        nodes = [*managers("reachable"), *workers(*data.draw(st.tuples(states, states)))]
+        known = {one["ID"]: one["Description"]["Hostname"] for one in nodes}
+        own = re.compile("(manager|worker)-[0-9]")
+        lies = [
+            {**one, "Description": {**one["Description"], "Hostname": name}}
+            for one, name in zip(nodes, names, strict=False)
+        ]
+        self.assertEqual(
+            decisions_health.judge(nodes, 1, 2, own=own, names=known),
+            decisions_health.judge(lies, 1, 2, own=own, names=known),
+        )
+
+    def test_two_engines_on_one_server(self):
+        """Two nodes on one server are one worker, and both lines say so."""
+        nodes = [*managers("reachable"), *workers("ready", "ready")]
+        known = {"id-of-worker-0-0": "worker-0", "id-of-worker-1-0": "worker-0"}
+        health = decisions_health.judge(nodes, 1, 2, names=known)
+        self.assertEqual("UNHEALTHY", health.status)
+        self.assertEqual("1 of 2 ready", health.reason["workers"])
+        self.assertEqual(
+            {
+                "reason:worker-0 (id-of-worker-0-0)": "NodeDuplicate",
+                "reason:worker-0 (id-of-worker-1-0)": "NodeDuplicate",
+            },
+            {name: text for name, text in health.reason.items() if name.startswith("reason:")},
+        )
 
     def test_own(self):
         """No node is foreign that bears a name of the cluster or of one of its node groups."""

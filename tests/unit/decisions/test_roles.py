@@ -69,3 +69,13 @@ class FindTest(base.BaseTestCase):
             found = roles.find([first, named], "swarm", [])
             left = roles.at_their_addresses(found, ["10.0.0.11", "10.0.0.12"])
             self.assertEqual(promoted, bool(left), address)
+
+    def test_what_is_known_of_a_node(self):
+        """A node whose server is known is judged by that, and not by its host name."""
+        first = node("swarm-worker-0", manager="reachable")
+        liar = node("swarm-manager-0")
+        names = {first["ID"]: "swarm-manager-0", liar["ID"]: "swarm-worker-0"}
+        self.assertEqual([], roles.find([first, liar], "swarm", [], names))
+        promoted = with_role("manager", liar)
+        (found,) = roles.find([first, promoted], "swarm", [], names)
+        self.assertEqual(("worker", "swarm-worker-0"), (found.role, found.name))

@@ -269,6 +269,20 @@ class LackingTest(base.BaseTestCase):
 
         self.assertEqual("", self.lacking(*nodes))
 
+    def test_names_of_others(self):
+        """A worker counts for the server that it is, whatever it calls itself, and once only."""
+        manager = node("swarm-manager-0", manager="reachable", leader=True)
+        liar, twin = node("swarm-worker-1"), node("swarm-worker-1", number=1)
+        names = {manager["ID"]: "swarm-manager-0", liar["ID"]: "swarm-worker-0"}
+        for known in (names, {**names, twin["ID"]: "swarm-worker-0"}):
+            nodes = [manager, liar, twin][: len(known)]
+            self.assertEqual(
+                "In the swarm 1 of 2 workers are ready (missing: swarm-worker-1).",
+                status.lacking("swarm", nodes, 1, 2, known),
+            )
+        names[twin["ID"]] = "swarm-worker-1"
+        self.assertEqual("", status.lacking("swarm", [manager, liar, twin], 1, 2, names))
+
     def test_many(self):
         """Of many that are missing some are named."""
         manager = node("swarm-manager-0", manager="reachable", leader=True)
