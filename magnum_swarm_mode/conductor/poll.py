@@ -92,9 +92,9 @@ def _count(store: Store, cluster: Any, error: str) -> None:
     decision = status.broken(cluster.status, error, record.state, names)
     reason = decision.reason or ""
     LOG.error("Cluster %s: %s", cluster.uuid, reason)
-    store.amend(cluster.uuid, lambda state: _at_rest(state, reason))
-    if cluster.status in status.BUSY:
-        change_rows.fail(cluster, reason)
+    ended = store.amend(cluster.uuid, lambda state: _at_rest(state, reason))
+    if cluster.status in status.BUSY and ended is not None:
+        change_rows.fail(cluster, ended.state.plan, reason)
     else:
         watch.change(cluster, decision)
 

@@ -10,6 +10,7 @@ from oslo_log import log as logging
 
 from magnum_swarm_mode import clocks, exceptions
 from magnum_swarm_mode.conductor import delete, reach, rows
+from magnum_swarm_mode.conductor.change import observe
 from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions import status
 from magnum_swarm_mode.decisions.record import TRANSITIONS, Kind, Phase, State
@@ -55,6 +56,11 @@ def step(store: Store, context: Any, cluster: Any, record: Record) -> None:
         _clean_up(store, context, cluster, record)
         return
     if decision.status != cluster.status or state != record.state:
+        if decision.action is Action.COMPLETE:
+            counts = observe.counts(cluster, state.plan)
+            state = dataclasses.replace(
+                state, plan=dataclasses.replace(state.plan, projected=counts)
+            )
         # Whoever marked the cluster for deletion meanwhile wins here.
         record = store.write(record, state)
     change(cluster, decision, stack, found)

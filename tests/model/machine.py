@@ -360,16 +360,25 @@ class Counting(Life):
         self._ask(which, self.simulation.resize(row["uuid"], count, []), fate, request)
 
     @precondition(lambda self: self._is_admitted(*_RESIZABLE))
-    @rule(which=conductors, group=st.integers(0, 4), node=st.integers(0, 4), fate=fates)
-    def replace(self, which: int, group: int, node: int, fate: Fate | None) -> None:
-        """Remove a node, and let another one take its place."""
+    @rule(
+        which=conductors,
+        group=st.integers(0, 4),
+        node=st.integers(0, 4),
+        fewer=st.booleans(),
+        fate=fates,
+    )
+    def replace(self, which: int, group: int, node: int, fewer: bool, fate: Fate | None) -> None:
+        """Remove a node, and let another one take its place unless there shall be fewer."""
         row = self._group(group)
         servers = self.judge._servers(row["uuid"], row)
         if not servers or (row["role"] == "master" and len(servers) == 1):
             return
         server = servers[node % len(servers)]
-        action = self.simulation.resize(row["uuid"], row["node_count"], [server.id])
-        count = self._note("count", row["uuid"], row["node_count"])
+        number = row["node_count"]
+        if fewer and number and row["role"] != "master":
+            number -= 1
+        action = self.simulation.resize(row["uuid"], number, [server.id])
+        count = self._note("count", row["uuid"], number)
         self._ask(which, action, fate, count, self._note("named", server.id, server.id))
 
     @precondition(lambda self: self._is_admitted(*_DONE))

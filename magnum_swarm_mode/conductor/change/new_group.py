@@ -96,6 +96,7 @@ def _end(store: Store, cluster: Any, row: Any, before: Plan, why: str) -> None:
             steps.note(plan, said, lasting=True)
         plan.pending = [uuid for uuid in plan.pending if uuid != row.uuid]
         plan.desired.pop(row.uuid, None)
+        plan.projected.pop(row.uuid, None)
         plan.sent.pop(row.uuid, None)
         return dataclasses.replace(state.without(Kind.GROUP, row.uuid), plan=plan)
 
@@ -121,7 +122,7 @@ def _note_group(
         plan = state.plan
         if ask:
             plan = plan.requested(row.uuid, resized=False)
-            plan.desired[row.uuid] = int(row.node_count)
+            plan.desired[row.uuid] = plan.projected[row.uuid] = int(row.node_count)
             plan.making = [*plan.making, row.uuid]
             # Whatever Heat says of the stack, it says because of this request.
             plan.sent[row.uuid] = Sent(plan.number, "not made")

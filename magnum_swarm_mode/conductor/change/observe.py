@@ -60,7 +60,7 @@ def look(context: Any, cluster: Any, record: Record) -> tuple[Seen, View]:
     :raises Unavailable: when Heat does not show all of it now.
     """
     state = record.state
-    plan = state.plan.adopted(counts(cluster), deleted(cluster))
+    plan = state.plan.adopted(counts(cluster, state.plan), deleted(cluster))
     plan = dataclasses.replace(plan, blind=0)
     now = int(clocks.now())
     # While Heat is at work, which nodes there are matters only to the end of an operation that
@@ -130,9 +130,31 @@ def labels(cluster: Any) -> label_table.Labels:
         return label_table.Labels()
 
 
-def counts(cluster: Any) -> dict[str, int]:
-    """Return how many nodes the row of each group says that there shall be."""
-    return {row.uuid: int(row.node_count) for row in cluster.nodegroups}
+def counts(cluster: Any, plan: Plan) -> dict[str, int]:
+    """Return how many nodes the row of each group asks for, as far as that can be served.
+
+    Magnum's handler saves a row before it calls the driver, which brings the names of the nodes
+    that are to go. Until it does, or where its conductor died, others are not taken in their place.
+    """
+    found = {row.uuid: int(row.node_count) for row in cluster.nodegroups}
+    for row in cluster.nodegroups:
+        known = plan.desired.get(row.uuid, plan.projected.get(row.uuid))
+        if row.status == "UPDATE_IN_PROGRESS" and known is not None:
+            found[row.uuid] = max(known, found[row.uuid])
+    return found
+
+
+def is_unnamed(row: Any, plan: Plan) -> bool:
+    """Return whether a row alone asks for fewer nodes: nobody knows yet which of them shall go."""
+    known = plan.desired.get(row.uuid, plan.projected.get(row.uuid))
+    count = int(row.node_count)
+    lowers = known is not None and count < known and count != plan.projected.get(row.uuid)
+    return lowers and row.status == "UPDATE_IN_PROGRESS"
+
+
+def _wanted(row: Any, plan: Plan) -> int | None:
+    count = plan.projected.get(row.uuid, 0) if is_unnamed(row, plan) else int(row.node_count)
+    return plan.desired.get(row.uuid, count)
 
 
 def deleted(cluster: Any) -> list[str]:
@@ -154,7 +176,7 @@ def _default_group(
         uuid=row.uuid,
         name=row.name,
         is_manager=is_manager,
-        wanted=plan.desired.get(row.uuid, int(row.node_count)),
+        wanted=_wanted(row, plan),
         asked=_asked(stack, f"{kind}_"),
         members=members,
         stack_status=stack.status,
@@ -253,7 +275,7 @@ def _further_group(
         uuid=row.uuid,
         name=row.name,
         is_manager=False,
-        wanted=plan.desired.get(row.uuid, int(row.node_count)),
+        wanted=_wanted(row, plan),
         asked=_asked(stack, "") if stack else 0,
         members=members,
         stack=row.uuid,

@@ -54,12 +54,20 @@ def request(
     # The row goes first: whoever finds it different from the record takes it for a request.
     group.save()
 
+    at_rest = {
+        row.uuid: int(row.node_count)
+        for row in cluster.nodegroups
+        if not str(row.status).endswith("_IN_PROGRESS")
+    }
+
     def asked(state: State) -> State:
         if state.phase is not Phase.CREATED:
             return state
         plan = state.plan.requested(
             group.uuid, named, rollback=rollback, resized=resized, upgrade=upgrade
         )
+        # From now on a row with another number is a request of its own.
+        plan.projected = {**at_rest, **plan.projected}
         if status == "DELETE_IN_PROGRESS":
             plan.desired[group.uuid] = None
         elif resized:
@@ -137,7 +145,7 @@ def _forgotten(store: Store, cluster: Any, record: Record) -> Callable[[], None]
         # However long it has stopped, nodes have what is theirs.
         return functools.partial(_settle, store, cluster, record, plan) if plan.debts else None
     # Rows are read after the record: one that was changed meanwhile ends in a conflict.
-    counts = _counts(cluster, plan)
+    counts = observe.counts(cluster, plan)
     waiting = plan.adopted(counts, observe.deleted(cluster))
     if record.state.is_rotating or not waiting.is_over:
         return functools.partial(_go_on, store, cluster, record, waiting)
@@ -159,20 +167,6 @@ def _go_on(store: Store, cluster: Any, record: Record, plan: Plan) -> None:
     if plan != record.state.plan:
         act.keep(store, record, plan)
     rows.change(cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"})
-
-
-def _counts(cluster: Any, plan: Plan) -> dict[str, int]:
-    """Return the numbers of nodes that rows ask for, as far as that can be served.
-
-    Magnum's handler saves a row before it calls the driver. Where its conductor died between, and
-    nodes are to go, those that were named are not known: others are not taken in their place.
-    """
-    counts = observe.counts(cluster)
-    for row in cluster.nodegroups:
-        known = plan.desired.get(row.uuid, plan.projected.get(row.uuid))
-        if row.status == "UPDATE_IN_PROGRESS" and known is not None:
-            counts[row.uuid] = max(known, counts[row.uuid])
-    return counts
 
 
 def _fail(cluster: Any, row: Any, count: int) -> None:

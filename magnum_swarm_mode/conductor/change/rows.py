@@ -6,6 +6,7 @@ from typing import Any
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.conductor import reach, rows
+from magnum_swarm_mode.conductor.change import observe
 from magnum_swarm_mode.conductor.change.observe import View
 from magnum_swarm_mode.db.store import Store
 from magnum_swarm_mode.decisions import status
@@ -19,6 +20,8 @@ def write(store: Store, view: View, step: Step) -> None:
     cluster = view.cluster
     for uuid, row in view.rows.items():
         count = step.plan.desired.get(uuid, row.node_count)
+        if observe.is_unnamed(row, step.plan):
+            continue
         if count is not None and row.node_count != count:
             row.node_count = count
             row.save()
@@ -64,7 +67,8 @@ def _end_groups(view: View, step: Step) -> None:
     complete = step.outcome is Outcome.COMPLETE
     for uuid, row in view.rows.items():
         group = view.groups.get(uuid)
-        if group is None:
+        if group is None or observe.is_unnamed(row, step.plan):
+            # The latter has a request of its own, which is yet to be heard of, or to fail.
             continue
         done = complete or (
             uuid != step.group
@@ -85,13 +89,13 @@ def _end_groups(view: View, step: Step) -> None:
         rows.write_group(row, changes)
 
 
-def fail(cluster: Any, reason: str | None, at_fault: str = "") -> None:
+def fail(cluster: Any, plan: Plan, reason: str | None, at_fault: str = "") -> None:
     """Write that what was requested has failed, without a look at the cluster.
 
     :param at_fault: the uuid of the group at fault, where one is.
     """
     for row in cluster.nodegroups:
-        if str(row.status).endswith("_IN_PROGRESS"):
+        if str(row.status).endswith("_IN_PROGRESS") and not observe.is_unnamed(row, plan):
             own = _reason_of(row.uuid, reason, at_fault)
             rows.write_group(row, {"status": "UPDATE_FAILED", "status_reason": own})
     # Only a delete leads out of ROLLBACK_FAILED in Magnum.

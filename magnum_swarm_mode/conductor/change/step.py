@@ -90,7 +90,7 @@ def told(cluster: Any, plan: Plan) -> bool:
     """Write into rows that an operation has failed, where the record says so; whether it does."""
     if plan.ended is None or not plan.is_over or plan.ended.outcome != Outcome.FAILED.value:
         return False
-    change_rows.fail(cluster, plan.ended.reason, plan.ended.group)
+    change_rows.fail(cluster, plan, plan.ended.reason, plan.ended.group)
     return True
 
 
