@@ -74,6 +74,17 @@ def refusal(token_info: object, call: Call) -> str | None:
     )
 
 
+def signing_request(call: Call) -> tuple[str, str] | None:
+    """Return the cluster and the request (PEM) that a call asks to sign; None if it asks for none.
+
+    :param call: one that :func:`refusal` lets pass.
+    """
+    wanted = _signing(call.body) if _signs(call) else None
+    if wanted is None:
+        return None
+    return str(wanted.get("cluster_uuid")), str(wanted.get("csr") or "")
+
+
 def is_readable(call: Call) -> bool:
     """Return whether a call that would sign has a body that Magnum can read, whomever it signs for.
 

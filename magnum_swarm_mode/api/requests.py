@@ -26,9 +26,9 @@ from stevedore import named
 from webob import exc
 
 from magnum_swarm_mode import constants, exceptions
-from magnum_swarm_mode.admission import cluster_request, node_token
+from magnum_swarm_mode.admission import cluster_request, manager_keys, node_token
 from magnum_swarm_mode.admission import fields as request_fields
-from magnum_swarm_mode.api import bodies, preflight
+from magnum_swarm_mode.api import bodies, node_certificates, preflight
 from magnum_swarm_mode.cloud import rest
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.cloud.rest import Service
@@ -434,35 +434,48 @@ def find_controller(original: Callable[..., Any], self: Any, state: Any) -> Any:
 
 def before_request(original: Callable[..., Any], self: Any, state: Any) -> None:
     """Hold the credentials of nodes to their own cluster, and look at bodies; see
-    :mod:`~magnum_swarm_mode.admission.node_token` and :mod:`.bodies`.
+    :mod:`~magnum_swarm_mode.admission.node_token`, :mod:`.node_certificates` and :mod:`.bodies`.
 
     :raises webob.exc.HTTPForbidden: when the call is not one of those that nodes may make, or the
         policy does not permit it.
     :raises webob.exc.HTTPBadRequest: when the body has JSON of the wrong kind.
     """
     request = state.request
-    token_info = request.environ.get("keystone.token_info")
-    if node_token.concerns(token_info):
-        call = node_token.Call(
-            method=request.method,
-            path=request.path_info,
-            query=request.query_string,
-            content_type=request.content_type or "",
-            body=request.body,
-        )
-        sentence = node_token.refusal(token_info, call)
-        if sentence is not None:
-            LOG.warning("Forbidden: %s %s: %s", call.method, call.path, sentence)
-            readable = node_token.is_readable(call)
-            raise _answer(exc.HTTPForbidden if readable else exc.HTTPBadRequest, sentence)
+    signing = _held_to_cluster(request)
     original(self, state)
     try:
+        if signing is not None:
+            proof = request.headers.get(manager_keys.PROOF, "")
+            node_certificates.admit(pecan.request.context, *signing, proof)
         bodies.check(request)
     except bodies.NotPermitted as refusal:
         raise _answer(exc.HTTPForbidden, str(refusal)) from refusal
+    except manager_keys.NotAdmitted as refusal:
+        LOG.warning("Forbidden: %s", refusal.operator_message)
+        raise _answer(exc.HTTPForbidden, refusal.user_message) from refusal
+    except exceptions.Unavailable as refusal:
+        LOG.warning("Unavailable: %s", refusal.operator_message)
+        raise _answer(exc.HTTPServiceUnavailable, refusal.user_message) from refusal
     except exceptions.Refused as refusal:
         LOG.info("Refused: %s", refusal.operator_message)
         raise _answer(exc.HTTPBadRequest, refusal.user_message) from refusal
+
+
+def _held_to_cluster(request: Any) -> tuple[str, str] | None:
+    """Hold the credential of nodes to its cluster; return what it asks to sign, if it does.
+
+    :raises webob.exc.HTTPError: when nodes may not make the call.
+    """
+    token_info = request.environ.get("keystone.token_info")
+    if not node_token.concerns(token_info):
+        return None
+    call = node_certificates.call_of(request)
+    sentence = node_token.refusal(token_info, call)
+    if sentence is not None:
+        LOG.warning("Forbidden: %s %s: %s", call.method, call.path, sentence)
+        readable = node_token.is_readable(call)
+        raise _answer(exc.HTTPForbidden if readable else exc.HTTPBadRequest, sentence)
+    return node_token.signing_request(call)
 
 
 def _answer(kind: type[exc.HTTPError], sentence: str) -> exc.HTTPError:

@@ -124,6 +124,8 @@ class State:
         ``credential`` is one as well, it waits for that.
     :ivar credential: how far a rotation of the credential has come; None when none is under way.
     :ivar blind_since: since when Heat has not shown what it has of the cluster; 0 while it does.
+    :ivar manager_keys: index of each manager to the public key that its certificates are signed
+        for, DER in base64; see :mod:`magnum_swarm_mode.admission.manager_keys`.
     :ivar errors: how many looks in a row ended with an exception that nobody expected.
     :ivar unknown: what a newer release wrote and this one does not understand.
     """
@@ -140,6 +142,7 @@ class State:
     ca: CaRotation | None = None
     credential: CredentialRotation | None = None
     blind_since: int = 0
+    manager_keys: Mapping[str, str] = dataclasses.field(default_factory=dict)
     errors: int = 0
     unknown: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 

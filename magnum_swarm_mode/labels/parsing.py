@@ -18,7 +18,7 @@ _GOSSIP_PORT = 7946
 # What no published port may open to the world: ssh, the Docker API, the swarm's control plane, the
 # join service, gossip. Each has rules of its own.
 _OWN_PORTS = {
-    "tcp": (22, constants.API_PORT, 2377, 2378, _GOSSIP_PORT),
+    "tcp": (22, 2374, constants.API_PORT, 2377, 2378, _GOSSIP_PORT),
     "udp": (_GOSSIP_PORT,),
 }
 # Drivers that send a container's log away, and the protocols that they speak.

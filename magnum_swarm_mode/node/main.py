@@ -87,12 +87,12 @@ def _join(node: Node, deadline: float) -> Info:
 
 
 def serve(node: Node) -> None:
-    """Serve worker tokens (managers)."""
+    """Serve worker tokens and the certificates of other managers (managers)."""
     node.load()
     node.begin("join server")
-    from .swarm import join_server
+    from .swarm import serving
 
-    join_server.serve(node)
+    serving.serve(node)
 
 
 def renew(node: Node) -> None:

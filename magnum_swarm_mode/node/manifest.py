@@ -32,10 +32,12 @@ MODULES: Dict[str, Tuple[str, ...]] = {
     "manager": (
         *_COMMON,
         "duties/proxy.py",
+        "swarm/certificate_server.py",
         "swarm/certificates.py",
         "swarm/formation.py",
         "swarm/join_server.py",
         "swarm/manager.py",
+        "swarm/serving.py",
         "swarm/settings.py",
     ),
     "worker": (*_COMMON, "swarm/worker.py"),

@@ -12,6 +12,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from magnum_swarm_mode import clocks, exceptions
+from magnum_swarm_mode.admission import manager_keys
 from magnum_swarm_mode.cloud import grants
 from magnum_swarm_mode.conductor import rows
 from magnum_swarm_mode.conductor.change import act, observe
@@ -19,6 +20,7 @@ from magnum_swarm_mode.conductor.change import rows as change_rows
 from magnum_swarm_mode.db.store import Record, Store
 from magnum_swarm_mode.decisions import change, steps
 from magnum_swarm_mode.decisions.model import Outcome, Plan, Seen, Step
+from magnum_swarm_mode.decisions.record import State
 
 LOG = logging.getLogger(__name__)
 
@@ -60,8 +62,22 @@ def step(store: Store, context: Any, cluster: Any, record: Record) -> None:
         if step.plan.troubled:
             record = act.keep(store, record, dataclasses.replace(step.plan, troubled=0))
         change_rows.write(store, view, step)
+        _forget_keys(store, cluster.uuid, seen, step.plan)
         if not step.soon:
             return
+
+
+def _forget_keys(store: Store, cluster_uuid: str, seen: Seen, plan: Plan) -> None:
+    """Have nothing signed any more for managers that an operation has removed."""
+    if plan.ended is None or plan.ended.outcome != Outcome.COMPLETE.value:
+        return
+    present = {m.index for group in seen.groups if group.is_manager for m in group.members}
+
+    def change(state: State) -> State:
+        keys = manager_keys.without_removed(state.manager_keys, present)
+        return dataclasses.replace(state, manager_keys=keys)
+
+    store.amend(cluster_uuid, change)
 
 
 def _unseen(store: Store, cluster: Any, record: Record, error: exceptions.SwarmModeError) -> None:

@@ -28,6 +28,7 @@ class Config:
     # PEM of the cluster's own CA; managers ask Magnum for it, and trust these if they are told any
     ca_certificate: str = ""
     join_port: int = 2378
+    join_certificate_port: int = 2374  # where managers have the requests of others signed
     join_timeout: int = 1200
     engine_mtu: int = 1500
     engine_daemon: Dict[str, Any] = field(default_factory=dict)  # settings for daemon.json

@@ -100,17 +100,30 @@ def _signal_user(config: Config) -> Dict[str, Any]:
 
 
 def _call(
-    config: Config, auth_url: str, auth: Dict[str, Any], method: str, url: str, body: Any = None
+    config: Config,
+    auth_url: str,
+    auth: Dict[str, Any],
+    method: str,
+    url: str,
+    body: Any = None,
+    headers: Optional[Dict[str, str]] = None,
 ) -> Any:
     """Call a service with a new token of Keystone v3 and return the body of its answer."""
     known = _token(config, auth_url, auth)[0]
-    headers = {"X-Auth-Token": known.get("x-subject-token", "")}
+    sent = {"X-Auth-Token": known.get("x-subject-token", ""), **(headers or {})}
     # Signing goes through message queue and conductor, and may wait there.
     proxy = proxy_for(config, url)
-    return web.request(method, url, body, headers, _context(config), timeout=60, proxy=proxy)[1]
+    return web.request(method, url, body, sent, _context(config), timeout=60, proxy=proxy)[1]
 
 
-def _magnum(config: Config, method: str, path: str, key: str, body: Optional[Any] = None) -> str:
+def _magnum(
+    config: Config,
+    method: str,
+    path: str,
+    key: str,
+    body: Optional[Any] = None,
+    headers: Optional[Dict[str, str]] = None,
+) -> str:
     answer = _call(
         config,
         config.openstack_auth_url,
@@ -126,6 +139,7 @@ def _magnum(config: Config, method: str, path: str, key: str, body: Optional[Any
         method,
         config.openstack_magnum_url.rstrip("/") + path,
         body,
+        headers,
     )
     try:
         return str(answer[key])
@@ -133,14 +147,16 @@ def _magnum(config: Config, method: str, path: str, key: str, body: Optional[Any
         raise NodeError(f"Magnum's answer holds no {key}") from None
 
 
-def sign(config: Config, csr: str) -> str:
+def sign(config: Config, csr: str, proof: str = "") -> str:
     """Return the certificate (PEM) that the cluster's CA makes of a signing request.
 
+    :param proof: signature of a manager that Magnum knows, in base64
     :raises Temporary: Keystone or Magnum cannot be reached or are not well
     :raises NodeError: they refuse
     """
     body = {"cluster_uuid": config.cluster_uuid, "csr": csr}
-    return _magnum(config, "POST", "/certificates", "pem", body).strip() + "\n"
+    headers = {"X-Swarm-Mode-Proof": proof} if proof else {}
+    return _magnum(config, "POST", "/certificates", "pem", body, headers).strip() + "\n"
 
 
 def cluster_ca(config: Config) -> str:

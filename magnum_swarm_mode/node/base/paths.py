@@ -17,6 +17,7 @@ class Paths:
         self.config = etc / "config.json"
         self.cluster_ca = etc / "cluster-ca.pem"
         self.certificate = etc / "manager.pem"  # what is known of it, certificate, key
+        self.next_key = etc / "manager.key"  # until there is a certificate for it
         self.proxy = etc / "haproxy.cfg"
         self.identity = state / "identity.json"
         self.signalled = state / "signalled"

@@ -17,6 +17,10 @@ CONNECT_TIMEOUT = 10  # seconds, TLS handshake included
 # What TLS 1.2 may encrypt with: authenticated, and with a key of its own for each connection. TLS
 # 1.3 has no others.
 AEAD = "ECDHE+AESGCM:ECDHE+CHACHA20"
+# What routers count down from: a packet that arrives with the most has passed none of them, so that
+# no container behind a bridge sent it (RFC 5082). Python does not name the options of Linux.
+_MOST_HOPS = 255
+_LEAST_IPV4, _LEAST_IPV6 = 21, 73  # IP_MINTTL, IPV6_MINHOPCOUNT
 LARGEST_ANSWER = 64 << 20  # bytes
 # The one sentence that Keystone, Magnum, Heat and Docker put somewhere into an error's body.
 _MESSAGE = re.compile(r'"(?:message|detail)": *"((?:[^"\\]|\\.)+)"')
@@ -51,6 +55,32 @@ def tls(ca: str = "", certificate: str = "") -> ssl.SSLContext:
     return context
 
 
+def set_neighbour(sock: socket.socket, *, listens: bool) -> None:
+    """Let a socket speak only to hosts of the same network, and not to their containers.
+
+    :param listens: whether it accepts connections, from sockets that are set the same way
+    """
+    if sock.family == socket.AF_INET6:
+        option = _LEAST_IPV6 if listens else socket.IPV6_UNICAST_HOPS
+        sock.setsockopt(socket.IPPROTO_IPV6, option, _MOST_HOPS)
+    else:
+        option = _LEAST_IPV4 if listens else socket.IP_TTL
+        sock.setsockopt(socket.IPPROTO_IP, option, _MOST_HOPS)
+
+
+def _neighbour(host: str, port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
+    """Return a connection to a host of the same network; its address is a numeric one."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        set_neighbour(sock, listens=False)
+        sock.settimeout(CONNECT_TIMEOUT)
+        sock.connect((host, port))
+        return context.wrap_socket(sock, server_hostname=host)
+    except BaseException:
+        sock.close()
+        raise
+
+
 def request(
     method: str,
     url: str,
@@ -60,6 +90,7 @@ def request(
     socket_path: str = "",
     timeout: float = 30,
     proxy: str = "",
+    neighbour: bool = False,
 ) -> Answer:
     """Send one request and return headers and body of its answer.
 
@@ -69,6 +100,7 @@ def request(
     :param socket_path: connect to this unix socket instead of the URL's host
     :param timeout: seconds for each read after the connection is made
     :param proxy: URL of the HTTP proxy to ask, with user and password if it wants them
+    :param neighbour: whether the server accepts only hosts of the same network
     :raises Temporary: no connection, no answer, or status 408, 429, 5xx
     :raises NodeError: any other status of 400 or more, or a certificate that does not verify
     """
@@ -98,6 +130,8 @@ def request(
         if socket_path:
             connection.sock = socket.socket(socket.AF_UNIX)
             connection.sock.connect(socket_path)
+        elif neighbour:
+            connection.sock = _neighbour(parts.hostname or "", parts.port or 443, context or tls())
         else:
             connection.connect()
         connection.sock.settimeout(timeout)

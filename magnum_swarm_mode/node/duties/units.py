@@ -47,7 +47,9 @@ def for_role(is_manager: bool) -> Dict[str, str]:
         ),
     }
     if is_manager:
-        files[JOIN] = unit(f"Worker tokens of the swarm{engine}", _run("serve", ALWAYS))
+        files[JOIN] = unit(
+            f"Tokens and certificates for other nodes{engine}", _run("serve", ALWAYS)
+        )
         files[RENEW] = unit("Renewal of the certificate", _run("renew", "\nType=oneshot"))
     return files
 

@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A manager's key and certificate: made here, signed by the cluster's CA through Magnum."""
+"""A manager's key and certificate: made here, signed by the cluster's CA through Magnum.
 
+Magnum signs for the first manager of a new cluster, for a manager whose key it knows, and for one
+whose request is signed by such a manager (``magnum_swarm_mode/admission/manager_keys.py``).
+"""
+
+import base64
 import hashlib
 import ipaddress
 import json
+import random
 import re
 import ssl
 import tempfile
@@ -11,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List
 
-from ..base import openstack, system
+from ..base import openstack, system, web
 from ..base.config import Config
 from ..base.errors import NodeError, Temporary
 from ..base.paths import Paths
@@ -83,10 +89,74 @@ def reason_to_issue(
     return ""
 
 
+def proof(pair: str, cluster_uuid: str, csr: str) -> str:
+    """Return the signature, in base64, by which a manager has a request signed.
+
+    :param pair: PEM text with the manager's key
+    :raises NodeError: it cannot be made
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "request")
+        path.write_text(f"magnum-swarm-mode certificate\n{cluster_uuid}\n{csr}")
+        files = ("-sign", "/dev/stdin", "-out", f"{path}.signature", str(path))
+        system.run("openssl", "dgst", "-sha256", *files, stdin=pair)
+        return base64.b64encode(Path(f"{path}.signature").read_bytes()).decode()
+
+
+def sign(config: Config, index: int, pair: str, ca: str, csr: str) -> str:
+    """Return the certificate (PEM) that Magnum makes of a signing request.
+
+    :param pair: PEM text with the present key; empty for none
+    :param ca: PEM text of the cluster's CA
+    :raises Temporary: Magnum is not well, or no other manager answers
+    :raises NodeError: refused
+    """
+    if pair:
+        return openstack.sign(config, csr, proof(pair, config.cluster_uuid, csr))
+    seen = []
+    if index == config.indexes[0]:
+        try:
+            return openstack.sign(config, csr)
+        except NodeError as error:
+            if error.status != 403 or len(config.indexes) == 1:
+                raise
+            # It replaces the manager that was first.
+            seen.append(str(error))
+    return _have_signed(config, index, ca, csr, seen)
+
+
+def _have_signed(config: Config, index: int, ca: str, csr: str, seen: List[str]) -> str:
+    """Have another manager ask Magnum; return the certificate (PEM).
+
+    :param seen: why there is no other way
+    """
+    context = web.tls(ca)
+    body = {"secret": config.join_secret, "csr": csr}
+    others = [other for other in config.indexes if other != index]
+    for other in random.sample(others, len(others)):
+        url = f"https://{web.host(config.address(other))}:{config.join_certificate_port}"
+        try:
+            url += "/v1/certificate"
+            answer = web.request("POST", url, body, context=context, timeout=90, neighbour=True)[1]
+            return str(answer["pem"]).strip() + "\n"
+        except NodeError as error:
+            seen.append(f"manager {other}: {error}")
+    raise Temporary("; ".join(seen) or "there is no other manager")
+
+
+def _next_key(paths: Paths) -> str:
+    """Return the key of the next certificate; a request that is made again is for the same key."""
+    if "END PRIVATE KEY" not in system.read(paths.next_key):
+        curve = ("-pkeyopt", "ec_paramgen_curve:P-256")
+        key = system.run("openssl", "genpkey", "-algorithm", "EC", *curve)
+        system.write(paths.next_key, key, 0o600)
+    return system.read(paths.next_key)
+
+
 def issue(paths: Paths, names: List[str], index: int, config: Config) -> None:
     """Make a key, have it signed, and put it in place together with CA and certificate.
 
-    :raises Temporary: Magnum is not well
+    :raises Temporary: Magnum is not well, or no other manager answers
     :raises NodeError: refused, or what came back does not belong to key and CA
     """
     joined = ",".join(names)
@@ -110,10 +180,10 @@ subjectAltName={joined}
         if config.api_issuer not in ("", issuer):
             raise Temporary("Magnum has another authority")
         path.write_text(settings)
-        curve = ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")
-        files = ("-nodes", "-config", str(path), "-keyout", f"{path}.key")
-        csr = system.run("openssl", "req", "-new", "-newkey", *curve, *files)
-        pair = openstack.sign(config, csr) + system.read(Path(f"{path}.key"))
+        key = _next_key(paths)
+        files = ("-config", str(path), "-key", str(paths.next_key))
+        csr = system.run("openssl", "req", "-new", *files)
+        pair = sign(config, index, system.read(paths.certificate), ca, csr) + key
         path.write_text(pair + ca)
         # Fails, like the next one, when certificate, key and CA do not belong together.
         system.run("openssl", "verify", "-CAfile", str(path), str(path))
@@ -127,6 +197,7 @@ subjectAltName={joined}
     expires = ssl.cert_time_to_seconds(end.strip().partition("=")[2])
     facts = {"issued": now, "expires": expires, "names": names, "issuer": issuer}
     system.write(paths.certificate, f"{json.dumps(facts)}\n{pair}", 0o600)
+    paths.next_key.unlink(missing_ok=True)
     if not config.ca_certificate:
         system.write(paths.cluster_ca, ca)
 

@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Serves the worker token over TLS to callers that know the node group's secret.
+"""A server over TLS for callers that know a secret, and its service for workers.
 
 POST /v1/worker-token {"secret": "…"} -> 200 {"token": "…", "managers": ["address:2377", …]};
 401 wrong secret, 409 the address is in the swarm already, 429 too often, 503 no swarm here now.
 """
 
 import contextlib
-import grp
 import hashlib
 import hmac
 import io
 import json
-import os
-import pwd
 import re
 import socket
 import ssl
@@ -24,9 +21,8 @@ from urllib.parse import quote
 
 from ..base.docker import Docker, SwarmNode
 from ..base.errors import NodeError, Temporary
-from ..base.node import Node
 from ..base.web import AEAD
-from . import formation, settings
+from . import formation
 
 PATH = "/v1/worker-token"
 # The label of the swarm's configs with the digests of further node groups' secrets.
@@ -41,22 +37,20 @@ PENALTY = 5.0  # seconds after a wrong secret
 NODES_AGE = 1.0  # seconds for which a list of nodes is used again
 
 
-class Tokens:
-    """Answers requests; every token comes from the own engine at that moment.
+class Service:
+    """Answers requests of callers that know a secret.
 
+    :cvar path: what is asked for
     :param secret: what callers must know
     """
 
-    def __init__(
-        self, secret: str, docker: Docker, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    path = ""
+
+    def __init__(self, secret: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._secret = secret.encode()
-        self._docker = docker
         self._clock = clock
         self._next: Dict[str, float] = {}  # when an address may ask again
         self._guard = threading.Lock()
-        self._nodes: List[SwarmNode] = []
-        self._nodes_until = 0.0
 
     def answer(self, address: str, body: bytes) -> Dict[str, Any]:
         """Return the JSON that answers a request from an address.
@@ -71,21 +65,44 @@ class Tokens:
             self._next[address] = now + SPACING
         try:
             # json.loads() would read other encodings of bytes, too.
-            given = json.loads(body.decode())["secret"].encode()
+            request = json.loads(body.decode())
+            given = request["secret"].encode()
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise NodeError('a JSON object with "secret" is expected', 400) from None
-        if not hmac.compare_digest(given, self._secret) and not self._is_of_group(given):
+        if not self._is_known(given):
             self._next[address] = now + PENALTY
             raise NodeError("the node group's secret is wrong", 401)
-        return self._grant(address)
+        return self._grant(address, request)
 
-    def _is_of_group(self, secret: bytes) -> bool:
-        """Say whether a secret is that of a further node group, whose digest Magnum left here."""
+    def _is_known(self, secret: bytes) -> bool:
+        return hmac.compare_digest(secret, self._secret)
+
+    def _grant(self, address: str, request: Dict[str, Any]) -> Dict[str, Any]:
+        raise NotImplementedError
+
+
+class Tokens(Service):
+    """Gives the worker token; every token comes from the own engine at that moment."""
+
+    path = PATH
+
+    def __init__(
+        self, secret: str, docker: Docker, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(secret, clock)
+        self._docker = docker
+        self._nodes: List[SwarmNode] = []
+        self._nodes_until = 0.0
+
+    def _is_known(self, secret: bytes) -> bool:
+        """Say whether a secret is the own group's, or that of one whose digest Magnum left here."""
+        if super()._is_known(secret):
+            return True
         label = f"{GROUP}={hashlib.sha256(secret).hexdigest()}"
         filters = quote(json.dumps({"label": [label]}))
         return bool(self._docker.call("GET", f"/configs?filters={filters}"))
 
-    def _grant(self, address: str) -> Dict[str, Any]:
+    def _grant(self, address: str, request: Dict[str, Any]) -> Dict[str, Any]:
         if self._clock() >= self._nodes_until:
             self._nodes = self._docker.nodes()
             self._nodes_until = self._clock() + NODES_AGE
@@ -108,10 +125,10 @@ class Server(ThreadingHTTPServer):
     # The kernel drops what comes on top, and a client tries again after 1, 3, 7 and 15 s.
     request_queue_size = 4096
 
-    def __init__(self, address: Tuple[str, int], context: ssl.SSLContext, tokens: Tokens) -> None:
+    def __init__(self, address: Tuple[str, int], context: ssl.SSLContext, service: Service) -> None:
         super().__init__(address, Handler)
         self.context = context
-        self.tokens = tokens
+        self.service = service
         # For requests that are being answered: as many as may wait for the engine.
         self.places = threading.BoundedSemaphore(MOST_CLIENTS)
         self._guard = threading.Lock()
@@ -208,7 +225,7 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile = io.BufferedReader(Bounded(self.connection))
 
     def do_POST(self) -> None:
-        """Answer a request for the worker token."""
+        """Answer a request."""
         address = self.client_address[0]
         status = 200
         try:
@@ -219,10 +236,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.end_headers()
         self.wfile.write(json.dumps(body).encode())
-        print(address, status, body.get("message", "worker token"), flush=True)
+        print(address, status, body.get("message", self.path), flush=True)
 
     def _answer(self, address: str) -> Dict[str, Any]:
-        if self.path != PATH:
+        if self.path != self.server.service.path:
             raise NodeError("nothing here", 404)
         length = self.headers.get("Content-Length", "")
         if length and not re.fullmatch("[0-9]+", length):
@@ -234,7 +251,7 @@ class Handler(BaseHTTPRequestHandler):
         if not self.server.places.acquire(blocking=False):
             raise Temporary("too many requests wait for the engine")
         try:
-            return self.server.tokens.answer(address, given)
+            return self.server.service.answer(address, given)
         finally:
             self.server.places.release()
 
@@ -248,31 +265,3 @@ def tls() -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(AEAD)
     return context
-
-
-def serve(node: Node) -> None:
-    """Serve until there are new settings, as nobody in the group that may use the engine's socket.
-
-    They are taken over at the start, by root; systemd starts this again.
-
-    :raises NodeError: the certificate cannot be loaded or the port is taken
-    """
-    try:
-        applied = settings.apply(node)
-    except Exception as error:
-        # Workers get their tokens whatever is wrong with the settings.
-        node.say(f"settings: {error}")
-        applied = -1
-    context = tls()
-    port = node.config.join_port
-    try:
-        context.load_cert_chain(node.paths.certificate)
-        server = Server(("0.0.0.0", port), context, Tokens(node.config.join_secret, node.docker))
-    except OSError as error:
-        raise NodeError(f"port {port} cannot be served: {error}") from error
-    os.setgroups([])
-    os.setgid(grp.getgrnam("docker").gr_gid)
-    os.setuid(pwd.getpwnam("nobody").pw_uid)
-    watched = (node, applied, server.shutdown)
-    threading.Thread(target=settings.watch, args=watched, daemon=True).start()
-    server.serve_forever()

@@ -275,11 +275,12 @@ def run(node: Node, deadline: float) -> Info:
     """
     index = node.own_index()
     left = deadline - time.monotonic()
+    if index == node.config.indexes[0]:
+        # The others wait as long as it takes that one to come up, which asks Magnum for them.
+        left = min(CERTIFICATE_TIMEOUT, left)
     node.begin("certificate")
     try:
-        verb = ensure_certificate(
-            node, index, 0 if node.is_known else min(CERTIFICATE_TIMEOUT, left)
-        )
+        verb = ensure_certificate(node, index, 0 if node.is_known else left)
     except NodeError as error:
         # The swarm comes back without Magnum; the timer goes on trying.
         if not node.is_known:
@@ -293,7 +294,10 @@ def run(node: Node, deadline: float) -> Info:
     node.begin("swarm")
     if node.is_known:
         return node.docker.info()
+    # The other managers get their certificates through it.
+    system.run("systemctl", "start", "--no-block", units.JOIN)
     info = join(node, index, deadline - time.monotonic())
     start_timer(node)
-    system.run("systemctl", "start", "--no-block", units.JOIN)
+    # Now there are settings to be taken over.
+    system.run("systemctl", "restart", "--no-block", units.JOIN)
     return info

@@ -43,7 +43,8 @@ def fetch(config: Config) -> Tuple[str, List[str]]:
     for index in random.sample(config.indexes, len(config.indexes)):
         url = f"https://{web.host(config.address(index))}:{config.join_port}/v1/worker-token"
         try:
-            body = web.request("POST", url, {"secret": config.join_secret}, None, context)[1]
+            secret = {"secret": config.join_secret}
+            body = web.request("POST", url, secret, context=context, neighbour=True)[1]
             return str(body["token"]), body["managers"]
         except NodeError as error:
             refused &= error.status == 401

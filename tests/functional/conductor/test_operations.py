@@ -249,9 +249,14 @@ class ResizeTest(OperationsCase):
         self.resize(3, group="default-master")
         self.go_on()
         self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
+        keys = {"0": "a", "1": "b", "2": "c"}
+        Store().amend(self.uuid, lambda state: dataclasses.replace(state, manager_keys=keys))
         self.resize(1, ["swarm-manager-0"], group="default-master")
         self.go_on()
 
+        # Nothing is signed any more for those that are gone.
+        record = Store().get(self.uuid)
+        self.assertEqual({"1": "b"}, record and record.state.manager_keys)
         cluster = self.cluster(self.uuid)
         self.assertEqual(("UPDATE_COMPLETE", None), (cluster.status, cluster.status_reason))
         self.assertEqual(

@@ -13,7 +13,14 @@ from oslotest import base as test_base
 
 from devcloud import releases
 from magnum_swarm_mode import constants
-from tests.functional.api import base, test_clusters, test_legacy, test_refusals, test_templates
+from tests.functional.api import (
+    base,
+    test_clusters,
+    test_legacy,
+    test_node_credential,
+    test_refusals,
+    test_templates,
+)
 
 
 class _Stored:
@@ -101,7 +108,7 @@ for _release in releases.ALL:
             test_templates.OtherDriverTest,
             test_clusters.CreateTest,
             test_clusters.LivingClusterTest,
-            test_clusters.NodeCredentialTest,
+            test_node_credential.NodeCredentialTest,
             test_legacy.LegacyTest,
             test_refusals.EveryReleaseTest,
             test_refusals.ChangeTest,

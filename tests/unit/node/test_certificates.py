@@ -73,7 +73,7 @@ class IssueTest(fakes.NodeTest):
         self.config = fakes.parse_config(**self.cloud.sections())
 
     def _issue(self):
-        certificates.issue(self.paths, ["IP:127.0.0.11", "DNS:m0"], 2, self.config)
+        certificates.issue(self.paths, ["IP:127.0.0.11", "DNS:m0"], 0, self.config)
 
     def _text(self):
         return subprocess.run(
@@ -87,7 +87,7 @@ class IssueTest(fakes.NodeTest):
         """Key and certificate are in one file of root's, the CA beside it."""
         self._issue()
         text = self._text()
-        self.assertIn("CN = swarm-manager-2", text)
+        self.assertIn("CN = swarm-manager-0", text)
         self.assertIn("TLS Web Server Authentication, TLS Web Client Authentication", text)
         self.assertIn("IP Address:127.0.0.11, DNS:m0", text)
         self.assertEqual(0o600, self.paths.certificate.stat().st_mode & 0o777)

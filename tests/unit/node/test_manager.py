@@ -383,9 +383,10 @@ class RunTest(SignedTest):
         self.assertEqual(
             [
                 "systemctl reload-or-restart magnum-swarm-proxy.service",
+                "systemctl start --no-block magnum-swarm-join.service",
                 "systemctl daemon-reload",
                 "systemctl restart magnum-swarm-renew.timer",
-                "systemctl start --no-block magnum-swarm-join.service",
+                "systemctl restart --no-block magnum-swarm-join.service",
             ],
             self.programs.calls(),
         )

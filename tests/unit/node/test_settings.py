@@ -241,7 +241,7 @@ class ServeTest(SettingsCase):
                 fixtures.MonkeyPatch(f"magnum_swarm_mode.node.swarm.settings.{name}", 0.02)
             )
         raw = json.loads(self.paths.config.read_text())
-        raw["join"]["port"] = 0
+        raw["join"].update(port=0, certificate_port=0)
         self.paths.config.write_text(json.dumps(raw))
 
     def serve(self):

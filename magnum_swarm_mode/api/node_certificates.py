@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decides, in the API process, whether Magnum signs for a machine with the nodes' credential.
+
+The rules are in :mod:`magnum_swarm_mode.admission.manager_keys`. The key is recorded before Magnum
+signs, so that a request whose answer is lost can be made again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from magnum import objects
+from magnum.common import exception
+
+from magnum_swarm_mode.admission import manager_keys, node_token
+from magnum_swarm_mode.db.store import Store
+from magnum_swarm_mode.decisions.record import Phase, State
+
+_LIVING = (Phase.SUBMITTING, Phase.CREATED)
+
+
+def call_of(request: Any) -> node_token.Call:
+    """Return a request of WebOb's as the guard of the nodes' credential sees it."""
+    return node_token.Call(
+        method=request.method,
+        path=request.path_info,
+        query=request.query_string,
+        content_type=request.content_type or "",
+        body=request.body,
+    )
+
+
+def admit(context: Any, cluster_uuid: str, csr: str, proof: str) -> None:
+    """Record the key of a request to sign, if the request is that of a manager.
+
+    :param proof: the header :data:`.manager_keys.PROOF`; empty for none.
+    :raises Refused: when the request is not one that a manager makes.
+    :raises NotAdmitted: when nothing proves that it is a manager's.
+    :raises Unavailable: when the record cannot be written now.
+    """
+    request = manager_keys.read(cluster_uuid, csr, proof)
+    try:
+        status = objects.Cluster.get_by_uuid(context, cluster_uuid).status
+    except exception.ClusterNotFound:
+        # Magnum answers that with a sentence of its own.
+        return
+
+    def change(state: State) -> State:
+        known = state.manager_keys if state.phase in _LIVING else {}
+        creating = status == "CREATE_IN_PROGRESS" and state.phase in _LIVING
+        keys = manager_keys.admitted(known, request, is_creating=creating)
+        return dataclasses.replace(state, manager_keys=keys)
+
+    if Store().amend(cluster_uuid, change) is None:
+        raise manager_keys.NotAdmitted("The cluster is being deleted.")
