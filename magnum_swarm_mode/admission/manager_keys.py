@@ -45,7 +45,7 @@ _UNREADABLE = (
 )
 
 
-class NotAdmitted(exceptions.SwarmModeError):  # noqa: N818 (the word says it)
+class NotAdmitted(exceptions.SwarmModeError):
     """Nothing is signed for this machine; HTTP 403."""
 
 

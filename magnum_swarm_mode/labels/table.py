@@ -260,7 +260,8 @@ class Labels:
         "nothing",
         label_types.TextList(label_types.PortRange(), "list of ports"),
         "Ports of services that the security groups of all nodes let in; tcp where no protocol is "
-        "named. The swarm's own ports (2374, 2376 to 2378, 7946, data_path_port) and 22 are refused.",
+        "named. The swarm's own ports (2374, 2376 to 2378, 7946, data_path_port) and 22 are "
+        "refused.",
         reaches=Reach.STACK,
         fixed=True,
     )

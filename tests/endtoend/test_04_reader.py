@@ -35,13 +35,14 @@ for address, port, hops, path, body in json.loads({requests!r}):
 # A network namespace behind the bridge of the engine: to the network it is a container.
 CONTAINER = """
 set -e
+bridge=$(ip -4 -o address show docker0 | awk '{print $4}')
 ip netns add attacker
 ip link add attacker0 type veth peer name eth0 netns attacker
 ip link set attacker0 master docker0 up
 ip -n attacker link set lo up
 ip -n attacker link set eth0 up
-ip -n attacker address add 172.17.200.2/16 dev eth0
-ip -n attacker route add default via 172.17.0.1
+ip -n attacker address add "${bridge%.*}.250/${bridge#*/}" dev eth0
+ip -n attacker route add default via "${bridge%/*}"
 """
 REMOVE = "ip netns delete attacker 2>/dev/null; ip link delete attacker0 2>/dev/null; true"
 TOKEN, CERTIFICATE = "/v1/worker-token", "/v1/certificate"

@@ -265,7 +265,7 @@ class TestWorker(base.EndToEndTestCase):
         # Packets of other programs than the node's own do not say that no router has passed them.
         hops = "sysctl -qw net.ipv4.ip_default_ttl="
         said = self.machine.text(f"{hops}255\n{script}\n{hops}64", timeout=180)
-        self.assertIn("is expected", said)
+        self.assertIn("is ready in the swarm", said)
         self.assertNotIn(self.manager_token, said)
         self.assertNotRegex(said.replace(self.worker_token, ""), r"SWMTKN-")
 

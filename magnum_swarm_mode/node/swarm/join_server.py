@@ -77,7 +77,7 @@ class Service:
     def _is_known(self, secret: bytes) -> bool:
         return hmac.compare_digest(secret, self._secret)
 
-    def _grant(self, address: str, request: Dict[str, Any]) -> Dict[str, Any]:
+    def _grant(self, address: str, request: Dict[str, Any], /) -> Dict[str, Any]:
         raise NotImplementedError
 
 
@@ -102,7 +102,7 @@ class Tokens(Service):
         filters = quote(json.dumps({"label": [label]}))
         return bool(self._docker.call("GET", f"/configs?filters={filters}"))
 
-    def _grant(self, address: str, request: Dict[str, Any]) -> Dict[str, Any]:
+    def _grant(self, address: str, _: Dict[str, Any]) -> Dict[str, Any]:
         if self._clock() >= self._nodes_until:
             self._nodes = self._docker.nodes()
             self._nodes_until = self._clock() + NODES_AGE
