@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decides, in the API process, whether Magnum signs for a machine with the nodes' credential.
+"""What the nodes of clusters may ask of Magnum's API, and for which of them Magnum signs.
 
 The rules are in :mod:`magnum_swarm_mode.admission.manager_keys`. The key is recorded before Magnum
 signs, so that a request whose answer is lost can be made again.
@@ -12,15 +12,37 @@ from typing import Any
 
 from magnum import objects
 from magnum.common import exception
+from oslo_log import log as logging
+from webob import exc
 
 from magnum_swarm_mode.admission import manager_keys, node_token
+from magnum_swarm_mode.api import errors
 from magnum_swarm_mode.db.store import Store
 from magnum_swarm_mode.decisions.record import Phase, State
+
+LOG = logging.getLogger(__name__)
 
 _LIVING = (Phase.SUBMITTING, Phase.CREATED)
 
 
-def call_of(request: Any) -> node_token.Call:
+def held_to_cluster(request: Any) -> tuple[str, str] | None:
+    """Hold the credential of nodes to its cluster; return what it asks to sign, if it does.
+
+    :raises webob.exc.HTTPError: when nodes may not make the call.
+    """
+    token_info = request.environ.get("keystone.token_info")
+    if not node_token.concerns(token_info):
+        return None
+    call = _call(request)
+    sentence = node_token.refusal(token_info, call)
+    if sentence is not None:
+        LOG.warning("Forbidden: %s %s: %s", call.method, call.path, sentence)
+        readable = node_token.is_readable(call)
+        raise errors.answer(exc.HTTPForbidden if readable else exc.HTTPBadRequest, sentence)
+    return node_token.signing_request(call)
+
+
+def _call(request: Any) -> node_token.Call:
     """Return a request of WebOb's as the guard of the nodes' credential sees it."""
     return node_token.Call(
         method=request.method,

@@ -26,9 +26,9 @@ from stevedore import named
 from webob import exc
 
 from magnum_swarm_mode import constants, exceptions
-from magnum_swarm_mode.admission import cluster_request, manager_keys, node_token
+from magnum_swarm_mode.admission import cluster_request, manager_keys
 from magnum_swarm_mode.admission import fields as request_fields
-from magnum_swarm_mode.api import bodies, node_certificates, preflight
+from magnum_swarm_mode.api import bodies, errors, node_certificates, preflight
 from magnum_swarm_mode.cloud import rest
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.cloud.rest import Service
@@ -426,7 +426,7 @@ def find_controller(original: Callable[..., Any], self: Any, state: Any) -> Any:
             _ = request.json
     except (RecursionError, LookupError) as error:
         sentence = "The request's body is not valid JSON in UTF-8."
-        raise _answer(exc.HTTPBadRequest, sentence) from error
+        raise errors.answer(exc.HTTPBadRequest, sentence) from error
     except ValueError:
         pass  # What reads the body next refuses it.
     return original(self, state)
@@ -441,7 +441,7 @@ def before_request(original: Callable[..., Any], self: Any, state: Any) -> None:
     :raises webob.exc.HTTPBadRequest: when the body has JSON of the wrong kind.
     """
     request = state.request
-    signing = _held_to_cluster(request)
+    signing = node_certificates.held_to_cluster(request)
     original(self, state)
     try:
         if signing is not None:
@@ -449,47 +449,16 @@ def before_request(original: Callable[..., Any], self: Any, state: Any) -> None:
             node_certificates.admit(pecan.request.context, *signing, proof)
         bodies.check(request)
     except bodies.NotPermitted as refusal:
-        raise _answer(exc.HTTPForbidden, str(refusal)) from refusal
+        raise errors.answer(exc.HTTPForbidden, str(refusal)) from refusal
     except manager_keys.NotAdmitted as refusal:
         LOG.warning("Forbidden: %s", refusal.operator_message)
-        raise _answer(exc.HTTPForbidden, refusal.user_message) from refusal
+        raise errors.answer(exc.HTTPForbidden, refusal.user_message) from refusal
     except exceptions.Unavailable as refusal:
         LOG.warning("Unavailable: %s", refusal.operator_message)
-        raise _answer(exc.HTTPServiceUnavailable, refusal.user_message) from refusal
+        raise errors.answer(exc.HTTPServiceUnavailable, refusal.user_message) from refusal
     except exceptions.Refused as refusal:
         LOG.info("Refused: %s", refusal.operator_message)
-        raise _answer(exc.HTTPBadRequest, refusal.user_message) from refusal
-
-
-def _held_to_cluster(request: Any) -> tuple[str, str] | None:
-    """Hold the credential of nodes to its cluster; return what it asks to sign, if it does.
-
-    :raises webob.exc.HTTPError: when nodes may not make the call.
-    """
-    token_info = request.environ.get("keystone.token_info")
-    if not node_token.concerns(token_info):
-        return None
-    call = node_certificates.call_of(request)
-    sentence = node_token.refusal(token_info, call)
-    if sentence is not None:
-        LOG.warning("Forbidden: %s %s: %s", call.method, call.path, sentence)
-        readable = node_token.is_readable(call)
-        raise _answer(exc.HTTPForbidden if readable else exc.HTTPBadRequest, sentence)
-    return node_token.signing_request(call)
-
-
-def _answer(kind: type[exc.HTTPError], sentence: str) -> exc.HTTPError:
-    # Pecan writes title and detail where JSON was asked for; else Magnum's middleware reads the
-    # body. Clients show the title only.
-    told = {"faultcode": "Client", "title": sentence, "description": sentence}
-    error = kind(
-        detail=sentence,
-        content_type="application/json",
-        charset="utf-8",
-        body=json.dumps(told).encode(),
-    )
-    error.title = sentence
-    return error
+        raise errors.answer(exc.HTTPBadRequest, refusal.user_message) from refusal
 
 
 def after_request(original: Callable[..., Any], self: Any, state: Any) -> None:

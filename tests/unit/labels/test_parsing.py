@@ -124,7 +124,8 @@ class ParseTest(base.BaseTestCase):
         )
         for text, held in (
             ("22", "22/tcp"),
-            ("2300-2400", "2376/tcp"),
+            ("2300-2400", "2374/tcp"),
+            ("2375-2400", "2376/tcp"),
             ("1-65535/udp", "7946/udp"),
             ("4789/udp", "4789/udp"),
         ):
