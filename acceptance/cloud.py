@@ -42,7 +42,6 @@ class Resource:
 
 def template_body(options: Options) -> dict[str, Any]:
     """Return the cluster template that is asked for; published ports are opened by a label."""
-    ports = f"{options.published_port} {options.door_port}"
     fields: dict[str, Any] = {
         "name": options.name,
         "coe": "swarm-mode",
@@ -58,7 +57,7 @@ def template_body(options: Options) -> dict[str, Any]:
         "http_proxy": options.http_proxy,
         "https_proxy": options.https_proxy,
         "no_proxy": options.no_proxy,
-        "labels": {"published_ports": ports, **options.labels},
+        "labels": {"published_ports": str(options.published_port), **options.labels},
     }
     return {name: value for name, value in fields.items() if value}
 

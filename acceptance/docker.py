@@ -88,22 +88,19 @@ def service(
     *,
     environment: Mapping[str, str] | None = None,
     published: int = 0,
-    host_port: int = 0,
     virtual: bool = False,
 ) -> dict[str, Any]:
     """Return the specification of a service that runs a script on every node.
 
     :param networks: ids.
     :param published: port at which every node shall answer for the container's, 0 for none.
-    :param host_port: port at which each node answers for its own container only, 0 for none.
     :param virtual: whether the service has an address of its own.
     """
     values = {"NODE": "{{.Node.Hostname}}", **(environment or {})}
     endpoint: dict[str, Any] = {"Mode": "vip" if virtual else "dnsrr"}
-    if published or host_port:
-        mode = "ingress" if published else "host"
-        port = {"Protocol": "tcp", "TargetPort": 8080, "PublishedPort": published or host_port}
-        endpoint["Ports"] = [{**port, "PublishMode": mode}]
+    if published:
+        port = {"Protocol": "tcp", "TargetPort": 8080, "PublishedPort": published}
+        endpoint["Ports"] = [{**port, "PublishMode": "ingress"}]
     return {
         "Name": name,
         "TaskTemplate": {
@@ -224,26 +221,6 @@ class Docker:
     def answers_without_tls(self) -> bool:
         """Say whether the manager's API answers who does not speak TLS."""
         return self._answers(http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT))
-
-    def answer_to_guess(self, port: int) -> int:
-        """Return the status with which a manager's join server answers a wrong secret.
-
-        :param port: where this host leads to it.
-        :raises Broken: no answer, or somebody else's.
-        """
-        context = self.context(with_certificate=False)
-        context.check_hostname = False  # it is known under its own address
-        connection = http.client.HTTPSConnection(self.host, port, timeout=TIMEOUT, context=context)
-        body = json.dumps({"secret": "guess"})
-        try:
-            connection.request(
-                "POST", "/v1/worker-token", body, {"Content-Type": "application/json"}
-            )
-            return connection.getresponse().status
-        except (OSError, http.client.HTTPException) as error:
-            raise Broken(f"{self.host}:{port}: {error or type(error).__name__}") from error
-        finally:
-            connection.close()
 
     @staticmethod
     def _answers(connection: http.client.HTTPConnection) -> bool:

@@ -39,7 +39,6 @@ class Options:
     service_image: str = "busybox:stable"
     prepare: str = ""
     published_port: int = 30080
-    door_port: int = 30081
     name: str = "swarm-mode-acceptance"
     cloud: str = ""
     create_timeout: int = 1800
@@ -90,7 +89,6 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         "to nodes that reach no registry; gets DOCKER_HOST, DOCKER_CERT_PATH and CLUSTER, its uuid",
     )
     add("published-port", "port at which a service is published", 30080, type=int)
-    add("door-port", "port at which nodes lead to the managers' join server", 30081, type=int)
     add("name", "name of template and cluster", "swarm-mode-acceptance")
     add("create-timeout", "seconds until the cluster must be complete", 1800, type=int)
     add("patience", "seconds until services must reach each other", 60, type=int)

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 WEB_PORT = 8080
 DATA_BYTES = 1 << 20
 NOTHING = "-"
+# What managers serve to nodes only: certificates of managers, and worker tokens.
+NODE_PORTS = (2374, 2378)
 
 # A page says which node it comes from.
 _SERVE = f"""
@@ -47,14 +49,15 @@ while true; do
     done
     for a in $(find "$WEB"); do say name "$a" "$(page "$a" {WEB_PORT})"; done
     for a in $WORKERS; do say engine "$a" "$(open "$a" "$API_PORT")"; done
+    for a in $MANAGERS; do
+        for p in $API_PORT $NODE_PORTS; do say port "$a:$p" "$(open "$a" "$p")"; done
+    done
     for a in $(find "$VIRTUAL"); do say virtual "$a" "$(page "$a" {WEB_PORT})"; done
     for a in $NODES; do say mesh "$a" "$(page "$a" "$PUBLISHED")"; done
     say round 0 done
     sleep 2
 done
 """
-# The port of workers' tokens is closed to the outside: this lets one in.
-DOOR = f'exec nc -ll -p {WEB_PORT} -e nc "$MANAGER" "$JOIN_PORT"\n'
 # Where encryption does not work at all, nobody else's tasks shall suffer from it.
 SEALED = rf"""{_SERVE}{_TOOLS}
 httpd -p {WEB_PORT} -h /www
@@ -75,12 +78,15 @@ class Layout:
     :ivar nodes: address in the cluster's network by host name.
     :ivar tasks: host name by address of the first service's tasks.
     :ivar sealed: host name by address of the encrypted service's tasks.
+    :ivar managers: addresses.
     """
 
     nodes: Mapping[str, str]
     tasks: Mapping[str, str]
     sealed: Mapping[str, str]
     workers: tuple[str, ...]  # addresses
+    managers: tuple[str, ...] = ()
+    api_port: int = 2376
 
 
 class Answers:
@@ -188,3 +194,10 @@ def _power(answers: Answers, layout: Layout) -> Iterable[str]:
         for address in layout.workers:
             if answers.get(asker, "engine", address) != "closed":
                 yield f"the worker {address} lets {asker} connect to an engine's API"
+        for address in layout.managers:
+            # What is closed counts only where the manager can be reached at all.
+            if answers.get(asker, "port", f"{address}:{layout.api_port}") != "open":
+                yield f"a task on {asker} does not reach the manager {address}"
+            for port in NODE_PORTS:
+                if answers.get(asker, "port", f"{address}:{port}") != "closed":
+                    yield f"the manager {address} lets a task on {asker} connect to port {port}"

@@ -26,7 +26,9 @@ PROMISES = (
     Promise("virtual-address", "A service answers at its virtual address, on every node."),
     Promise("routing-mesh", "A published port answers at the address of every node."),
     Promise("encrypted", "An encrypted overlay network connects the nodes."),
-    Promise("worker-power", "A worker gets no token without the secret, and serves no API."),
+    Promise(
+        "worker-power", "Tasks reach no service of managers for nodes, and no API of workers."
+    ),
     Promise("reboot", "A worker that is rebooted comes back and runs tasks."),
     Promise("delete", "The cluster is deleted, and nothing of it is left."),
 )

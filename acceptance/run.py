@@ -2,7 +2,6 @@
 """Makes a cluster, tries every promise, and removes what it made, whatever happens."""
 
 import contextlib
-import http
 import os
 import subprocess
 import tempfile
@@ -26,13 +25,9 @@ REBOOT_TIMEOUT = 600.0
 DELETE_TIMEOUT = 900.0
 PREPARE_TIMEOUT = 900.0
 LEFT_TIMEOUT = 60.0  # servers and ports may vanish from lists a moment later
-JOIN_PORT = 2378
-# Ports of the engine without TLS, of managers, of workers' tokens, and of gossip.
-CLOSED_PORTS = (2375, 2377, JOIN_PORT, 7946)
-DOOR_TIMEOUT = 60.0
-WEB, VIRTUAL, SEALED, ASKER, DOOR = (
-    f"acceptance-{name}" for name in ("web", "virtual", "sealed", "ask", "door")
-)
+# Ports of the engine without TLS, of managers, of what only nodes may ask, and of gossip.
+CLOSED_PORTS = (2375, 2377, *probe.NODE_PORTS, 7946)
+WEB, VIRTUAL, SEALED, ASKER = (f"acceptance-{name}" for name in ("web", "virtual", "sealed", "ask"))
 
 
 class Run:
@@ -205,9 +200,6 @@ class Run:
             seen = self._ask(docker)
         except (Broken, KeyError) as error:
             seen = dict.fromkeys(probe.judge(probe.Answers(""), _NOBODY), str(error))
-        seen["worker-power"] = probe.because(
-            filter(None, (seen["worker-power"], self._guess(docker)))
-        )
         for name, reason in seen.items():
             self._note(name, reason, time.monotonic() - began)
         self._try("reboot", lambda: self._reboot(docker))
@@ -241,20 +233,11 @@ class Run:
             "PUBLISHED": str(self._options.published_port),
             "NODES": " ".join(one.address for one in nodes),
             "WORKERS": " ".join(one.address for one in nodes if one.role == "worker"),
+            "MANAGERS": " ".join(one.address for one in nodes if one.role == "manager"),
+            "NODE_PORTS": " ".join(map(str, probe.NODE_PORTS)),
         }
         docker.make_service(
             docker_module.service(ASKER, image, probe.ASK, [plain], environment=environment)
-        )
-        manager = next(one.address for one in nodes if one.role == "manager")
-        docker.make_service(
-            docker_module.service(
-                DOOR,
-                image,
-                probe.DOOR,
-                [],
-                environment={"MANAGER": manager, "JOIN_PORT": str(JOIN_PORT)},
-                host_port=self._options.door_port,
-            )
         )
         self._wait_running(docker, WEB)
         self._wait_running(docker, ASKER)
@@ -301,6 +284,8 @@ class Run:
             tasks=where(WEB),
             sealed=where(SEALED),
             workers=tuple(one.address for one in nodes if one.role == "worker"),
+            managers=tuple(one.address for one in nodes if one.role == "manager"),
+            api_port=docker.port,
         )
 
     def _ask(self, docker: Docker) -> dict[str, str]:
@@ -325,20 +310,6 @@ class Run:
             interval=3,
             say=self._say,
         )
-
-    def _guess(self, docker: Docker) -> str:
-        """Return what is wrong with the answer to a wrong secret, empty if nothing is."""
-
-        try:
-            seen = waiting.until(
-                "an answer to a wrong secret",
-                lambda: docker.answer_to_guess(self._options.door_port),
-                bool,
-                timeout=DOOR_TIMEOUT,
-            )
-        except Broken as error:
-            return str(error)
-        return "" if seen == http.HTTPStatus.UNAUTHORIZED else f"a wrong secret is answered {seen}"
 
     def _reboot(self, docker: Docker) -> None:
         worker = next(one for one in docker.nodes() if one.role == "worker")

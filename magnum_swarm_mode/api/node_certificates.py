@@ -12,9 +12,11 @@ from typing import Any
 
 from magnum import objects
 from magnum.common import exception
+from oslo_db import exception as db_exception
 from oslo_log import log as logging
 from webob import exc
 
+from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.admission import manager_keys, node_token
 from magnum_swarm_mode.api import errors
 from magnum_swarm_mode.db.store import Store
@@ -74,5 +76,13 @@ def admit(context: Any, cluster_uuid: str, csr: str, proof: str) -> None:
         keys = manager_keys.admitted(known, request, is_creating=creating)
         return dataclasses.replace(state, manager_keys=keys)
 
-    if Store().amend(cluster_uuid, change) is None:
+    try:
+        record = Store().amend(cluster_uuid, change)
+    except (db_exception.DBError, db_exception.CantStartEngineError) as error:
+        raise exceptions.Unavailable(
+            "Nothing can be signed now: Magnum's database does not answer. Try again in a minute.",
+            f"The keys of managers cannot be read ({type(error).__name__}): magnum-api needs the "
+            f"same [database] connection as magnum-conductor. {error}",
+        ) from error
+    if record is None:
         raise manager_keys.NotAdmitted("The cluster is being deleted.")

@@ -49,8 +49,6 @@ class ParseTest(base.BaseTestCase):
         made = docker.service("s", "i", "x", ["n"], published=80, virtual=True)
         self.assertEqual("vip", made["EndpointSpec"]["Mode"])
         self.assertEqual(80, made["EndpointSpec"]["Ports"][0]["PublishedPort"])
-        made = docker.service("s", "i", "x", [], host_port=81)
-        self.assertEqual("host", made["EndpointSpec"]["Ports"][0]["PublishMode"])
         self.assertEqual({"Mode": "dnsrr"}, docker.service("s", "i", "x", ["n"])["EndpointSpec"])
 
 
@@ -82,14 +80,6 @@ class ClientTest(base.BaseTestCase):
         """Neither who has no certificate nor who speaks no TLS gets an answer."""
         self.assertFalse(self.client.answers_without_certificate())
         self.assertFalse(self.client.answers_without_tls())
-
-    def test_guess(self):
-        """The status that a guess gets is told, silence is an error."""
-        server = self.useFixture(fakes.Server(context=self.authority.server_context()))
-        server.answers["POST /v1/worker-token"] = (401, {}, {})
-        self.assertEqual(401, self.client.answer_to_guess(server.port))
-        self.assertEqual({"secret": "guess"}, server.requests[0].body)
-        self.assertRaises(Broken, self.client.answer_to_guess, 1)
 
     def test_who_is_not(self):
         """An engine that anybody may use is found out."""

@@ -57,7 +57,7 @@ class OptionsTest(base.BaseTestCase):
                 "flavor_id": "m1",
                 "master_flavor_id": "m1",
                 "external_network_id": "public",
-                "labels": {"published_ports": "8000 30081", "docker_version": "26.1"},
+                "labels": {"published_ports": "8000", "docker_version": "26.1"},
             },
             cloud.template_body(found),
         )

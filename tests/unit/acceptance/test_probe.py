@@ -12,7 +12,7 @@ from acceptance.probe import Answers, Layout
 NODES = {"m0": "10.0.0.1", "w0": "10.0.0.2"}
 TASKS = {"10.8.0.3": "m0", "10.8.0.4": "w0"}
 SEALED = {"10.8.1.3": "m0", "10.8.1.4": "w0"}
-LAYOUT = Layout(NODES, TASKS, SEALED, ("10.0.0.2",))
+LAYOUT = Layout(NODES, TASKS, SEALED, ("10.0.0.2",), ("10.0.0.1",))
 
 
 def lines():
@@ -28,6 +28,8 @@ def lines():
             found[asker, "sealed", address] = node
         found[asker, "virtual", "10.8.0.2"] = "w0"
         found[asker, "engine", "10.0.0.2"] = "closed"
+        for port, answer in ((2374, "closed"), (2376, "open"), (2378, "closed")):
+            found[asker, "port", f"10.0.0.1:{port}"] = answer
         for address in NODES.values():
             found[asker, "mesh", address] = "m0"
     return found
@@ -115,6 +117,18 @@ class JudgeTest(base.BaseTestCase):
             judged(**{"m0 engine 10.0.0.2": "open"}),
         )
 
+    def test_ports_of_managers(self):
+        """What managers serve to nodes is closed to tasks that reach the managers otherwise."""
+        for port in (2374, 2378):
+            self.assertEqual(
+                {"worker-power": f"the manager 10.0.0.1 lets a task on w0 connect to port {port}"},
+                judged(**{f"w0 port 10.0.0.1:{port}": "open"}),
+            )
+        self.assertEqual(
+            {"worker-power": "a task on w0 does not reach the manager 10.0.0.1"},
+            judged(**{"w0 port 10.0.0.1:2376": "closed"}),
+        )
+
     def test_many_complaints(self):
         """A reason names the first and counts the rest."""
         self.assertEqual("a; b; c; and 2 more", probe.because(["a", "b", "b", "c", "d", "e"]))
@@ -167,12 +181,14 @@ class ScriptTest(base.BaseTestCase):
             "API_PORT": "2376",
             "NODES": "10.0.0.1 10.0.0.2",
             "WORKERS": "10.0.0.2",
+            "MANAGERS": "10.0.0.1",
+            "NODE_PORTS": "2374 2378",
             "PUBLISHED": "30080",
         }
         seen = [
             line
             for line in self._run(probe.ASK, **environment)
-            if not line.startswith("probe m0 p")
+            if not line.startswith("probe m0 ping")
         ]
         self.assertEqual(
             [
@@ -180,6 +196,9 @@ class ScriptTest(base.BaseTestCase):
                 "probe m0 data 10.8.0.3 13",
                 "probe m0 name 10.8.0.3 m0",
                 "probe m0 engine 10.0.0.2 closed",
+                "probe m0 port 10.0.0.1:2376 open",
+                "probe m0 port 10.0.0.1:2374 open",
+                "probe m0 port 10.0.0.1:2378 open",
                 "probe m0 virtual 10.8.0.3 m0",
                 "probe m0 mesh 10.0.0.1 m0",
                 "probe m0 mesh 10.0.0.2 -",
