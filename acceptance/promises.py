@@ -26,9 +26,7 @@ PROMISES = (
     Promise("virtual-address", "A service answers at its virtual address, on every node."),
     Promise("routing-mesh", "A published port answers at the address of every node."),
     Promise("encrypted", "An encrypted overlay network connects the nodes."),
-    Promise(
-        "worker-power", "Tasks reach no service of managers for nodes, and no API of workers."
-    ),
+    Promise("worker-power", "Tasks reach no service of managers for nodes, and no API of workers."),
     Promise("reboot", "A worker that is rebooted comes back and runs tasks."),
     Promise("delete", "The cluster is deleted, and nothing of it is left."),
 )
