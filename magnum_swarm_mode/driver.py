@@ -8,9 +8,8 @@ from typing import Any
 
 from magnum.common import exception as magnum_exception
 from magnum.drivers.common import driver
-from oslo_log import log as logging
 
-from magnum_swarm_mode import conf, constants, exceptions
+from magnum_swarm_mode import conf, constants, exceptions, log
 from magnum_swarm_mode.admission import cluster_request
 from magnum_swarm_mode.conductor import create, delete, poll
 from magnum_swarm_mode.conductor.change import new_group, requests
@@ -21,7 +20,7 @@ from magnum_swarm_mode.db.store import Store
 from magnum_swarm_mode.registration import register as registration
 from magnum_swarm_mode.stack import upgrade as stack_upgrade
 
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 registration.register()
 conf.register_opts(conf.CONF)

@@ -13,16 +13,15 @@ from typing import Any
 from magnum import objects
 from magnum.common import exception
 from oslo_db import exception as db_exception
-from oslo_log import log as logging
 from webob import exc
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import exceptions, log
 from magnum_swarm_mode.admission import manager_keys, node_token
 from magnum_swarm_mode.api import errors
 from magnum_swarm_mode.db.store import Store
 from magnum_swarm_mode.decisions.record import Phase, State
 
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 _LIVING = (Phase.SUBMITTING, Phase.CREATED)
 

@@ -24,16 +24,14 @@ import dataclasses
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from oslo_log import log as logging
-
-from magnum_swarm_mode import clocks, exceptions
+from magnum_swarm_mode import clocks, exceptions, log
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions.model import Plan
 from magnum_swarm_mode.decisions.record import Kind, Owned, Phase, State, new
 from magnum_swarm_mode.stack import request
 
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 # After which nobody takes up what was made any more, in seconds.
 OLD_SECONDS = 300

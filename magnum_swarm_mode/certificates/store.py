@@ -7,12 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from magnum.common import cert_manager
-from oslo_log import log as logging
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import exceptions, log
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 # Columns of a cluster's row with references; Magnum makes all four anew at once.
 COLUMNS = ("ca_cert_ref", "magnum_cert_ref", "etcd_ca_cert_ref", "front_proxy_ca_cert_ref")

@@ -30,13 +30,12 @@ from typing import Any
 
 from keystoneauth1 import exceptions as keystone_exceptions
 from keystoneclient.v3 import client as keystone_client
-from oslo_log import log as logging
 
-from magnum_swarm_mode import constants, exceptions
+from magnum_swarm_mode import constants, exceptions, log
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.stack.request import NodeCredential
 
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 SERVICE_TYPE = "container-infra"
 # The role that OpenStack's services ask of whoever changes something in a project.

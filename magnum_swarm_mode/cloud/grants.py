@@ -12,16 +12,15 @@ from typing import Any
 
 from keystoneauth1 import exceptions as keystone_exceptions
 from magnum.drivers.common import driver
-from oslo_log import log as logging
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import exceptions, log
 from magnum_swarm_mode.cloud import credentials
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.cloud.credentials import Grant
 from magnum_swarm_mode.db.store import Store
 from magnum_swarm_mode.decisions.record import Kind, State
 
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 _RIGHTS = (Kind.CREDENTIAL, Kind.TRUST)
 

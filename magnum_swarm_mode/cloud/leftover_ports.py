@@ -10,11 +10,11 @@ import re
 from typing import Any
 
 from keystoneauth1 import exceptions as keystone_exceptions
-from oslo_log import log as logging
 
+from magnum_swarm_mode import log
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 # What Heat calls a port that it makes for a server, by the server's name in the template.
 _HEATS_NAME = re.compile(r"(\d+|server)-port-\d+")

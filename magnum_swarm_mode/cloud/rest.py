@@ -20,11 +20,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from keystoneauth1 import exceptions as auth_exceptions
-from oslo_log import log as logging
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import exceptions, log, text
 
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 # Lists of some thousand flavors or ports are a few MiB.
 _LARGEST_ANSWER = 32 * 2**20
@@ -184,13 +183,13 @@ class Services:
         :raises Unavailable: when there is no sensible answer in time.
         """
         url = self._url(service, path)
-        status, text = self._fetch(service, "GET", url, params=query)
+        status, said = self._fetch(service, "GET", url, params=query)
         # Keystone finds the project or user of the token gone before it looks at anything else.
-        if service is Service.KEYSTONE and status == 404 and _message(text):
+        if service is Service.KEYSTONE and status == 404 and _message(said):
             raise _not_allowed(service, 401, "")
         if status in (400, 404):
             raise NotThere(f"{url}: {status}")
-        return self._read_object(service, url, status, text, (200,))
+        return self._read_object(service, url, status, said, (200,))
 
     def try_post(self, service: Service, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a service answers to a POST that changes nothing, also where it refuses it.
@@ -201,10 +200,10 @@ class Services:
         :raises Unavailable: when there is no sensible answer in time.
         """
         url = self._url(service, path)
-        status, text = self._fetch(service, "POST", url, json=body)
+        status, said = self._fetch(service, "POST", url, json=body)
         if status == 404:
             raise NotThere(f"{url}: {status}")
-        return self._read_object(service, url, status, text, (200, 400))
+        return self._read_object(service, url, status, said, (200, 400))
 
     def _url(self, service: Service, path: str) -> str:
         endpoint = self._endpoint(service)
@@ -218,16 +217,16 @@ class Services:
 
     @staticmethod
     def _read_object(
-        service: Service, url: str, status: int, text: str, good: tuple[int, ...]
+        service: Service, url: str, status: int, said: str, good: tuple[int, ...]
     ) -> dict[str, Any]:
         if status in (401, 403):
-            raise _not_allowed(service, status, _message(text))
+            raise _not_allowed(service, status, _message(said))
         if status >= 500 or status == 429:
-            raise does_not_answer(service, f"{url}: {status} {text[:_LONGEST_MESSAGE]!r}")
+            raise does_not_answer(service, f"{url}: {status} {said[:_LONGEST_MESSAGE]!r}")
         with believed(service):
-            answer = json.loads(text) if status in good else None
+            answer = json.loads(said) if status in good else None
             if not isinstance(answer, dict):
-                raise ValueError(f"{url}: {status} {text[:_LONGEST_MESSAGE]!r}")
+                raise ValueError(f"{url}: {status} {said[:_LONGEST_MESSAGE]!r}")
         return answer
 
     def require(self, service: Service, path: str, **query: Any) -> dict[str, Any]:
@@ -359,10 +358,10 @@ def _not_allowed(service: Service, status: int, message: str) -> NotAllowed:
     return NotAllowed(f"{service.title} does not let you make what a cluster needs{reason}")
 
 
-def _message(text: str) -> str:
+def _message(body: str) -> str:
     """Return the message in an error that a service answered, empty where it is none."""
     try:
-        answer = json.loads(text)
+        answer = json.loads(body)
         (inner,) = answer.values()
         message = inner["message"]
     except (ValueError, TypeError, AttributeError, KeyError):
@@ -372,8 +371,7 @@ def _message(text: str) -> str:
 
 def one_line(message: object) -> str:
     """Return the message of a service as it can stand in a sentence."""
-    clean = "".join(c if c.isprintable() else " " for c in str(message)).strip()
-    return clean[:_LONGEST_MESSAGE]
+    return text.line(message, _LONGEST_MESSAGE)
 
 
 def quoted(name: object) -> str:

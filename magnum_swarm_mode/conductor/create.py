@@ -11,9 +11,8 @@ from typing import Any
 
 from magnum import objects
 from magnum.common import exception as magnum_exception
-from oslo_log import log as logging
 
-from magnum_swarm_mode import clocks, exceptions
+from magnum_swarm_mode import clocks, exceptions, log
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import credentials, grants, networks
@@ -29,7 +28,7 @@ from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.stack.model import FixedNetwork
 
 CONF = cloud_sessions.CONF
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 # How long a creation waits for another conductor's look at the cluster to end, in seconds.
 _LEASE_PATIENCE = 30.0

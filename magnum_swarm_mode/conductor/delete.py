@@ -7,9 +7,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from oslo_log import log as logging
-
-from magnum_swarm_mode import clocks, exceptions
+from magnum_swarm_mode import clocks, exceptions, log
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.cloud import grants, leftover_ports
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
@@ -22,7 +20,7 @@ from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.heat import members as heat_members
 from magnum_swarm_mode.stack import request as stack_request
 
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 
 class GroupStays(exceptions.SwarmModeError):

@@ -10,11 +10,10 @@ import threading
 import time
 from collections.abc import Iterator
 
-from oslo_log import log as logging
-
+from magnum_swarm_mode import log
 from magnum_swarm_mode.db.store import Record, Store
 
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 # For how long one renewal holds.
 LEASE_SECONDS = 60

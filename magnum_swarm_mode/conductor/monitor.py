@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from magnum.conductor import monitors
-from oslo_log import log as logging
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import exceptions, log
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import notifications, reach, roles, rows
 from magnum_swarm_mode.conductor.change import heal, requests
@@ -21,7 +20,7 @@ from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.swarm import client as swarm_client
 from magnum_swarm_mode.swarm import identity
 
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 # One look serves all conductors for this part of the time after which Magnum asks each of them.
 _SHARED_SHARE = 0.75

@@ -12,10 +12,11 @@ from typing import Any
 
 from magnum.common import rpc
 from magnum.conductor import utils as conductor_utils
-from oslo_log import log as logging
 from pycadf import attachment, cadftaxonomy, cadftype, eventfactory, resource
 
-LOG = logging.getLogger(__name__)
+from magnum_swarm_mode import log
+
+LOG = log.of(__name__)
 
 EVENT_TYPE = "magnum.cluster.health"
 HEALING_TYPE = "magnum.cluster.healing"

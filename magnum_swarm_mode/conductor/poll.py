@@ -5,9 +5,8 @@ import dataclasses
 from typing import Any
 
 from magnum.common import exception as magnum_exception
-from oslo_log import log as logging
 
-from magnum_swarm_mode import clocks
+from magnum_swarm_mode import clocks, log
 from magnum_swarm_mode.conductor import lease, rows, watch
 from magnum_swarm_mode.conductor.change import rows as change_rows
 from magnum_swarm_mode.conductor.change import step as change_step
@@ -19,7 +18,7 @@ from magnum_swarm_mode.decisions.model import Plan
 from magnum_swarm_mode.decisions.record import Phase, State
 from magnum_swarm_mode.decisions.status import Decision
 
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 # How long a delete may take from its record to its status.
 _DELETE_MARK_SECONDS = 60

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from keystoneauth1 import exceptions as keystone_exceptions
-from oslo_log import log as logging
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import exceptions, log
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import grants
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
@@ -21,7 +20,7 @@ from magnum_swarm_mode.swarm import pool as swarm_pool
 from magnum_swarm_mode.swarm import transport
 
 CONF = cloud_sessions.CONF
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 TRUST, CALLER, SERVICE = "the creator's trust", "the caller", "Magnum's user"
 

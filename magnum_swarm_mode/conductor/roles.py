@@ -4,9 +4,7 @@
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from oslo_log import log as logging
-
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import exceptions, log
 from magnum_swarm_mode.conductor import lease
 from magnum_swarm_mode.db.store import Record, Store
 from magnum_swarm_mode.decisions import roles
@@ -16,7 +14,7 @@ from magnum_swarm_mode.swarm import client as swarm_client
 from magnum_swarm_mode.swarm import identity
 from magnum_swarm_mode.swarm import nodes as swarm_nodes
 
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 
 def mend(

@@ -83,13 +83,17 @@ def change(cluster_uuid: str, expected_status: str, changes: Mapping[str, Any]) 
 
 
 def storable(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return changes whose texts the columns can hold."""
+    """Return changes whose texts the columns can hold, also those in lists."""
     return {
-        name: text.storable(value, text.LONGEST if name in _LONG else _SHORT)
-        if isinstance(value, str)
-        else value
+        name: _storable(value, text.LONGEST if name in _LONG else _SHORT)
         for name, value in changes.items()
     }
+
+
+def _storable(value: Any, longest: int) -> Any:
+    if isinstance(value, str):
+        return text.storable(value, longest)
+    return [_storable(one, longest) for one in value] if isinstance(value, list) else value
 
 
 def _different(row: Any, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,9 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from oslo_log import log as logging
-
-from magnum_swarm_mode import clocks, exceptions
+from magnum_swarm_mode import clocks, exceptions, log
 from magnum_swarm_mode.conductor import delete, reach, rows
 from magnum_swarm_mode.conductor.change import observe
 from magnum_swarm_mode.db.store import Conflict, Record, Store
@@ -21,7 +19,7 @@ from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.swarm import client as swarm_client
 from magnum_swarm_mode.swarm import identity
 
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 
 def step(store: Store, context: Any, cluster: Any, record: Record) -> None:

@@ -5,11 +5,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from oslo_db import exception as db_exception
-from oslo_log import log as logging
 
-from magnum_swarm_mode import clocks
+from magnum_swarm_mode import clocks, log
 
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 # Seconds since 1970, whatever the time zone of the server and of the session is.
 _SERVER_TIME = {

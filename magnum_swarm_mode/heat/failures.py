@@ -222,6 +222,12 @@ def node_words(reason: object) -> str:
     return text.line(reason, _LONGEST_SENTENCE)
 
 
+def reported(name: str, reason: object) -> str:
+    """Return a sentence about what was reported in the name of a node, which others can do too."""
+    words = node_words(reason).removeprefix(f"{name}: ").rstrip(". ")
+    return f"A report to Heat in the name of {name} says: {words or 'nothing'}."
+
+
 def explain(cause: Resource, prefix: str, service_words: str = "", code: Code | None = None) -> str:
     """Return a sentence about a failed resource: what it is, why it failed, and what helps.
 

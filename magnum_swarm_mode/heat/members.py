@@ -4,7 +4,7 @@
 import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from heatclient import exc
@@ -12,9 +12,6 @@ from heatclient import exc
 from magnum_swarm_mode.decisions.model import GREEN, Member
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.heat import failures
-
-# The wait condition handles, and the nested stack that each is in.
-_HANDLES = (("manager_signal", None), ("worker_signal", "workers"), ("worker_signal", None))
 
 
 def members_of(
@@ -137,22 +134,32 @@ def _listed(heat_api: heat_client.Heat, stack_id: str, path: tuple[str, ...]) ->
             return {}
 
 
-def reports(heat_api: heat_client.Heat, stack_id: str) -> Mapping[str, str]:
-    """Return what servers said of why they could not join, by their ids."""
+def reports(
+    heat_api: heat_client.Heat,
+    stack_id: str,
+    members: Collection[Member],
+    *,
+    is_default: bool,
+    is_manager: bool,
+) -> dict[str, str]:
+    """Return why servers of a group could not join, as reports to Heat say, by their ids.
+
+    Each node of the group can report in the name of another one of it, and none in the name of a
+    node of another group.
+    """
+    handle = "manager_signal" if is_manager else "worker_signal"
     found: dict[str, str] = {}
     client = heat_api.client
-    with heat_client.translated():
-        for handle, group in _HANDLES:
-            with contextlib.suppress(exc.HTTPNotFound):
-                where: Any = stack_id
-                if group:
-                    where = client.resources.get(stack_id, group).physical_resource_id
-                data = client.resources.metadata(where, handle) if where else {}
-                found.update(
-                    (server, failures.node_words(signal.get("reason")))
-                    for server, signal in data.items()
-                    if isinstance(signal, dict) and signal.get("status") == "FAILURE"
-                )
+    with heat_client.translated(), contextlib.suppress(exc.HTTPNotFound):
+        where: Any = stack_id
+        if is_default and not is_manager:
+            where = client.resources.get(stack_id, "workers").physical_resource_id
+        data = client.resources.metadata(where, handle) if where else {}
+        for member in members:
+            signal = data.get(member.server_id) if member.server_id else None
+            if isinstance(signal, dict) and signal.get("status") == "FAILURE":
+                words = failures.reported(member.hostname, signal.get("reason") or "")
+                found[member.server_id] = words
     return found
 
 

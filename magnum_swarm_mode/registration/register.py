@@ -26,13 +26,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from oslo_config import cfg, sources
-from oslo_log import log as logging
 
-from magnum_swarm_mode import conf, constants, exceptions
+from magnum_swarm_mode import conf, constants, exceptions, log
 from magnum_swarm_mode.certificates import names as certificate_names
 from magnum_swarm_mode.legacy import rules as legacy_rules
 
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 # Present on our replacements, so that none is put in place twice.
 _MARK = "__magnum_swarm_mode__"

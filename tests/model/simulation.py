@@ -142,7 +142,7 @@ class Simulation:
         yield reach, "SWARMS", swarm_pool.Pool()
         yield reach, "heat_of", lambda session: Heat(world, session)
         yield reach, "swarm_with", client
-        yield heat_members, "reports", lambda heat, stack: heat.reports(stack)
+        yield heat_members, "reports", lambda heat, stack, *_, **__: heat.reports(stack)
         yield heat_members, "_listed", lambda heat, stack, path: heat.listed(stack, path)
         # A conductor that stalls does not renew its lease either.
         quiet = types.SimpleNamespace(start=_nothing, set=_nothing)

@@ -5,9 +5,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from oslo_log import log as logging
-
-from magnum_swarm_mode import clocks
+from magnum_swarm_mode import clocks, log
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import notifications, rows
 from magnum_swarm_mode.conductor.change import observe
@@ -19,7 +17,7 @@ from magnum_swarm_mode.stack import node_group
 from magnum_swarm_mode.stack import request as stack_request
 
 CONF = cloud_sessions.CONF
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 
 def heal(

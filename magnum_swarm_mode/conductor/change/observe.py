@@ -8,9 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from oslo_log import log as logging
-
-from magnum_swarm_mode import clocks, exceptions
+from magnum_swarm_mode import clocks, exceptions, log
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import reach
 from magnum_swarm_mode.db.store import Record
@@ -27,7 +25,7 @@ from magnum_swarm_mode.swarm import client as swarm_client
 from magnum_swarm_mode.swarm import identity
 
 CONF = cloud_sessions.CONF
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 # What the names of the parameters of a group's two colours begin with.
 COLOURS = ("", "green_")
@@ -371,14 +369,16 @@ def to_nodes(
 
 
 def _with_reports(seen: Seen, view: View) -> Seen:
-    """Add why nodes could not join, if any is missing."""
-    stacks = {
-        group.stack
-        for group in seen.groups
-        for member in group.members
-        if (group.wanted == group.asked or seen.plan.target(group)) and not seen.entries(member)
-    }
+    """Add why nodes could not join, of those that the swarm does not list."""
     reports: dict[str, str] = {}
-    for name in stacks:
-        reports.update(heat_members.reports(view.heat_api, view.stacks[name].id))
+    for group in seen.groups:
+        missing = [member for member in group.members if not seen.entries(member)]
+        if missing and (group.wanted == group.asked or seen.plan.target(group)):
+            reports |= heat_members.reports(
+                view.heat_api,
+                view.stacks[group.stack].id,
+                missing,
+                is_default=group.stack == "cluster",
+                is_manager=group.is_manager,
+            )
     return dataclasses.replace(seen, reports=reports)

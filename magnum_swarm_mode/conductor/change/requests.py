@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from magnum import objects
-from oslo_log import log as logging
 
-from magnum_swarm_mode import clocks, exceptions
+from magnum_swarm_mode import clocks, exceptions, log
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import lease, reach, rows
@@ -23,7 +22,7 @@ from magnum_swarm_mode.decisions import steps, upgrade_plan
 from magnum_swarm_mode.decisions.model import Plan
 from magnum_swarm_mode.decisions.record import Phase, State
 
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 # How long a conductor may take from a group's row to the record.
 _REQUEST_SECONDS = 120

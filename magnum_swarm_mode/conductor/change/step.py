@@ -9,9 +9,7 @@ import contextlib
 import dataclasses
 from typing import Any
 
-from oslo_log import log as logging
-
-from magnum_swarm_mode import clocks, exceptions
+from magnum_swarm_mode import clocks, exceptions, log
 from magnum_swarm_mode.admission import manager_keys
 from magnum_swarm_mode.cloud import grants
 from magnum_swarm_mode.conductor import rows
@@ -22,7 +20,7 @@ from magnum_swarm_mode.decisions import change, steps
 from magnum_swarm_mode.decisions.model import Outcome, Plan, Seen, Step
 from magnum_swarm_mode.decisions.record import State
 
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 # How long a step is tried again that cannot be taken now.
 _TROUBLED_SECONDS = 600

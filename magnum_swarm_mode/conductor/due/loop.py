@@ -20,9 +20,8 @@ from typing import Any
 
 from magnum import objects
 from magnum.common import exception as magnum_exception
-from oslo_log import log as logging
 
-from magnum_swarm_mode import clocks, constants
+from magnum_swarm_mode import clocks, constants, log
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import lease, rows
@@ -31,7 +30,7 @@ from magnum_swarm_mode.db.store import Record, Store
 from magnum_swarm_mode.decisions.record import Phase
 
 CONF = cloud_sessions.CONF
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 # How long a cluster that was looked at is left to others, in seconds.
 _AGAIN_SECONDS = 60

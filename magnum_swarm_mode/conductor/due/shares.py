@@ -15,12 +15,12 @@ import time
 from collections.abc import Sequence
 
 from magnum import objects
-from oslo_log import log as logging
 
+from magnum_swarm_mode import log
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 
 CONF = cloud_sessions.CONF
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 # How long a cluster waits for its conductor before any other looks at it, in seconds.
 GRACE_SECONDS = 30

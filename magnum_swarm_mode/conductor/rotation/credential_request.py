@@ -11,9 +11,7 @@ import dataclasses
 import functools
 from typing import Any
 
-from oslo_log import log as logging
-
-from magnum_swarm_mode import clocks, exceptions
+from magnum_swarm_mode import clocks, exceptions, log
 from magnum_swarm_mode.cloud import credentials
 from magnum_swarm_mode.cloud import grants as cloud_grants
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
@@ -28,7 +26,7 @@ from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.swarm import client as swarm_client
 from magnum_swarm_mode.swarm import manager_settings
 
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 
 @dataclasses.dataclass

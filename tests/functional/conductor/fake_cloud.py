@@ -62,6 +62,8 @@ class Stack:
     reason: str = "Stack CREATE started"
     outputs: dict[str, Any] = dataclasses.field(default_factory=dict)
     failed: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    # What the handles of wait conditions keep; nested stacks are the stack itself here.
+    signals: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     deleted_by: Token | None = None
     updated: str | None = None
     updates: list[tuple[Token, dict[str, Any]]] = dataclasses.field(default_factory=list)
@@ -77,6 +79,7 @@ class FakeCloud(fixtures.Fixture):
     :ivar users: names to ids; taking one out deletes the user with all that is his.
     :ivar without_roles: users who have lost their roles in the project.
     :ivar down: services that answer 503.
+    :ivar said: what every error says besides.
     :ivar moods: how services answer that are unwell in other ways.
     :ivar further_endpoints: of services beside these, by type.
     :ivar service_is_admin: whether Magnum's user has the administrator's role.
@@ -93,7 +96,8 @@ class FakeCloud(fixtures.Fixture):
         self.ports: dict[str, dict[str, Any]] = {}
         self.down: set[str] = set()
         self.refused_updates = ""
-        self.moods: dict[str, wire.Mood] = {}
+        self.said = ""
+        self.moods: dict[str, wire.Reply] = {}
         self.lost_answers: set[str] = set()
         self.further_endpoints: dict[str, str] = {}
         self.resolved = 0  # how often outputs of stacks were asked for
@@ -188,7 +192,7 @@ class FakeCloud(fixtures.Fixture):
         self.requests.append((method, url.path))
         service = "heat" if url.path.startswith("/heat") else "keystone"
         if service in self.down:
-            return 503, {"error": {"message": "maintenance"}}, {}
+            return 503, {"error": {"message": f"maintenance {self.said}"}}, {}
         try:
             if url.path in ("/", "/v3", "/v3/"):
                 return 200, self._discovery(), {}
@@ -208,7 +212,7 @@ class FakeCloud(fixtures.Fixture):
                     return status, answer, {}
             raise AssertionError(f"{method} {target} is not known here")
         except RefusalError as refusal:
-            message = str(refusal)
+            message = f"{refusal} {self.said}".strip()
             return refusal.status, {"error": {"message": message, "code": refusal.status}}, {}
 
     def _routes(self, method: str) -> list[tuple[str, Any]]:
@@ -222,12 +226,12 @@ class FakeCloud(fixtures.Fixture):
                 (rf"{user}/access_rules", self._list_rules),
                 (r"/v3/OS-TRUST/trusts", self._list_trusts),
                 (rf"{stacks}/([\w-]+)/resources", self._list_resources),
-                (rf"{stacks}/([\w-]+)/resources/(\w+)", self._absent),
-                (rf"{stacks}/([\w-]+)/resources/(\w+)/metadata", self._absent),
+                (rf"{stacks}/([\w-]+)/resources/(\w+)", self._nested),
+                (rf"{stacks}/([\w-]+)/resources/(\w+)/metadata", self._metadata),
                 (rf"{stacks}/([\w-]+)", self._redirect),
                 (rf"{stacks}/[\w-]+/([\w-]+)/resources", self._list_resources),
-                (rf"{stacks}/[\w-]+/([\w-]+)/resources/(\w+)", self._absent),
-                (rf"{stacks}/[\w-]+/([\w-]+)/resources/(\w+)/metadata", self._absent),
+                (rf"{stacks}/[\w-]+/([\w-]+)/resources/(\w+)", self._nested),
+                (rf"{stacks}/[\w-]+/([\w-]+)/resources/(\w+)/metadata", self._metadata),
                 (rf"{stacks}/[\w-]+/([\w-]+)", self._show_stack),
             ],
             "PATCH": [(name, self._update_stack)],
@@ -619,8 +623,21 @@ class FakeCloud(fixtures.Fixture):
         self._in_project(token, project)
         return 200, {"resources": self._find(token, identifier).failed}
 
-    def _absent(self, *_: Any) -> tuple[int, Any]:
-        raise RefusalError(404)
+    def _nested(
+        self, token: Token, _: Any, __: Any, project: str, identifier: str, name: str
+    ) -> tuple[int, Any]:
+        stack = self._find(token, identifier)
+        if not stack.signals:
+            raise RefusalError(404)
+        return 200, {"resource": {"resource_name": name, "physical_resource_id": stack.id}}
+
+    def _metadata(
+        self, token: Token, _: Any, __: Any, project: str, identifier: str, name: str
+    ) -> tuple[int, Any]:
+        stack = self._find(token, identifier)
+        if name not in stack.signals:
+            raise RefusalError(404)
+        return 200, {"metadata": stack.signals[name]}
 
 
 def _as_text(value: Any) -> str:
