@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Sequence
 
-from tests.runner import processes
+from tests.runner import kept, processes
 from tests.runner.steps import LONG, LONG_FACTOR, PYTHON, Outcome, Result, Step
 
 DEVCLOUD = "tools/devcloud"
@@ -202,4 +202,6 @@ class Schedule:
         if code:
             outcome.problems.append(f"results cannot be read: {errors}")
         else:
-            outcome.results += [Result(**result) for result in json.loads(results)]
+            ended = [Result(**result) for result in json.loads(results)]
+            outcome.results += ended
+            kept.keep(ended, self.logs)

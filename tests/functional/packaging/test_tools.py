@@ -21,7 +21,7 @@ import fixtures
 from oslotest import base
 
 from tests import results
-from tests.runner import processes, report, steps
+from tests.runner import kept, processes, report, steps
 from tests.runner.schedule import Schedule
 from tests.runner.steps import STEPS, Outcome, Result, Step
 
@@ -365,6 +365,16 @@ class ReportTest(base.BaseTestCase):
         self.assertEqual((1, 1), (outcome.passed, outcome.failed))
         self.assertEqual(["suite.test_bad.Sample.test_it"], [test.id for test in outcome.red])
         self.assertEqual(1, self.moments().count(["bad", "begins"]))
+
+    def test_results_stay(self) -> None:
+        """The last result of a test is known although later runs were of others."""
+        step = self.step("c", "bad")
+        self.run_step(step)
+        self.run_step(step, regex="test_c")
+        self.assertEqual(
+            {"suite.test_bad.Sample.test_it": "fail", "suite.test_c.Sample.test_it": "success"},
+            {ident: status for ident, status, _ in kept.read(self.logs)},
+        )
 
     def test_older_releases(self) -> None:
         """With --long, some tests run again on older releases of Magnum, which end with them."""
