@@ -123,6 +123,8 @@ class FakeCloud(fixtures.Fixture):
         name: str,
         roles: tuple[str, ...] = ("member", "reader"),
         application_credential: dict[str, Any] | None = None,
+        project: str = PROJECT,
+        user: str = USER,
     ) -> str:
         """Issue a token; what is given is what Keystone would put into it."""
         self.tokens[name] = {
@@ -130,13 +132,13 @@ class FakeCloud(fixtures.Fixture):
             "expires_at": "2099-01-01T00:00:00.000000Z",
             "issued_at": "2020-01-01T00:00:00.000000Z",
             "user": {
-                "id": USER,
+                "id": user,
                 "name": "demo",
                 "domain": {"id": "default", "name": "Default"},
                 "password_expires_at": None,
             },
             "project": {
-                "id": PROJECT,
+                "id": project,
                 "name": "demo",
                 "domain": {"id": "default", "name": "Default"},
             },
