@@ -44,11 +44,11 @@ class Row:
     seconds: str = ""
     refusals: str = ""
 
-    def cells(self) -> tuple[str, ...]:
-        """Return the row as the table shows it."""
+    def lines(self) -> list[tuple[str, ...]]:
+        """Return the row as the table shows it: one line."""
         seconds = self.seconds or UNKNOWN
         test = self.test.rpartition(".")[0].removeprefix("tests.")
-        return (self.operation, self.shown, seconds, self.refusals or "-", test)
+        return [(self.operation, self.shown, seconds, self.refusals or "-", test)]
 
 
 def read(path: Path = FILE) -> list[Row]:
@@ -104,6 +104,11 @@ def merge(rows: Sequence[Row], results: Sequence[Mapping[str, Any]]) -> list[Row
             if result.get(name) is not None:
                 setattr(row, name, str(result[name]))
     return list(merged.values())
+
+
+def current() -> list[Row]:
+    """Return the rows with what was measured last in this checkout."""
+    return merge(read(), measured())
 
 
 def dump(rows: Sequence[Row], before: str) -> str:

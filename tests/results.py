@@ -5,6 +5,7 @@ JSON, a list: ``id``, ``status`` and ``seconds`` of each test and, unless it pas
 it left to read, its traceback last.
 """
 
+import io
 import json
 import sys
 from typing import Any, BinaryIO
@@ -58,6 +59,20 @@ def read(stream: BinaryIO) -> list[dict[str, Any]]:
     subunit.ByteStreamToStreamResult(stream, non_subunit_name="stdout").run(target)
     target.stopTestRun()
     return list(results.tests.values())
+
+
+def read_kept(content: bytes) -> list[dict[str, Any]]:
+    """Return how each test of a run ended, from the file that stestr's repository has of it.
+
+    Those files are in version 1 of the protocol.
+    """
+    newer = io.BytesIO()
+    target = testtools.ExtendedToStreamDecorator(subunit.StreamResultToBytes(newer))
+    target.startTestRun()
+    subunit.ProtocolTestCase(io.BytesIO(content)).run(target)
+    target.stopTestRun()
+    newer.seek(0)
+    return read(newer)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 ``swarm-mode-labels`` shows every label, ``swarm-mode-fields:: cluster-template`` (or ``cluster``,
 ``node-group``) what becomes of every field of Magnum's API, ``swarm-mode-options`` every option of
 ``[swarm_mode]``, and ``swarm-mode-cases:: refusals`` the cases in a file of ``doc/source/cases``;
-tests bring them about.
+tests bring them about. ``swarm-mode-attacks:: container`` shows what an attacker can do at most.
 """
 
 import pathlib
@@ -42,20 +42,27 @@ def _cell(text: str, literal: bool) -> nodes.entry:
     return entry
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], literals: set[int]) -> nodes.table:
-    table = nodes.table()
-    group = nodes.tgroup(cols=len(head))
-    table += group
-    for column in range(len(head)):
-        group += nodes.colspec(colwidth=3 if column == len(head) - 1 else 1)
+def _table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    literals: set[int],
+    widths: Sequence[int] = (),
+) -> nodes.table:
+    """Return a table.
+
+    :param literals: columns of names.
+    :param widths: relative ones; without them the last column is three times as wide as others.
+    """
+    group, body = nodes.tgroup(cols=len(head)), nodes.tbody()
+    for width in widths or (*(1 for _ in head[1:]), 3):
+        group += nodes.colspec(colwidth=width)
     header = nodes.thead()
     header += nodes.row("", *(_cell(text, False) for text in head))
-    body = nodes.tbody()
     for row in rows:
         body += nodes.row("", *(_cell(text, column in literals) for column, text in enumerate(row)))
     group += header
     group += body
-    return table
+    return nodes.table("", group)
 
 
 class LabelTable(Directive):
@@ -167,8 +174,48 @@ class LastingTable(SphinxDirective):
         return [_table(head, rows, set())]
 
 
+class AttackTable(SphinxDirective):
+    """What one attacker can do at most, with the tests that try it."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table; a sentence with several tests spans their rows."""
+        path = pathlib.Path(self.env.srcdir) / "attacks.yaml"
+        self.env.note_dependency(str(path))
+        entries = [
+            one
+            for one in yaml.safe_load(path.read_text(encoding="utf-8"))
+            if one["attacker"] == self.arguments[0]
+        ]
+        if not entries:
+            raise self.error(f"{path.name} has no attacker {self.arguments[0]}")
+        rows = [
+            ("" if number else one["attack"], "" if number else one["at_most"], name, result)
+            for one in entries
+            for number, (name, result) in enumerate(self._tests(one["tests"]))
+        ]
+        head = ("Attack", "At most", "Test", "Result")
+        table = _table(head, rows, {2}, (3, 4, 4, 1))
+        lines = iter(next(iter(table.findall(nodes.tbody))).children)
+        for one in entries:
+            first, *others = (next(lines) for _ in one["tests"])
+            for entry in first.children[:2]:
+                entry["morerows"] = len(others)
+            for other in others:
+                del other[:2]
+        return [table]
+
+    @staticmethod
+    def _tests(tests: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+        for name, result in tests.items():
+            yield name.removeprefix("tests."), result or "not run"
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
+    app.add_directive("swarm-mode-attacks", AttackTable)
     app.add_directive("swarm-mode-lasting", LastingTable)
     app.add_directive("swarm-mode-labels", LabelTable)
     app.add_directive("swarm-mode-fields", FieldTable)
