@@ -9,8 +9,10 @@ character beyond the basic multilingual plane.
 All costs are linear in the length of the text that is kept.
 """
 
+import json
 import unicodedata
 from collections.abc import Callable
+from typing import Any
 
 # A text column of MySQL holds 64 KiB; these characters need three bytes each at most.
 LONGEST = 4000
@@ -22,6 +24,8 @@ _LAST_OF_PLANE = 0xFFFF
 # private meaning or of none, separators of lines and paragraphs.
 _HARMFUL = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 _LAYOUT = "\n\t"
+# What 64 bits hold.
+_MOST_DIGITS = 18
 
 
 def storable(value: str, longest: int = LONGEST) -> str:
@@ -43,6 +47,32 @@ def line(value: object, longest: int = LONGEST_LINE) -> str:
     # White space is folded: what is folded away must not cost more than what is kept.
     folded = " ".join(whole[: 4 * longest].split())
     return storable(folded if len(whole) <= 4 * longest else f"{folded}…", longest)
+
+
+def number(value: object) -> int | None:
+    """Return the number that a text of decimal digits says; None for any other value.
+
+    ``str.isdigit()`` also accepts digits that ``int()`` does not, and more of them than it takes.
+    """
+    if (
+        isinstance(value, str)
+        and value.isascii()
+        and value.isdigit()
+        and len(value) <= _MOST_DIGITS
+    ):
+        return int(value)
+    return None
+
+
+def parsed(value: str | bytes) -> Any:
+    """Return what a JSON text says.
+
+    :raises ValueError: when it is none, or is nested more deeply than can be read.
+    """
+    try:
+        return json.loads(value)
+    except RecursionError as error:
+        raise ValueError("the JSON text is nested too deeply") from error
 
 
 def _kept(value: str, longest: int, is_kept: Callable[[str], bool]) -> str:

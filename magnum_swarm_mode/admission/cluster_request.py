@@ -238,9 +238,12 @@ def check_credential(token_info: Mapping[str, Any] | None) -> str | None:
     :returns: what the user is authenticated with, if Keystone has to be asked; else None.
     :raises Refused: when the token belongs to a restricted application credential.
     """
-    token = (token_info or {}).get("token") or {}
+    token = (token_info or {}).get("token")
+    if not isinstance(token, Mapping):
+        return None
     credential = token.get("application_credential")
-    if credential and credential.get("restricted", True):
+    unrestricted = isinstance(credential, Mapping) and credential.get("restricted") is False
+    if credential and not unrestricted:
         raise exceptions.Refused(
             "You are authenticated with a restricted application credential, with which Keystone "
             "allows neither the cluster's own credentials nor Heat's trust; use your password, or "

@@ -8,6 +8,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from magnum_swarm_mode import text
 from magnum_swarm_mode.decisions.upgrade_plan import Target, Upgrade
 
 ACTIVE, PAUSE, DRAIN = "active", "pause", "drain"
@@ -36,8 +37,7 @@ class Member:
     @property
     def number(self) -> int:
         """Its index in its ResourceGroup."""
-        digits = self.index.removeprefix(GREEN)
-        return int(digits) if digits.isdigit() else 0
+        return text.number(self.index.removeprefix(GREEN)) or 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -250,7 +250,16 @@ class State:
 
         What a request asked for is due a while after it, for its conductor sets the status itself.
         While a replacement of certificates has stopped, nothing goes on before the next request.
+        What cannot be read is due now: a look ends it.
         """
+        try:
+            return self._next_look
+        except (AttributeError, TypeError):
+            return int(clocks.now())
+
+    @property
+    def _next_look(self) -> int:
+        """When a look is due, where all can be read."""
         if self.phase in (Phase.DELETING, Phase.CLEANING):
             only = self.owned and all(one.kind == Kind.CERTIFICATE for one in self.owned)
             return self.phase_since + (_ORPHAN_SECONDS if only else _MARK_SECONDS)
@@ -274,10 +283,18 @@ class State:
 
     @classmethod
     def from_json(cls, text: str) -> "State":
-        """Read what :meth:`to_json` wrote, also that of a newer release."""
-        values = json.loads(text)
-        values.pop("format", None)
-        state: State = stored.load(cls, values)
+        """Read what :meth:`to_json` wrote, also that of a newer release.
+
+        :raises Inconsistent: when it is none.
+        """
+        try:
+            values = json.loads(text)
+            values.pop("format", None)
+            state: State = stored.load(cls, values)
+        except (ValueError, AttributeError, TypeError, RecursionError) as error:
+            raise exceptions.Inconsistent(
+                "The cluster's record cannot be read.", f"the record is none: {error!r}"
+            ) from error
         return state
 
 

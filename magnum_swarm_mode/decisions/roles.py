@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from magnum_swarm_mode import text
 from magnum_swarm_mode.decisions.steps import quorum
 from magnum_swarm_mode.swarm import nodes as swarm_nodes
 
@@ -111,4 +112,4 @@ def at_their_addresses(found: Sequence[Finding], managers: Collection[str]) -> l
 def _numbered(name: str, prefix: str) -> bool:
     index = name.removeprefix(f"{prefix}-")
     # Indices of a second colour begin with a letter.
-    return index != name and index.removeprefix("g").isdigit()
+    return index != name and text.number(index.removeprefix("g")) is not None

@@ -3,7 +3,6 @@
 
 import contextlib
 import dataclasses
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -48,6 +47,65 @@ class Stack:
     outputs: Mapping[str, Any] = dataclasses.field(repr=False)
     parameters: Mapping[str, Any] = dataclasses.field(repr=False)
     updated: str = ""
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn heatclient's and keystoneauth's errors into ours."""
+    try:
+        yield
+    except exc.HTTPException as error:
+        raise _from_http(error) from error
+    except auth_exceptions.HttpError as error:
+        # Keystone's answer, when the session asked for a token.
+        if error.http_status in (401, 403):
+            raise NotAllowed(
+                "The identity that acts for the cluster is not accepted any more.",
+                f"Keystone: {error}",
+            ) from error
+        raise _unavailable("Keystone", error) from error
+    except auth_exceptions.EndpointNotFound as error:
+        raise exceptions.Inconsistent(
+            "The cloud's catalogue has no orchestration service (Heat).", str(error)
+        ) from error
+    except (auth_exceptions.ClientException, exc.BaseException) as error:
+        raise _unavailable("Heat", error) from error
+    except (LookupError, AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise exceptions.Unavailable(
+            "The orchestration service (Heat) answers what cannot be understood; try again later.",
+            f"Heat's answer: {error!r}",
+        ) from error
+
+
+def _from_http(error: Any) -> exceptions.SwarmModeError:
+    told = text.line(error, _LONGEST_SENTENCE)
+    message = re.sub(r"^(ERROR: )+", "", told).rstrip(".")
+    code = error.code if isinstance(error.code, int) else 500
+    if code >= 500:
+        return _unavailable("Heat", error)
+    if code in (401, 403):
+        return NotAllowed(f"Heat does not allow it: {message}.")
+    if code == 409:
+        return AlreadyExists(f"Heat: {message}.")
+    return exceptions.Refused(f"Heat refuses the cluster's stack: {message}.")
+
+
+def _unavailable(service: str, error: Exception) -> exceptions.Unavailable:
+    name = {"Heat": "orchestration service (Heat)", "Keystone": "identity service (Keystone)"}
+    return exceptions.Unavailable(
+        f"The {name[service]} does not answer as it should; try again later.",
+        f"{service}: {error}",
+    )
+
+
+def _text(value: Any) -> str:
+    """Return a text of Heat's on one line.
+
+    :raises TypeError: when it is none.
+    """
+    if not isinstance(value, str):
+        raise TypeError("a text is expected")
+    return text.line(value)
 
 
 class Heat:
@@ -137,16 +195,16 @@ class Heat:
             except exc.HTTPNotFound:
                 return None
             return Stack(
-                id=stack.id,
-                name=stack.stack_name,
-                status=stack.stack_status,
+                id=_text(stack.id),
+                name=_text(stack.stack_name),
+                status=_text(stack.stack_status),
                 reason=text.line(stack.stack_status_reason or "", text.LONGEST),
                 outputs={
                     output["output_key"]: output.get("output_value")
                     for output in getattr(stack, "outputs", None) or []
                 },
                 parameters=dict(stack.parameters),
-                updated=getattr(stack, "updated_time", None) or "",
+                updated=_text(getattr(stack, "updated_time", None) or ""),
             )
 
     def delete(self, name_or_id: str) -> None:
@@ -174,6 +232,7 @@ class Heat:
                     )
         return found
 
+    @translated()
     def failure_reason(self, stack: Stack) -> str:
         """Return why a stack failed, in sentences that a user can act on."""
         return self.failure(stack).reason
@@ -220,58 +279,15 @@ class Heat:
                 headers={"OpenStack-API-Version": "volume 3.5"},
             )
             return text.line(answer.json()["messages"][0]["user_message"])
-        except (auth_exceptions.ClientException, ValueError, LookupError, TypeError):
+        except (
+            auth_exceptions.ClientException,
+            ValueError,
+            LookupError,
+            TypeError,
+            RecursionError,
+        ):
             # Only a better reason is lost.
             return ""
-
-
-@contextlib.contextmanager
-def translated() -> Iterator[None]:
-    """Turn heatclient's and keystoneauth's errors into ours."""
-    try:
-        yield
-    except exc.HTTPException as error:
-        raise _from_http(error) from error
-    except auth_exceptions.HttpError as error:
-        # Keystone's answer, when the session asked for a token.
-        if error.http_status in (401, 403):
-            raise NotAllowed(
-                "The identity that acts for the cluster is not accepted any more.",
-                f"Keystone: {error}",
-            ) from error
-        raise _unavailable("Keystone", error) from error
-    except auth_exceptions.EndpointNotFound as error:
-        raise exceptions.Inconsistent(
-            "The cloud's catalogue has no orchestration service (Heat).", str(error)
-        ) from error
-    except (auth_exceptions.ClientException, exc.BaseException) as error:
-        raise _unavailable("Heat", error) from error
-    except (KeyError, AttributeError, TypeError, json.JSONDecodeError) as error:
-        raise exceptions.Unavailable(
-            "The orchestration service (Heat) answers what cannot be understood; try again later.",
-            f"Heat's answer: {error!r}",
-        ) from error
-
-
-def _from_http(error: Any) -> exceptions.SwarmModeError:
-    told = text.line(error, _LONGEST_SENTENCE)
-    message = re.sub(r"^(ERROR: )+", "", told).rstrip(".")
-    code = error.code if isinstance(error.code, int) else 500
-    if code >= 500:
-        return _unavailable("Heat", error)
-    if code in (401, 403):
-        return NotAllowed(f"Heat does not allow it: {message}.")
-    if code == 409:
-        return AlreadyExists(f"Heat: {message}.")
-    return exceptions.Refused(f"Heat refuses the cluster's stack: {message}.")
-
-
-def _unavailable(service: str, error: Exception) -> exceptions.Unavailable:
-    name = {"Heat": "orchestration service (Heat)", "Keystone": "identity service (Keystone)"}
-    return exceptions.Unavailable(
-        f"The {name[service]} does not answer as it should; try again later.",
-        f"{service}: {error}",
-    )
 
 
 class _TimedSession:

@@ -350,7 +350,7 @@ def _place(resource: Resource) -> tuple[str, str] | None:
     if member and member.group(1) in _ROLES:
         return _named(member.group(1), member.group(2))
     group = _GROUP.search(resource.stack_name)
-    if group and group.group(1) in _ROLES and resource.name.isdigit():
+    if group and group.group(1) in _ROLES and text.number(resource.name) is not None:
         return _named(group.group(1), resource.name)
     return None
 

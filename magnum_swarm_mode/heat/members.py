@@ -3,21 +3,28 @@
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from heatclient import exc
 
+from magnum_swarm_mode import text
 from magnum_swarm_mode.decisions.model import GREEN, Member
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.heat import failures
 
+# Of ids and indices, in characters.
+_LONGEST_NAME = 255
 
+
+@heat_client.translated()
 def members_of(
     heat_api: heat_client.Heat, stack: heat_client.Stack, *, is_default: bool, is_manager: bool
 ) -> tuple[Member, ...]:
-    """Return the servers of a group of Magnum's, which is in ``stack``."""
+    """Return the servers of a group of Magnum's, which is in ``stack``.
+
+    :raises Unavailable: when the stack is none of this driver's any more: its owner can change it.
+    """
     if not is_default:
         prefix = str(stack.parameters["group_name_prefix"])
         return (
@@ -39,22 +46,27 @@ def members_of(
     )
 
 
+@heat_client.translated()
 def machines(stack: heat_client.Stack) -> dict[str, dict[str, Any]]:
     """Return which managers are not as the others: index to what they are, or that they are gone.
 
     Heat gives a parameter that is JSON as text.
+
+    :raises Unavailable: as :func:`members_of`.
     """
     value = stack.parameters.get("manager_machines") or {}
-    found = json.loads(value) if isinstance(value, str) else value
+    found = text.parsed(value) if isinstance(value, str) else value
     return {str(index): dict(one) for index, one in found.items()}
 
 
+@heat_client.translated()
 def addresses(stack: heat_client.Stack, *, is_default: bool) -> dict[str, str]:
     """Return the addresses of servers in the cluster's network by their host names.
 
     Those are left out that Heat does not show now.
 
     :param is_default: whether it is the cluster's own stack, and not a further group's.
+    :raises Unavailable: as :func:`members_of`.
     """
     outputs = stack.outputs
     if not is_default:
@@ -105,7 +117,8 @@ def members(
     :param colour: what indices begin with in host names, where a group has two ResourceGroups.
     """
     servers: dict[str, str] = {
-        str(index): str(server) for index, server in (stack.outputs.get(output) or {}).items()
+        text.line(index, _LONGEST_NAME): text.line(server, _LONGEST_NAME)
+        for index, server in (stack.outputs.get(output) or {}).items()
     }
     if stack.status.endswith("_FAILED"):
         # What could not be made has no place in the output, but is a member all the same.
@@ -128,7 +141,7 @@ def _listed(heat_api: heat_client.Heat, stack_id: str, path: tuple[str, ...]) ->
             return {
                 one.resource_name: one.physical_resource_id or ""
                 for one in client.resources.list(where)
-                if one.resource_name.isdigit()
+                if text.number(one.resource_name) is not None
             }
         except exc.HTTPNotFound:
             return {}

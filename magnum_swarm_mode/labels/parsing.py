@@ -23,6 +23,8 @@ _OWN_PORTS = {
 }
 # Drivers that send a container's log away, and the protocols that they speak.
 _REMOTE_LOGS = {"syslog": ("udp", "tcp"), "gelf": ("udp", "tcp"), "fluentd": ("tcp",)}
+# Of a name that may be a known one, mistyped; in characters.
+_LONGEST_NAME = 64
 
 
 def parse(labels: Mapping[str, Any] | None, defaults: Any = None) -> Labels:
@@ -81,7 +83,9 @@ def _expected(declaration: Declaration) -> str:
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, list(DECLARATIONS), n=1, cutoff=0.5)
+    # No label's name is long, and the cost of the comparison grows with the length.
+    known = list(DECLARATIONS) if len(name) <= _LONGEST_NAME else []
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if near:
         advice = f"did you mean {near[0]}?"
     else:

@@ -22,8 +22,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import exceptions, text
 from magnum_swarm_mode.swarm import client as swarm_client
+from magnum_swarm_mode.swarm import nodes as swarm_nodes
 
 # Of configs, followed by the generation.
 PREFIX = "magnum-swarm-mode.settings."
@@ -33,6 +34,7 @@ LABEL = "magnum-swarm-mode.settings"
 CLUSTER = "magnum-swarm-mode.cluster"
 
 _ATTEMPTS = 3
+_MOST_REMOVED = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,9 +118,11 @@ def waiting(nodes: Iterable[Mapping[str, Any]], generation: int) -> list[str]:
 def away(nodes: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the host names of managers that are not waited for, because they are down."""
     nodes = list(nodes)
-    living = {node["ID"] for node in _living(nodes)}
+    living = {swarm_nodes.node_id(node) for node in _living(nodes)}
     return sorted(
-        _name(node) for node in nodes if node.get("ManagerStatus") and node["ID"] not in living
+        _name(node)
+        for node in nodes
+        if node.get("ManagerStatus") and swarm_nodes.node_id(node) not in living
     )
 
 
@@ -132,17 +136,19 @@ def deaf(nodes: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def acknowledged(node: Mapping[str, Any]) -> int:
     """Return the generation that a manager has taken over; -1 when it knows of none."""
-    value = ((node.get("Spec") or {}).get("Labels") or {}).get(LABEL, "")
-    return int(value) if str(value).isdigit() else -1
+    found = text.number(swarm_nodes.labels(node).get(LABEL))
+    return -1 if found is None else found
 
 
 def clean_up(swarm: swarm_client.Swarm) -> None:
-    """Remove all settings but the newest, which those that are still to come need.
+    """Remove the settings before the newest, which those that are still to come need.
+
+    There are few. Where a manager lists hundreds, the others stay: each costs it a request's time.
 
     :raises Unavailable: when no manager answers.
     """
     generations = sorted(map(_generation, _own(swarm)))
-    for generation in generations[:-1]:
+    for generation in generations[:-1][:_MOST_REMOVED]:
         if generation:
             swarm.remove_config(f"{PREFIX}{generation}")
 
@@ -165,17 +171,16 @@ def _living(nodes: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _name(node: Mapping[str, Any]) -> str:
-    return str((node.get("Description") or {}).get("Hostname") or node["ID"])
+    return swarm_nodes.hostname(node) or swarm_nodes.node_id(node)
 
 
 def _generation(config: Mapping[str, Any]) -> int:
-    number = str(config["Spec"]["Name"]).removeprefix(PREFIX)
-    return int(number) if number.isdigit() else 0
+    return text.number(str(config["Spec"]["Name"]).removeprefix(PREFIX)) or 0
 
 
 def _told(config: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
-        told = json.loads(base64.b64decode(config["Spec"]["Data"]))
+        told = text.parsed(base64.b64decode(config["Spec"]["Data"]))
     except (binascii.Error, ValueError, KeyError) as error:
         raise exceptions.Inconsistent(
             "The settings of the cluster's managers were overwritten by somebody; remove the "

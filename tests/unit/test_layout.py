@@ -27,6 +27,7 @@ OTHERS = {
         "devcloud",
         "devcloud_dataplane",
         "documentation",
+        "fuzz",
         "packaging",
         "releases",
     },

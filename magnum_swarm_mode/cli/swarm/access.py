@@ -126,10 +126,10 @@ class Access:
 
 def seen(address: str, info: Mapping[str, Any]) -> Manager:
     """Return a manager of what ``GET /info`` answered."""
-    swarm = info.get("Swarm") or {}
+    swarm = _part(info, "Swarm")
 
-    def told(of: Mapping[str, Any], name: str) -> str:
-        return text.line(of.get(name) or "")
+    def told(of: Any, name: str) -> str:
+        return text.line((of.get(name) if isinstance(of, Mapping) else None) or "")
 
     return Manager(
         address,
@@ -138,11 +138,17 @@ def seen(address: str, info: Mapping[str, Any]) -> Manager:
         control=bool(swarm.get("ControlAvailable")),
         error=told(swarm, "Error"),
         node_address=told(swarm, "NodeAddr"),
-        swarm_id=told(swarm.get("Cluster") or {}, "ID"),
+        swarm_id=told(_part(swarm, "Cluster"), "ID"),
         hostname=told(info, "Name"),
         version=told(info, "ServerVersion"),
         data=told(info, "DockerRootDir"),
     )
+
+
+def _part(of: Any, name: str) -> Mapping[str, Any]:
+    """Return a part of a description; empty where there is none."""
+    found = of.get(name) if isinstance(of, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def listed(managers: Iterable[Manager]) -> str:

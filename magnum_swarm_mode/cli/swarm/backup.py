@@ -229,7 +229,7 @@ def _copy(access: Access, choice: Choice, copy: Any) -> dict[str, Any]:
             digest = host.fetch("swarm.tar.gz", copy)
         finally:
             clean_up(host)
-        if digest != done["sha256"]:
+        if digest != done.sha256:
             raise CommandError("The copy was damaged on its way: run the command again.")
         swarm_access.wait_for(
             f"{choice.manager.hostname} to be a manager again",
@@ -238,9 +238,9 @@ def _copy(access: Access, choice: Choice, copy: Any) -> dict[str, Any]:
             BACK_SECONDS,
             describe=lambda seen: swarm_access.listed([seen]),
         )
-        if not done.get("ready"):
+        if not done.ready:
             say(f"The swarm does not see {choice.manager.hostname} as ready yet: look after it.")
-    return {**manifest, "sha256": digest, "seconds": done["seconds"]}
+    return {**manifest, "sha256": digest, "seconds": done.seconds}
 
 
 def _ingress_mtu(client: Any) -> str:

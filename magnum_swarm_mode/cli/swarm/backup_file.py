@@ -15,13 +15,14 @@ import os
 import pathlib
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 from urllib import parse
 
 from keystoneauth1 import adapter
 from keystoneauth1 import exceptions as keystone_errors
 
+from magnum_swarm_mode import text
 from magnum_swarm_mode.cli.errors import CommandError, one_line
 
 FORMAT = 1
@@ -29,6 +30,30 @@ MANIFEST, COPY = "manifest.json", "swarm.tar.gz"
 # What the cluster's own configs begin with; each cluster has its own.
 OURS = "magnum-swarm-mode."
 _PIECE = 1 << 20
+# Hundred thousand names with their digests have half of it.
+_LONGEST_MANIFEST = 16 << 20
+_BLOCK = tarfile.BLOCKSIZE
+# Headers that say more of the file that follows.
+_EXTENSIONS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+_MOST_HEADERS = 4
+_LONGEST_EXTENSION = 64 << 10
+# What a restore needs of the manifest, and its kind.
+_KINDS: Mapping[str, type] = {
+    "swarm": str,
+    "engine": str,
+    "address": str,
+    "pools": list,
+    "data_path_port": int,
+    "contents": dict,
+    "cluster": dict,
+    "made": str,
+    "sha256": str,
+}
 
 
 def contents(client: Any) -> dict[str, dict[str, str]]:
@@ -70,7 +95,8 @@ def differences(
         said += [f"{kind}: {name} is new" for name in sorted(present.keys() - was.keys())]
         both = sorted(was.keys() & present.keys())
         said += [f"{kind}: {name} differs" for name in both if was[name] != present[name]]
-    return said
+    # Names of a file that may come from anybody.
+    return [text.line(one) for one in said]
 
 
 def count(found: Mapping[str, Mapping[str, str]]) -> str:
@@ -83,9 +109,10 @@ def pack(manifest: Mapping[str, Any], copy: BinaryIO, target: BinaryIO) -> None:
 
     :param copy: of the swarm's state.
     """
-    with tarfile.open(fileobj=target, mode="w") as archive:
-        text = json.dumps(manifest, indent=1, sort_keys=True).encode()
-        for name, file in ((MANIFEST, io.BytesIO(text)), (COPY, copy)):
+    # Each file has one header, however large it is: :func:`member` reads no others.
+    with tarfile.open(fileobj=target, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        said = json.dumps(manifest, indent=1, sort_keys=True).encode()
+        for name, file in ((MANIFEST, io.BytesIO(said)), (COPY, copy)):
             member = tarfile.TarInfo(name)
             member.size = file.seek(0, io.SEEK_END)
             member.mode = 0o600
@@ -106,21 +133,17 @@ def unpack(source: BinaryIO) -> Backup:
 
     :raises CommandError: if it is no backup, not whole, or of a newer release.
     """
-    copy = tempfile.TemporaryFile()  # noqa: SIM115
-    digest = hashlib.sha256()
     try:
-        with tarfile.open(fileobj=source, mode="r:") as archive:
-            manifest = json.loads(_member(archive, MANIFEST).read())
-            file = _member(archive, COPY)
-            while piece := file.read(_PIECE):
-                digest.update(piece)
-                copy.write(piece)
-        if manifest["format"] != FORMAT:
-            raise CommandError(
-                f"The backup is of format {manifest['format']}, and this release reads {FORMAT}."
-            )
-        whole = manifest["sha256"] == digest.hexdigest()
-    except (tarfile.TarError, ValueError, KeyError, TypeError, EOFError) as e:
+        manifest = _manifest(b"".join(member(source, MANIFEST, _LONGEST_MANIFEST)))
+        copy = tempfile.TemporaryFile()  # noqa: SIM115
+        digest = hashlib.sha256()
+        for piece in member(source, COPY):
+            digest.update(piece)
+            copy.write(piece)
+        whole = manifest.get("sha256") == digest.hexdigest()
+        if whole:
+            _check_kinds(manifest)
+    except (tarfile.TarError, ValueError) as e:
         raise CommandError(f"This is no backup of a swarm: {one_line(e)}.") from e
     if not whole:
         raise CommandError("The backup is damaged: its content has not the digest it should have.")
@@ -128,11 +151,69 @@ def unpack(source: BinaryIO) -> Backup:
     return Backup(manifest, copy)
 
 
-def _member(archive: tarfile.TarFile, name: str) -> Any:
-    file = archive.extractfile(name)
-    if file is None:
-        raise CommandError(f"This is no backup of a swarm: {name} in it is no file.")
-    return file
+def member(archive: BinaryIO, name: str, longest: int | None = None) -> Iterator[bytes]:
+    """Yield the contents of the next file of a tar archive, which must be a plain one.
+
+    ``tarfile`` itself follows links in circles, and makes terabytes of a file that is sparse.
+
+    :param archive: open where the file's header begins.
+    :param name: that it must have; any where this is empty.
+    :param longest: in bytes.
+    :raises tarfile.TarError, ValueError: when it is another file, too long, or not whole.
+    """
+    for _ in range(_MOST_HEADERS):
+        found = tarfile.TarInfo.frombuf(archive.read(_BLOCK), "utf-8", "surrogateescape")
+        # Nothing of these is needed: names are short.
+        if found.type not in _EXTENSIONS or found.size > _LONGEST_EXTENSION:
+            break
+        archive.read(found.size + -found.size % _BLOCK)
+    if found.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or (name and found.name != name):
+        raise ValueError(f"it holds no file {name} where that should be")
+    if longest is not None and found.size > longest:
+        raise ValueError(f"{name} in it has more than {longest} bytes")
+    left = found.size
+    while left > 0:
+        piece = archive.read(min(left, _PIECE))
+        if not piece:
+            raise ValueError(f"{name} in it ends too early")
+        left -= len(piece)
+        yield piece
+    archive.read(-found.size % _BLOCK)
+
+
+def _manifest(said: bytes) -> dict[str, Any]:
+    """Return a manifest of this format.
+
+    :raises CommandError: when it is of a newer release.
+    :raises ValueError: when it is none.
+    """
+    manifest = text.parsed(said)
+    if not isinstance(manifest, dict):
+        raise ValueError("its manifest is no object")
+    if (found := manifest.get("format")) != FORMAT:
+        raise CommandError(
+            f"The backup is of format {text.line(found, 20)}, and this release reads {FORMAT}."
+        )
+    return manifest
+
+
+def _check_kinds(manifest: Mapping[str, Any]) -> None:
+    """Check that a restore can use a manifest, which is written only for a whole copy.
+
+    :raises ValueError: naming what is of another kind.
+    """
+    for name, kind in _KINDS.items():
+        if type(manifest.get(name)) is not kind:
+            raise ValueError(f"its manifest has no good {name}")
+    groups = manifest["contents"].values()
+    names = [*manifest["pools"], manifest["cluster"].get("name")]
+    names += [digest for group in groups if isinstance(group, dict) for digest in group.values()]
+    if not all(isinstance(group, dict) for group in groups) or not all(map(_is_text, names)):
+        raise ValueError("its manifest has names that are no texts")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 class LocalFile:

@@ -10,6 +10,7 @@ Whatever another run left on the host is removed first, and everything at the en
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import json
@@ -18,13 +19,14 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 from docker import errors as docker_errors
 
+from magnum_swarm_mode import text
 from magnum_swarm_mode.cli.errors import CommandError
 from magnum_swarm_mode.cli.swarm import access as swarm_access
-from magnum_swarm_mode.cli.swarm import host_program
+from magnum_swarm_mode.cli.swarm import backup_file, host_program
 from magnum_swarm_mode.cli.swarm.access import FAILURES, Access
 
 IMAGE = "magnum-swarm-mode-transfer:1"
@@ -35,8 +37,65 @@ _COMMAND = (
     "/usr/bin/nsenter", "--target", "1", "--mount", "--uts", "--ipc", "--net", "--pid", "--",
     "/usr/bin/python3", "-c", "import sys; exec(sys.argv[1])",
 )  # fmt: skip
+# What an archive has beside its file.
+_FRAMING = 64 << 10
+_LONGEST_STANDSTILL = 86_400
 _START_SECONDS = 400.0  # also what an earlier run left may have to end first
-_PIECE = 1 << 20
+LONGEST_STATUS = 64 << 10  # bytes
+_LONGEST_COPY = 4 << 30  # bytes; as much comes of one answer
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """How far the program on a host has come; a tenant's root can write it.
+
+    :ivar step: ``done``, ``failed``, or what it does now.
+    :ivar seconds: for which the engine stood still.
+    :ivar ready: whether the swarm sees the engine again.
+    """
+
+    step: str
+    error: str = ""
+    sha256: str = ""
+    seconds: float = 0.0
+    ready: bool = False
+
+    @classmethod
+    def of(cls, said: bytes) -> Status:
+        """Read the file in which the program leaves it.
+
+        :raises CommandError: when it is no status.
+        """
+        try:
+            found = text.parsed(said)
+            seconds = found.get("seconds") or 0.0
+            if not isinstance(seconds, float | int) or not 0 <= seconds < _LONGEST_STANDSTILL:
+                raise ValueError("seconds")
+            return cls(
+                text.line(found["step"]),
+                text.line(found.get("error") or ""),
+                text.line(found.get("sha256") or ""),
+                seconds,
+                bool(found.get("ready")),
+            )
+        except (ValueError, LookupError, TypeError, AttributeError) as e:
+            raise CommandError("The program on the host leaves no good status") from e
+
+
+def unpack(packed: BinaryIO, file: BinaryIO, longest: int) -> str:
+    """Write the only file of an archive of Docker's to another one; return its SHA-256.
+
+    :param longest: in bytes.
+    :raises CommandError: when it is no such archive.
+    """
+    digest = hashlib.sha256()
+    try:
+        for piece in backup_file.member(packed, "", longest):
+            digest.update(piece)
+            file.write(piece)
+    except (tarfile.TarError, ValueError) as e:
+        raise CommandError("A file of the host cannot be fetched") from e
+    return digest.hexdigest()
 
 
 class Host:
@@ -100,7 +159,7 @@ class Host:
             packed.seek(0)
             self._client(600).put_archive(self._transfer, "/transfer", packed)
 
-    def follow(self, seconds: float) -> dict[str, Any]:
+    def follow(self, seconds: float) -> Status:
         """Wait until the program has done what it was asked for, and return its last word.
 
         While the engine stands still nothing is heard of it.
@@ -110,16 +169,16 @@ class Host:
         deadline = time.monotonic() + seconds
         last = ""
         while time.monotonic() < deadline:
-            with contextlib.suppress(*FAILURES, CommandError, ValueError, tarfile.TarError):
-                text = io.BytesIO()
-                self.fetch("status.json", text)
-                status: dict[str, Any] = json.loads(text.getvalue())
-                if status["step"] == "failed":
+            with contextlib.suppress(*FAILURES, CommandError):
+                said = io.BytesIO()
+                self.fetch("status.json", said, LONGEST_STATUS)
+                status = Status.of(said.getvalue())
+                if status.step == "failed":
                     break
-                if status["step"] == "done":
+                if status.step == "done":
                     return status
-                if status["step"] != last:
-                    last = status["step"]
+                if status.step != last:
+                    last = status.step
                     self._say(f"{self.address}: {last}")
             time.sleep(0.5)
         else:
@@ -127,23 +186,24 @@ class Host:
                 f"Manager {self.address} did not finish in {seconds:.0f} s; last it was: {last}."
                 " Its engine starts again by itself; run the command again."
             )
-        raise CommandError(f"On manager {self.address}: {status.get('error')}.")
+        raise CommandError(f"On manager {self.address}: {status.error}.")
 
-    def fetch(self, name: str, file: Any) -> str:
-        """Write a file of the program's directory to another one; return its SHA-256."""
+    def fetch(self, name: str, file: Any, longest: int = _LONGEST_COPY) -> str:
+        """Write a file of the program's directory to another one; return its SHA-256.
+
+        :param longest: in bytes.
+        :raises CommandError: when it is longer, or something else than a file comes.
+        """
         stream, _ = self._client(600).get_archive(self._transfer, f"/transfer/{name}")
-        digest = hashlib.sha256()
+        left = longest + _FRAMING
         with tempfile.TemporaryFile() as packed:
             for piece in stream:
+                left -= len(piece)
+                if left < 0:
+                    raise CommandError(f"{name} of manager {self.address} is too long")
                 packed.write(piece)
             packed.seek(0)
-            with tarfile.open(fileobj=packed) as archive:
-                found = archive.extractfile(archive.getmembers()[0])
-                assert found is not None
-                while piece := found.read(_PIECE):
-                    digest.update(piece)
-                    file.write(piece)
-        return digest.hexdigest()
+            return unpack(packed, file, longest)
 
     def clean(self) -> None:
         """End the program and remove every trace of it.

@@ -28,6 +28,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from magnum_swarm_mode import text
 from magnum_swarm_mode.cli import output
 from magnum_swarm_mode.cli.declare import Command
 from magnum_swarm_mode.cli.errors import CommandError
@@ -220,7 +221,7 @@ class _Recovery:
                 advertise_addr=chosen.node_address,
                 listen_addr="0.0.0.0:2377",
                 data_path_addr=chosen.node_address,
-                data_path_port=int(port) if port.isdigit() else None,
+                data_path_port=text.number(port),
                 force_new_cluster=True,
             )
         except swarm_access.FAILURES as e:

@@ -18,11 +18,13 @@ import ipaddress
 import json
 import re
 import time
+import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from docker import errors as docker_errors
 
+from magnum_swarm_mode import text
 from magnum_swarm_mode.cli.declare import Command
 from magnum_swarm_mode.cli.errors import CommandError, one_line
 from magnum_swarm_mode.cli.output import say
@@ -112,8 +114,7 @@ def _find_record(
     """
     for manager in managers:
         with contextlib.suppress(docker_errors.NotFound):
-            volume = access.client(manager.address).inspect_volume(VOLUME)
-            record = Record(**json.loads(volume["Labels"][VOLUME]))
+            record = record_of(access.client(manager.address).inspect_volume(VOLUME))
             if record.swarm != swarm:
                 raise CommandError(
                     "The restore of another swarm was begun in this cluster and has not ended:"
@@ -121,6 +122,36 @@ def _find_record(
                 )
             return manager, record
     return None
+
+
+def record_of(volume: Any) -> Record:
+    """Return the record that an earlier run left as a volume's label.
+
+    :raises CommandError: when it is none: whoever is root on a manager can change it.
+    """
+    kinds = typing.get_type_hints(Record)
+    try:
+        values = text.parsed(volume["Labels"][VOLUME])
+        record = Record(**values)
+        for name, kind in kinds.items():
+            if not isinstance(values[name], typing.get_origin(kind) or kind):
+                raise TypeError(name)
+        for one in record.configs:
+            base64.b64decode(one["data"])
+            if not (isinstance(one["name"], str) and isinstance(one["labels"], dict)):
+                raise TypeError("configs")
+        if not all(isinstance(one, str) for one in record.addresses.values()):
+            raise TypeError("addresses")
+        if not all(isinstance(one, dict) for one in record.managers.values()):
+            raise TypeError("managers")
+        if not all(isinstance(one, list) for one in record.workers.values()):
+            raise TypeError("workers")
+    except (ValueError, LookupError, TypeError, AttributeError) as e:
+        raise CommandError(
+            "What an earlier restore left on a manager cannot be read: remove the volume"
+            f" {VOLUME} there, or delete the cluster and make another one."
+        ) from e
+    return record
 
 
 def _begin(
@@ -215,9 +246,9 @@ def refuse_unfit(
     return free[0]
 
 
-def version(text: str) -> tuple[int, ...]:
+def version(told: str) -> tuple[int, ...]:
     """Return an engine's version as numbers, such as (20, 10, 24)."""
-    return tuple(int(number) for number in re.findall(r"\d+", text.split("+")[0])[:3])
+    return tuple(int(number) for number in re.findall(r"[0-9]{1,9}", told.split("+")[0])[:3])
 
 
 def _within(address: str, pool: str) -> bool:
@@ -423,7 +454,11 @@ def _tell(docker: Any, manifest: Json, cluster: str) -> None:
     present = backup_file.contents(docker)
     for line in backup_file.differences(manifest["contents"], present):
         say(f"Changed since the backup was listed: {line}.")
-    say(
-        f"The swarm of {manifest['cluster']['name']} of {manifest['made']} is in cluster {cluster}:"
-        f" {backup_file.count(present)}."
-    )
+    say(summary(manifest, cluster, present))
+
+
+def summary(manifest: Json, cluster: str, present: Mapping[str, Mapping[str, str]]) -> str:
+    """Say what was restored, and where."""
+    name, made = text.line(manifest["cluster"]["name"]), text.line(manifest["made"])
+    found = text.line(backup_file.count(present))
+    return f"The swarm of {name} of {made} is in cluster {cluster}: {found}."

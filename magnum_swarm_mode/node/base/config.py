@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node's configuration: one JSON file that user-data writes."""
 
-import json
+import re
 from dataclasses import dataclass, field, fields
 from typing import Any, Dict, List, get_origin
 from urllib.parse import urlsplit
 
+from . import system
 from .errors import SECRETS, NodeError
 
 VERSION = 1
@@ -76,6 +77,15 @@ _OPENSTACK = (
 )
 
 
+_URLS = (
+    "engine_http_proxy",
+    "engine_https_proxy",
+    "openstack_auth_url",
+    "openstack_magnum_url",
+)
+_INDEX = re.compile("0|[1-9][0-9]{0,3}")
+
+
 def _missing(config: Config) -> List[str]:
     """Return the names of values that must not be empty and are."""
     names = ["cluster_uuid", "join_secret", "managers"]
@@ -89,14 +99,47 @@ def _wrong(config: Config) -> List[str]:
     found = [
         item.name
         for item in fields(config)
-        if not isinstance(getattr(config, item.name), get_origin(item.type) or item.type)  # type: ignore[arg-type]
+        # Not isinstance(): JSON's truths are no numbers.
+        if type(getattr(config, item.name)) is not (get_origin(item.type) or item.type)
     ]
     choices = {
         "version": (VERSION,),
         "role": ("manager", "worker"),
         "swarm_manager_availability": ("active", "drain"),
     }
-    return found or [name for name in choices if getattr(config, name) not in choices[name]]
+    found = found or [name for name in choices if getattr(config, name) not in choices[name]]
+    return found or _inside(config)
+
+
+def _inside(config: Config) -> List[str]:
+    """Return the names of values in which something is not what it must be."""
+    found = [f"signal.{key}" for key in _SIGNAL if not isinstance(config.signal.get(key, ""), str)]
+    found += [
+        f"managers.{index}"
+        for index, one in config.managers.items()
+        if not (_INDEX.fullmatch(index) and isinstance(one, dict) and _is_text(one.get("address")))
+    ]
+    if not all(map(_is_text, config.api_addresses)):
+        found.append("api_addresses")
+    if found:
+        return found
+    urls = {name: getattr(config, name) for name in _URLS}
+    urls.update((f"signal.{key}", config.signal.get(key, "")) for key in _SIGNAL if "url" in key)
+    return [name for name, url in urls.items() if not _is_url(url)]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_url(text: str) -> bool:
+    """Return whether a URL, or nothing, can be taken apart and sent."""
+    try:
+        parts = urlsplit(text)
+        text.encode()
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def parse(text: str) -> Config:
@@ -106,9 +149,9 @@ def parse(text: str) -> Config:
     """
     try:
         flat = {}
-        for key, value in json.loads(text).items():
+        for key, value in system.parsed(text).items():
             if key == "signal" and isinstance(value, str):
-                value = json.loads(value)
+                value = system.parsed(value)
             if isinstance(value, dict) and key not in ("signal", "managers"):
                 flat.update({f"{key}_{name}": item for name, item in value.items()})
             else:

@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """A client of the Docker Engine's API, over the unix socket or mutual TLS."""
 
+import contextlib
+import re
 import ssl
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from . import web
-from .errors import NodeError
+from .errors import NodeError, Temporary
 
 # The newest version of the API whose parts used here are known; older engines get their own.
 # Engine 20.10 speaks up to 1.41, and 29 nothing older than 1.44.
 NEWEST_API = (1, 44)
 # A manager that lost its quorum answers only after 20 s of its own.
 TIMEOUT = 40
+# A list of ten thousand nodes has half of it.
+LARGEST_ANSWER = 64 << 20  # bytes
+_API = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})")
 
 
 @dataclass(frozen=True)
@@ -48,19 +53,40 @@ class SwarmNode:
         return address in (self.address, self.manager_address.rpartition(":")[0].strip("[]"))
 
 
+@contextlib.contextmanager
+def understood(what: str) -> Iterator[None]:
+    """Have values of another kind than is expected be an error of this program's.
+
+    :raises Temporary: naming what holds them
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise Temporary(f"{what} cannot be understood ({type(error).__name__})") from error
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text is expected")
+    return value
+
+
 def parse_node(entry: Dict[str, Any]) -> SwarmNode:
-    """Return a typed node of one element of GET /nodes."""
+    """Return a typed node of one element of GET /nodes.
+
+    :raises LookupError, TypeError, AttributeError: when it is none
+    """
     spec = entry.get("Spec", {})
     status = entry.get("Status", {})
     manager = entry.get("ManagerStatus") or {}
     return SwarmNode(
-        entry["ID"],
+        _text(entry["ID"]),
         entry["Version"]["Index"],
-        spec.get("Role", ""),
-        status.get("State", ""),
-        status.get("Addr", ""),
-        manager.get("Reachability", ""),
-        manager.get("Addr", ""),
+        _text(spec.get("Role", "")),
+        _text(status.get("State", "")),
+        _text(status.get("Addr", "")),
+        _text(manager.get("Reachability", "")),
+        _text(manager.get("Addr", "")),
         spec,
     )
 
@@ -82,7 +108,15 @@ class Docker:
 
     def _request(self, method: str, path: str, body: Any = None) -> web.Answer:
         url = self._url + path
-        return web.request(method, url, body, None, self._context, self._socket, TIMEOUT)
+        return web.request(
+            method,
+            url,
+            body,
+            context=self._context,
+            socket_path=self._socket,
+            timeout=TIMEOUT,
+            largest=LARGEST_ANSWER,
+        )
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Call one path of the API in a version that both sides know.
@@ -91,8 +125,10 @@ class Docker:
         :raises Temporary: the engine does not answer, or with 5xx
         """
         if not self._version:
-            offered = self._request("GET", "/_ping")[0].get("api-version", "0.0")
-            version = min(tuple(map(int, offered.split("."))), NEWEST_API)
+            offered = _API.fullmatch(self._request("GET", "/_ping")[0].get("api-version", "0.0"))
+            if not offered:
+                raise Temporary("the engine tells no version of its API")
+            version = min((int(offered[1]), int(offered[2])), NEWEST_API)
             self._version = "/v{}.{}".format(*version)
         return self._request(method, self._version + path, body)[1]
 
@@ -101,29 +137,33 @@ class Docker:
 
         :raises Temporary: the engine does not answer
         """
-        swarm = self.call("GET", "/info")["Swarm"]
-        return Info(
-            swarm["LocalNodeState"],
-            swarm.get("NodeID", ""),
-            swarm.get("ControlAvailable", False),
-            swarm.get("Error", ""),
-        )
+        with understood("what the engine says of itself"):
+            swarm = self.call("GET", "/info")["Swarm"]
+            return Info(
+                _text(swarm["LocalNodeState"]),
+                _text(swarm.get("NodeID", "")),
+                swarm.get("ControlAvailable", False) is True,
+                _text(swarm.get("Error", "")),
+            )
 
     def engine_version(self) -> str:
         """Return the engine's version, such as 20.10.24+dfsg1."""
-        return str(self.call("GET", "/version")["Version"])
+        with understood("the engine's version"):
+            return _text(self.call("GET", "/version")["Version"])
 
     def nodes(self) -> List[SwarmNode]:
         """Return all nodes; only a manager of a swarm with a leader can tell.
 
         :raises Temporary: no leader
         """
-        return list(map(parse_node, self.call("GET", "/nodes")))
+        with understood("the swarm's list of nodes"):
+            return list(map(parse_node, self.call("GET", "/nodes")))
 
     def tokens(self) -> Tuple[str, str]:
         """Return the join tokens of now: (worker, manager)."""
-        tokens = self.call("GET", "/swarm")["JoinTokens"]
-        return tokens["Worker"], tokens["Manager"]
+        with understood("what the engine says of the swarm"):
+            tokens = self.call("GET", "/swarm")["JoinTokens"]
+            return _text(tokens["Worker"]), _text(tokens["Manager"])
 
     def join(
         self, address: str, token: str, managers: List[str], availability: str = "active"

@@ -26,6 +26,12 @@ def redact(text: str) -> str:
     return _PATTERNS.sub("***", text)
 
 
+def line(text: str) -> str:
+    """Return text on one line, without known secrets and without what a terminal would obey."""
+    shown = "".join(c if c.isprintable() or c.isspace() else "\ufffd" for c in redact(text))
+    return " ".join(shown.split())
+
+
 class NodeError(Exception):
     """Something that stops the node; str() is a sentence for the user, without secrets."""
 

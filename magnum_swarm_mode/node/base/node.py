@@ -10,7 +10,7 @@ from typing import Any, Dict, Set
 from . import config, openstack, system, wait
 from .codes import Code
 from .docker import Docker
-from .errors import NodeError, Temporary, redact
+from .errors import NodeError, Temporary, line, redact
 from .paths import Paths
 
 SIGNAL_TIMEOUT = 600  # seconds
@@ -26,11 +26,22 @@ def identity(data: Any) -> Dict[str, str]:
     uuid = known.get("uuid") or known.get("instance-id")
     if not uuid:
         return {}
-    return {
-        "uuid": uuid,
-        "name": known.get("name") or known.get("hostname") or uuid,
-        "docker_volume": (known.get("meta") or {}).get("docker_volume") or "",
-    }
+    return _texts(
+        uuid=uuid,
+        name=known.get("name") or known.get("hostname") or uuid,
+        docker_volume=(known.get("meta") or {}).get("docker_volume") or "",
+    )
+
+
+def _texts(uuid: Any, name: Any, docker_volume: Any) -> Dict[str, str]:
+    """Return what is known of a server.
+
+    :raises TypeError: when it is no text
+    """
+    found = {"uuid": uuid, "name": name, "docker_volume": docker_volume}
+    if not all(isinstance(value, str) for value in found.values()):
+        raise TypeError("the server's identity is no text")
+    return found
 
 
 def is_own(address: str) -> bool:
@@ -74,9 +85,9 @@ class Node:
         sources = self.paths.seeds if fresh else (self.paths.identity, *self.paths.seeds)
         known: Dict[str, str] = {}
         for source in sources:
-            with contextlib.suppress(OSError, ValueError, LookupError, AttributeError):
-                data = json.loads(source.read_text())
-                known = data if source == self.paths.identity else identity(data)
+            with contextlib.suppress(OSError, ValueError, LookupError, AttributeError, TypeError):
+                data = system.parsed(source.read_text())
+                known = _texts(**data) if source == self.paths.identity else identity(data)
                 self.uuid, self.name = known["uuid"], known["name"]
                 self.docker_volume = known["docker_volume"]
                 break
@@ -111,18 +122,18 @@ class Node:
 
     def _write(self, text: str) -> None:
         """Write one line into the log, the journal (standard output) and on the console."""
-        line = " ".join(redact(f"magnum-swarm-mode: {text}").split())
-        if line in self._said:
+        said = line(f"magnum-swarm-mode: {text}")
+        if said in self._said:
             return
-        self._said.add(line)
-        print(line, flush=True)
+        self._said.add(said)
+        print(said, flush=True)
         # A full disk or a missing console must not stop the node.
         with contextlib.suppress(OSError):
             self.paths.log.touch(0o600)
             with self.paths.log.open("a") as log:
-                log.write(time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime()) + line + "\n")
+                log.write(time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime()) + said + "\n")
         with contextlib.suppress(OSError), self.paths.console.open("w") as console:
-            console.write(line + "\r\n")
+            console.write(said + "\r\n")
 
     @property
     def is_known(self) -> bool:
@@ -135,7 +146,7 @@ class Node:
         :param tell: whether it is a matter of Heat's
         :param code: what the control side knows the reason by
         """
-        cause = " ".join(redact(cause).split())
+        cause = line(cause)
         if len(cause) > LONGEST_CAUSE:
             self.say(cause)
             cause = cause[:LONGEST_CAUSE] + "…"

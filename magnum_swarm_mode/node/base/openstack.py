@@ -65,7 +65,7 @@ def check_clock(config: Config, url: str) -> None:
             # uWSGI, for one, dates nothing.
             issued = _token(config, url, _signal_user(config))[1]["token"]["issued_at"][:19]
             told = calendar.timegm(time.strptime(issued, "%Y-%m-%dT%H:%M:%S"))
-    except (NodeError, LookupError, TypeError, ValueError):
+    except (NodeError, LookupError, TypeError, ValueError, ArithmeticError):
         return
     ahead = time.time() - told
     if abs(ahead) > LARGEST_SKEW:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands and files."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from .errors import NodeError
 
@@ -67,8 +69,24 @@ def write(path: Path, text: str, mode: int = 0o644) -> bool:
 
 
 def read(path: Path) -> str:
-    """Return a file's text, or an empty string where there is none."""
+    """Return a file's text, or an empty string where there is none.
+
+    :raises NodeError: when it holds something else than text
+    """
     try:
         return path.read_text()
     except FileNotFoundError:
         return ""
+    except UnicodeDecodeError as error:
+        raise NodeError(f"{path} holds no text: {error.reason}") from error
+
+
+def parsed(text: str) -> Any:
+    """Return what a JSON text says.
+
+    :raises ValueError: when it is none, or is nested more deeply than can be read
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("the JSON text is nested too deeply") from error

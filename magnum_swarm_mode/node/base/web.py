@@ -8,10 +8,11 @@ import re
 import socket
 import ssl
 import time
-from typing import Any, Mapping, Optional, Tuple
-from urllib.parse import unquote, urlsplit
+from typing import Any, Dict, Mapping, Optional, Tuple
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from .errors import NodeError, Temporary
+from .system import parsed
 
 CONNECT_TIMEOUT = 10  # seconds, TLS handshake included
 # What TLS 1.2 may encrypt with: authenticated, and with a key of its own for each connection. TLS
@@ -21,7 +22,9 @@ AEAD = "ECDHE+AESGCM:ECDHE+CHACHA20"
 # no container behind a bridge sent it (RFC 5082). Python does not name the options of Linux.
 _MOST_HOPS = 255
 _LEAST_IPV4, _LEAST_IPV6 = 21, 73  # IP_MINTTL, IPV6_MINHOPCOUNT
-LARGEST_ANSWER = 64 << 20  # bytes
+LARGEST_ANSWER = 1 << 20  # bytes
+_PIECE = 64 << 10  # bytes
+LONGEST_ERROR = 64 << 10  # characters that are looked at
 # The one sentence that Keystone, Magnum, Heat and Docker put somewhere into an error's body.
 _MESSAGE = re.compile(r'"(?:message|detail)": *"((?:[^"\\]|\\.)+)"')
 
@@ -81,6 +84,45 @@ def _neighbour(host: str, port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
         raise
 
 
+def _read(response: http.client.HTTPResponse, largest: int) -> bytes:
+    """Return a body, or a little more of it than it may have."""
+    pieces, size = [], 0
+    while size <= largest:
+        # Not all at once: as much memory as could come is reserved then.
+        piece = response.read(_PIECE)
+        if not piece:
+            break
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
+
+
+def _login(proxy: SplitResult) -> Dict[str, str]:
+    """Return the header with which a proxy lets a client in that has to say who it is."""
+    if not proxy.username:
+        return {}
+    pair = unquote(proxy.username) + ":" + unquote(proxy.password or "")
+    return {"Proxy-Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+
+
+def _failure(where: str, error: Exception) -> NodeError:
+    """Return the error for a request that got no answer."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        now = time.ctime()
+        return NodeError(f"{where}: {error.verify_message}; this server's time is {now}")
+    if isinstance(error, (OSError, http.client.HTTPException)):
+        return Temporary(f"{where}: {error or type(error).__name__}")
+    # A header, of either side, that is none.
+    return NodeError(f"{where}: {error}")
+
+
+def _refusal(where: str, status: int, data: str) -> NodeError:
+    """Return the error for an answer that is one."""
+    message = _MESSAGE.search(data[:LONGEST_ERROR])
+    text = f"{where}: {status} {message[1] if message else data[:200]}"
+    return (Temporary if status in (408, 429) or status >= 500 else NodeError)(text, status)
+
+
 def request(
     method: str,
     url: str,
@@ -91,6 +133,7 @@ def request(
     timeout: float = 30,
     proxy: str = "",
     neighbour: bool = False,
+    largest: int = LARGEST_ANSWER,
 ) -> Answer:
     """Send one request and return headers and body of its answer.
 
@@ -101,24 +144,21 @@ def request(
     :param timeout: seconds for each read after the connection is made
     :param proxy: URL of the HTTP proxy to ask, with user and password if it wants them
     :param neighbour: whether the server accepts only hosts of the same network
-    :raises Temporary: no connection, no answer, or status 408, 429, 5xx
+    :param largest: bytes that the body may have
+    :raises Temporary: no connection, no answer, too large a one, or status 408, 429, 5xx
     :raises NodeError: any other status of 400 or more, or a certificate that does not verify
     """
-    parts = urlsplit(url)
     where = method + " " + url.partition("?")[0]
     kind: Any = http.client.HTTPConnection
     extra = {}
-    if parts.scheme == "https":
-        kind = http.client.HTTPSConnection
-        extra = {"context": context or tls()}
-    via = urlsplit(proxy)
-    target = via if proxy else parts
-    path = parts.path + (f"?{parts.query}" if parts.query else "")
-    login = {}
-    if via.username:
-        pair = unquote(via.username) + ":" + unquote(via.password or "")
-        login["Proxy-Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
     try:
+        parts, via = urlsplit(url), urlsplit(proxy)
+        if parts.scheme == "https":
+            kind = http.client.HTTPSConnection
+            extra = {"context": context or tls()}
+        target = via if proxy else parts
+        path = parts.path + (f"?{parts.query}" if parts.query else "")
+        login = _login(via)
         connection = kind(target.hostname, target.port, timeout=CONNECT_TIMEOUT, **extra)
         if proxy and extra:
             connection.set_tunnel(parts.hostname, parts.port, login)
@@ -143,20 +183,18 @@ def request(
         )
         response = connection.getresponse()
         status = response.status
-        data = response.read(LARGEST_ANSWER).decode(errors="replace")
+        raw = _read(response, largest)
         found = {name.lower(): value for name, value in response.getheaders()}
-    except ssl.SSLCertVerificationError as error:
-        now = time.ctime()
-        raise NodeError(f"{where}: {error.verify_message}; this server's time is {now}") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise Temporary(f"{where}: {error or type(error).__name__}") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _failure(where, error) from error
     finally:
         connection.close()
+    if len(raw) > largest:
+        raise Temporary(f"{where}: {status}, and more than {largest} bytes")
+    data = raw.decode(errors="replace")
     if status >= 400:
-        message = _MESSAGE.search(data)
-        text = f"{where}: {status} {message[1] if message else data[:200]}"
-        raise (Temporary if status in (408, 429) or status >= 500 else NodeError)(text, status)
+        raise _refusal(where, status, data)
     try:
-        return found, json.loads(data)
+        return found, parsed(data)
     except ValueError:
         return found, data

@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node reads: its configuration, who it is, and what engines and services answer."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import pathlib
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from hypothesis import strategies as st
+
+from magnum_swarm_mode.node.base import config, errors, openstack, system, web
+from magnum_swarm_mode.node.base import docker as node_docker
+from magnum_swarm_mode.node.base import node as node_module
+from magnum_swarm_mode.node.base.paths import Paths
+from magnum_swarm_mode.node.swarm import settings
+from tests.fuzz import inputs
+from tests.fuzz.harness import Target
+from tests.fuzz.targets import docker as engines
+
+SERVER = "16fd2706-8baf-433b-82eb-8c7fada847da"
+CONFIG: dict[str, Any] = {
+    "version": 1,
+    "role": "manager",
+    "cluster": {"uuid": engines.CLUSTER, "name": "c"},
+    "managers": {str(n): {"address": f"10.0.0.{n}", "floating_address": ""} for n in range(3)},
+    "signal": json.dumps(
+        {
+            "auth_url": "http://127.0.0.1:1/v3",
+            "user_id": "u",
+            "password": "signal-password",
+            "project_id": "p",
+            "alarm_url": "http://127.0.0.1:1/signal",
+        }
+    ),
+    "join": {"port": 2378, "secret": "bootstrap-secret", "timeout": 1200},
+    "engine": {
+        "mtu": 1450,
+        "daemon": {"storage-driver": "overlay2"},
+        "no_proxy": "10.0.0.0/8,.example.com",
+        "http_proxy": "http://user:proxy-password@proxy.example.com:3128",
+    },
+    "swarm": {"address_pool": "10.88.0.0/16", "manager_availability": "drain"},
+    "api": {"port": 2376, "addresses": ["172.24.4.9"]},
+    "openstack": {
+        "auth_url": "http://127.0.0.1:1/v3",
+        "magnum_url": "http://127.0.0.1:1/v1",
+        "application_credential_id": "id",
+        "application_credential_secret": "credential-secret",
+    },
+}
+_SIGNAL = {**CONFIG, "signal": json.loads(CONFIG["signal"])}
+_META = {"uuid": SERVER, "name": "c-manager-0", "meta": {"docker_volume": "v"}}
+
+
+class _Quiet(Target):
+    """A node in a directory of its own, which says nothing."""
+
+    refusals = (errors.NodeError,)
+    # A node shortens what it tells Heat.
+    longest = 100_000
+
+    @contextlib.contextmanager
+    def ready(self) -> Iterator[None]:
+        known = set(errors.SECRETS)
+        root = tempfile.mkdtemp(dir="/dev/shm" if pathlib.Path("/dev/shm").is_dir() else None)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()), self.serving():
+                self.paths = Paths(root)
+                for path in (self.paths.config, *self.paths.seeds, self.paths.log):
+                    path.parent.mkdir(parents=True)
+                self.paths.config.write_text(json.dumps(CONFIG))
+                self.paths.seeds[0].write_text(json.dumps({"ds": {"meta_data": _META}}))
+                yield
+        finally:
+            shutil.rmtree(root)
+            errors.SECRETS.clear()
+            errors.SECRETS.update(known)
+
+    def serving(self) -> contextlib.AbstractContextManager[Any]:
+        return contextlib.nullcontext()
+
+    def told(self, error: BaseException) -> str:
+        # As it is said.
+        return errors.line(str(error))
+
+
+class Configuration(_Quiet):
+    """The configuration's file, as bytes.
+
+    Only ``NodeError`` leaves what reads it, and all that needs no network works with one that was
+    read.
+    """
+
+    name = "node-config"
+
+    def inputs(self) -> st.SearchStrategy[bytes]:
+        return inputs.documents(
+            CONFIG, _SIGNAL, {**CONFIG, "role": "worker", "ca_certificate": "PEM"}
+        )
+
+    def read(self, data: bytes) -> Iterable[str]:
+        self.paths.config.write_bytes(data)
+        errors.SECRETS.clear()
+        node = node_module.Node(self.paths)
+        node.load()
+        for index in node.config.indexes:
+            assert isinstance(node.config.address(index), str)
+        for url in (node.config.openstack_auth_url, node.config.signal["alarm_url"]):
+            openstack.proxy_for(node.config, url)
+        node.say("configuration")
+        yield errors.redact("done")
+
+
+class Identity(_Quiet):
+    """What cloud-init and Nova left of the server, and what this program did, as bytes.
+
+    Only ``NodeError`` leaves what reads them; what is known then is text.
+    """
+
+    name = "node-identity"
+
+    def inputs(self) -> st.SearchStrategy[bytes]:
+        own = {"uuid": SERVER, "name": "m", "docker_volume": ""}
+        return inputs.documents({"ds": {"meta_data": _META}}, _META, own, {"instance-id": "i"})
+
+    def read(self, data: bytes) -> Iterable[str]:
+        for source in (self.paths.seeds[0], self.paths.identity):
+            source.parent.mkdir(parents=True, exist_ok=True)
+            source.write_bytes(data)
+            node = node_module.Node(self.paths)
+            try:
+                node.load()
+            except errors.NodeError as error:
+                yield self.told(error)
+            else:
+                for one in (node.uuid, node.name, node.docker_volume):
+                    assert isinstance(one, str)
+                node.say("identity")
+            source.unlink()
+
+
+class _Served(_Quiet):
+    """A server at a loopback socket that answers each request with the same bytes.
+
+    :ivar greets: whether a question for the version of the engine's API gets a good answer.
+    """
+
+    greets = False
+    data = b""
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[None]:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.port = listener.getsockname()[1]
+            self.url = f"http://127.0.0.1:{self.port}"
+            thread = threading.Thread(target=self._accept, args=(listener,), daemon=True)
+            thread.start()
+            yield
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(5)
+                self._answer(connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        got = b""
+        while b"\r\n\r\n" not in got:
+            piece = connection.recv(65536)
+            if not piece:
+                return
+            got += piece
+        head, _, body = got.partition(b"\r\n\r\n")
+        length = head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]
+        while len(body) < int(length or 0):
+            body += connection.recv(65536)
+        greeted = self.greets and b"/_ping" in head.split(b"\r\n")[0]
+        connection.sendall(
+            inputs.answer(b"OK", fields=("Api-Version: 1.45",)) if greeted else self.data
+        )
+        connection.shutdown(socket.SHUT_WR)
+        # Until the client has read all: an end with bytes unread would be a reset.
+        while connection.recv(65536):
+            pass
+
+    def each(self, *questions: Callable[[], Any]) -> Iterator[str]:
+        """Ask, and yield what is told of each refusal; the last one is the input's."""
+        for question in questions[:-1]:
+            try:
+                question()
+            except errors.NodeError as error:
+                yield self.told(error)
+        questions[-1]()
+
+
+class Http(_Served):
+    """An HTTP answer as bytes, to the node's only client.
+
+    Only ``NodeError`` leaves it.
+    """
+
+    name = "node-http"
+
+    def inputs(self) -> st.SearchStrategy[bytes]:
+        return inputs.answers(
+            inputs.documents({"message": "no"}, {"error": {"message": "no"}}, INFO)
+        )
+
+    def read(self, data: bytes) -> Iterable[str]:
+        self.data = data
+        web.request("GET", f"{self.url}/x")
+        return ()
+
+
+INFO = engines.INFO
+_SWARM = {"JoinTokens": {"Worker": "SWMTKN-1-w", "Manager": "SWMTKN-1-m"}, "ID": "x"}
+
+
+class Engine(_Served):
+    """Answers of an engine, the own one or another manager's, as bytes of HTTP.
+
+    Only ``NodeError`` leaves what reads them.
+    """
+
+    name = "node-docker"
+
+    def inputs(self) -> st.SearchStrategy[bytes]:
+        one = {**INFO, **_SWARM, "Version": "26.1.5"}
+        nodes = [engines.MANAGER, engines.NODE]
+        return inputs.answers(inputs.documents(one, nodes, _SWARM, INFO))
+
+    def read(self, data: bytes) -> Iterable[str]:
+        self.data = data
+        engine = node_docker.Docker(socket_path="")
+        engine._url = self.url
+        self.greets = False
+        yield from self.each(engine.info, lambda: None)
+        self.greets = True
+        engine = node_docker.Docker(socket_path="")
+        engine._url = self.url
+        yield from self.each(
+            engine.info,
+            engine.engine_version,
+            engine.tokens,
+            lambda: engine.find("/x"),
+            lambda: [(one.in_raft, one.has_address("10.0.0.5")) for one in engine.nodes()],
+        )
+
+
+class Told(_Served):
+    """The swarm's configs with settings for managers, as bytes of HTTP.
+
+    Only ``NodeError`` leaves what reads them, and a configuration with what they say can be read
+    or is refused.
+    """
+
+    name = "node-settings"
+
+    def inputs(self) -> st.SearchStrategy[bytes]:
+        told = [
+            {"openstack": {"auth_url": "http://x"}},
+            {"api": {"port": 1}, "ca_certificate": "PEM"},
+        ]
+        data = inputs.documents(*told, cuts=False).map(lambda one: base64.b64encode(one).decode())
+
+        def entry(one: str) -> dict[str, Any]:
+            return {"ID": "c", "Spec": {"Name": f"{settings.LABEL}.3", "Data": one}}
+
+        inner = data.map(lambda one: inputs.encoded([entry(one)]))
+        outer = inputs.documents([entry("e30="), entry("eyJhIjoge319")])
+        return inputs.answers(inputs.often((1, inner), (1, outer)))
+
+    def read(self, data: bytes) -> Iterable[str]:
+        self.data, self.greets = data, True
+        node = node_module.Node(self.paths)
+        node.load()
+        node.docker._url, node.docker._socket = self.url, ""
+        _, told = settings.newest(node)
+        config.parse(settings.merged(system.read(self.paths.config), told))
+        return ()
+
+
+class Services(_Served):
+    """Answers of Keystone, Magnum and Heat, as bytes of HTTP.
+
+    Only ``NodeError`` leaves what reads them.
+    """
+
+    name = "node-openstack"
+
+    def inputs(self) -> st.SearchStrategy[bytes]:
+        token = {"token": {"issued_at": "2026-11-29T17:00:00.000000Z", "user": {"id": "u"}}}
+        magnum = {"pem": "-----BEGIN CERTIFICATE-----", "status": "CREATE_COMPLETE"}
+        return inputs.answers(inputs.documents(token, magnum, {**token, **magnum}))
+
+    def read(self, data: bytes) -> Iterable[str]:
+        self.data = data
+        told = {**CONFIG, "engine": {}, "signal": {**_SIGNAL["signal"], "auth_url": self.url}}
+        told["signal"]["alarm_url"] = f"{self.url}/signal"
+        told["openstack"] = {**CONFIG["openstack"], "auth_url": self.url, "magnum_url": self.url}
+        known = config.parse(json.dumps(told))
+        yield from self.each(
+            lambda: openstack.check_clock(known, self.url),
+            lambda: openstack.cluster_status(known),
+            lambda: openstack.signal(known, SERVER, "SUCCESS", "", ""),
+            lambda: openstack.sign(known, "csr"),
+        )
+
+
+TARGETS = (Configuration(), Identity(), Http(), Engine(), Told(), Services())
