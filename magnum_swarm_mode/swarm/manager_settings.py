@@ -34,7 +34,7 @@ LABEL = "magnum-swarm-mode.settings"
 CLUSTER = "magnum-swarm-mode.cluster"
 
 _ATTEMPTS = 3
-_MOST_REMOVED = 20
+_MOST_REMOVED = 5
 
 
 @dataclasses.dataclass(frozen=True)
