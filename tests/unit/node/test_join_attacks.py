@@ -209,6 +209,7 @@ class BrokenRequestsTest(JoinServerTest):
         """A request whose head is too large is read up to a bound, and refused or ended."""
         heads = (
             b"X: " + b"x" * 100_000 + b"\r\n",
+            b"X: " + b"x" * 9000 + b"\r\n",
             b"X: y\r\n" * 5000,
             b"X: y\r\n" * 150,
         )
