@@ -255,8 +255,6 @@ class Settings(Target):
         self._adapter.close()
         found = manager_settings.newest(self._swarm)
         manager_settings.merged(found.told, manager_settings.credential("i", "s"))
-        self._adapter.close()
-        manager_settings.clean_up(self._swarm)
         yield str(found.generation)[:100]
 
 
