@@ -16,12 +16,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 _UNKNOWN = "unknown"
+_PLAIN = (str, int, float, bool, type(None))
 
 
 def dump(value: Any) -> Any:
     """Return what JSON can hold."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        own = {field.name: dump(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if names := _names(kind):
+        own = {name: dump(getattr(value, name)) for name in names}
         return {**own.pop(_UNKNOWN, {}), **own}
     if isinstance(value, enum.Enum):
         return value.value
@@ -69,19 +73,31 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
 
 
 def _copied(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | None) else copy.deepcopy(value)
+    return value if type(value) in _PLAIN else copy.deepcopy(value)
 
 
 def _object(kind: Any, values: Mapping[str, Any]) -> Any:
-    hints = _hints(kind)
-    known = {name: _reader(hints[name])(one) for name, one in values.items() if name in hints}
-    if _UNKNOWN in hints:
-        known[_UNKNOWN] = {k: copy.deepcopy(v) for k, v in values.items() if k not in hints}
+    readers = _readers(kind)
+    known, unknown = {}, {}
+    for name, one in values.items():
+        if (reader := readers.get(name)) is not None:
+            known[name] = one if reader is _copied and type(one) in _PLAIN else reader(one)
+        else:
+            unknown[name] = copy.deepcopy(one)
+    if _UNKNOWN in readers:
+        known[_UNKNOWN] = unknown
     return kind(**known)
 
 
 @functools.cache
-def _hints(kind: Any) -> dict[str, Any]:
-    names = [field.name for field in dataclasses.fields(kind)]
+def _names(kind: type) -> tuple[str, ...]:
+    """Return the names of a dataclass's fields; none of any other type."""
+    if not dataclasses.is_dataclass(kind):
+        return ()
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
+@functools.cache
+def _readers(kind: Any) -> dict[str, Callable[[Any], Any]]:
     hints = typing.get_type_hints(kind)
-    return {name: hints[name] for name in names}
+    return {name: _reader(hints[name]) for name in _names(kind)}

@@ -9,6 +9,7 @@ the same semantics as Magnum's, because its own takes most of a simulation's tim
 import copy
 import datetime
 import json
+import pickle
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -52,6 +53,7 @@ class Database:
         self._tables = {table.name: _Table(table) for table in _TABLES}
         # What was read since the last write: most looks change nothing.
         self._read: dict[Any, list[dict[str, Any]]] = {}
+        self._record: bytes | None = None
         self.boundary: Callable[[], None] = _nothing
         self.live: Callable[[], None] = _nothing
         self.now: Callable[[], float] = lambda: 0.0
@@ -60,9 +62,20 @@ class Database:
         """Forget everything."""
         self.boundary = self.live = _nothing
         self._read.clear()
+        self._record = None
         for table in ("history", *self._tables, schema.CLUSTER.name):
             self._raw.execute(f"DELETE FROM {table}")
         self._raw.commit()
+
+    def record(self, get: Callable[[], Any]) -> Any:
+        """Return a record that is read, from the table only if something was written since.
+
+        Whoever reads gets a record of his own, as from the table.
+        """
+        self.live()
+        if self._record is None:
+            self._record = pickle.dumps(get())
+        return pickle.loads(self._record)
 
     def history(self, since: int = 0) -> list[tuple[str, str | None]]:
         """Return statuses and reasons that the cluster's row has had, the latest last."""
@@ -77,6 +90,7 @@ class Database:
         else:
             self.boundary()
             self._read.clear()
+            self._record = None
 
     # What magnum.db.sqlalchemy.api does
 

@@ -331,7 +331,7 @@ class Life(RuleBasedStateMachine):
                 request = self._note("count", group["uuid"], group["node_count"])
                 action = self.simulation.resize(group["uuid"], group["node_count"], [])
                 self._ask(0, action, None, request)
-                self.settle()
+            self.settle()
             self._assert(list(self.judge.at_rest()))
             if self.simulation.status() not in _DONE:
                 self._assert([f"there is no way out: {self.simulation.facts().status_reason}"])

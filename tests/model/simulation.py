@@ -47,6 +47,7 @@ from tests.model.swarm import Client
 from tests.model.world import MEMBER, OWNER, PROJECT, Session, World
 
 CONDUCTORS = 3
+_get = Store.get
 # What magnum-api leaves empty. Without a database a field that nobody has set cannot be read.
 _EMPTY_OF_BOTH = ("fixed_network", "fixed_subnet", "docker_volume_size")
 _EMPTY_OF_TEMPLATE = (
@@ -114,6 +115,7 @@ class Simulation:
         def client(ca: str, own: Any, addresses: list[str], _: str) -> Client:
             return Client(world, addresses, own.certificate, ca)
 
+        yield Store, "get", lambda store, uuid: self.database.record(lambda: _get(store, uuid))
         # The same at each creation and upgrade, and tested elsewhere.
         yield user_data, "render", _rendered
         yield templates, "read", _template_text
