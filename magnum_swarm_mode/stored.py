@@ -21,7 +21,7 @@ _PLAIN = (str, int, float, bool, type(None))
 
 def dump(value: Any) -> Any:
     """Return what JSON can hold."""
-    kind = type(value)
+    kind: Any = type(value)
     if kind in _PLAIN:
         return value
     if names := _names(kind):

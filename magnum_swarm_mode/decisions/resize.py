@@ -78,7 +78,7 @@ def _await_managers(seen: Seen, plan: Plan, group: Group) -> Step:
         if not seen.is_well(group, member) and member.hostname not in plan.leaving
     ]
     for member in late:
-        if report := seen.reports.get(member.server_id):
+        if report := steps.reported(seen, member):
             return steps.fail(seen, plan, report, group)
     names = steps.listed(member.hostname for member in late)
     return steps.wait(

@@ -294,13 +294,23 @@ def rank(seen: Seen, group: Group, member: Member) -> tuple[Any, ...]:
     return (seen.is_well(group, member), node.tasks if node else 0, -member.number)
 
 
+def reported(seen: Seen, member: Member) -> str:
+    """Return why a node could not join, with the name of its server; empty where it did not say.
+
+    A node writes the sentence itself, and may leave its name out or use another one.
+    """
+    said = seen.reports.get(member.server_id, "")
+    named = not said or said.startswith(f"{member.hostname}: ")
+    return said if named else f"{member.hostname}: {said}"
+
+
 def late(seen: Seen, plan: Plan, missing: Sequence[tuple[Group, Member]]) -> Step | None:
     """Wait for new nodes; give up when one says that it cannot join, or in time.
 
     :param missing: those that are not in the swarm yet, each with its group.
     """
     for group, member in missing:
-        if report := seen.reports.get(member.server_id):
+        if report := reported(seen, member):
             return fail(seen, plan, report, group)
     if not missing:
         return None

@@ -23,6 +23,8 @@ from sqlalchemy import pool
 from magnum_swarm_mode.db import migration, schema
 
 _TABLES = (models.Cluster.__table__, models.NodeGroup.__table__)
+BYSTANDER = "00000000-0000-4000-8000-000000000000"
+_OF_CLUSTER = {"cluster": "uuid", "nodegroup": "cluster_id", schema.CLUSTER.name: "cluster_uuid"}
 # Whatever a status was, also one that was overwritten at once.
 _HISTORY = """
 CREATE TABLE history (number INTEGER PRIMARY KEY, status TEXT, reason TEXT);
@@ -66,6 +68,55 @@ class Database:
         for table in ("history", *self._tables, schema.CLUSTER.name):
             self._raw.execute(f"DELETE FROM {table}")
         self._raw.commit()
+
+    def bystander(self) -> list[Any]:
+        """Return all that is written of the cluster that no request and no fault concerns."""
+        return [
+            self._raw.execute(f"SELECT * FROM {table} WHERE {column} = ?", (BYSTANDER,)).fetchall()
+            for table, column in _OF_CLUSTER.items()
+        ]
+
+    def add_bystander(self, state: str) -> None:
+        """Let there be another cluster, which is complete.
+
+        :param state: of its record.
+        """
+        moment = self._moment()
+        rows: dict[str, dict[str, Any]] = {
+            "cluster": {"uuid": BYSTANDER, "name": "bystander", "status": "CREATE_COMPLETE"},
+            "nodegroup": {
+                "uuid": BYSTANDER,
+                "cluster_id": BYSTANDER,
+                "name": "default-worker",
+                "node_count": 2,
+                "role": "worker",
+                "is_default": 1,
+                "status": "CREATE_COMPLETE",
+            },
+        }
+        for table, row in rows.items():
+            values = {**row, "created_at": moment, "updated_at": moment}
+            self._put(table, values)
+        self._put(
+            schema.CLUSTER.name,
+            {
+                "cluster_uuid": BYSTANDER,
+                "project_id": "p",
+                "state": state,
+                "generation": 1,
+                "lease_expires": 0,
+                "created_at": 0,
+                "updated_at": 0,
+                "health_due": 0,
+                "work_due": 0,
+            },
+        )
+        self._raw.commit()
+
+    def _put(self, table: str, values: Mapping[str, Any]) -> None:
+        names, marks = ", ".join(values), ", ".join("?" for _ in values)
+        statement = f"INSERT INTO {table} ({names}) VALUES ({marks})"
+        self._raw.execute(statement, list(values.values()))
 
     def record(self, get: Callable[[], Any]) -> Any:
         """Return a record that is read, from the table only if something was written since.
@@ -113,7 +164,7 @@ class Database:
     def get_cluster_list(self, _: Any, filters: Any = None, **__: Any) -> list[dict[str, Any]]:
         """Return clusters' rows, of some statuses."""
         statuses = (filters or {}).get("status")
-        rows = self._select("cluster")
+        rows = [row for row in self._select("cluster") if row["uuid"] != BYSTANDER]
         return [row for row in rows if not statuses or row["status"] in statuses]
 
     def list_cluster_nodegroups(

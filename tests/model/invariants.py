@@ -7,6 +7,7 @@ from typing import Any
 from magnum.common import exception
 
 from magnum_swarm_mode.conductor.rotation import credential_state
+from magnum_swarm_mode.decisions import change
 from magnum_swarm_mode.decisions.model import Plan
 from magnum_swarm_mode.decisions.record import Kind
 from tests.model.ledger import ACCEPTED, Ledger, has_failed
@@ -15,6 +16,14 @@ from tests.model.stacks import Server, Stack
 
 # Where a cluster comes to rest; Magnum lets a user go on from each of these.
 RESTS = ("CREATE_COMPLETE", "CREATE_FAILED", "UPDATE_COMPLETE", "UPDATE_FAILED", "DELETE_FAILED")
+
+
+# How many updates Heat may accept for each request, and for each node that was lost: at most four
+# managers leave one after the other, whose ports are freed then, and so many updates lead nowhere.
+MOST_UPDATES = 4 * 2 + change.MOST_UPDATES + 1
+# Of an upgrade: five managers are replaced one after the other (one goes, one comes, its port is
+# freed), and four workers of two groups are made and removed one at a time.
+MOST_OF_UPGRADE = 5 * 3 + 2 * 4 * 2 + MOST_UPDATES
 
 
 class Judge:
@@ -34,6 +43,20 @@ class Judge:
                 continue
             yield f"an error that nobody expects: {type(error).__name__}: {error}"
         self._simulation.conductors.errors.clear()
+        if self._simulation.database.bystander() != self._simulation.bystander:
+            yield "something was written of a cluster that no request and no fault concerns"
+
+    def bounded(self, losses: int) -> Iterator[str]:
+        """Yield whether Heat was asked more often than requests and losses of nodes explain.
+
+        :param losses: how many nodes were lost.
+        """
+        requests = {one.began: one.what for one in self._ledger.each}
+        upgrades = list(requests.values()).count("look")
+        most = MOST_UPDATES * (len(requests) - upgrades + losses) + MOST_OF_UPGRADE * upgrades
+        updates = self._world.stacks.updates
+        if updates > most:
+            yield f"Heat was asked {updates} times: {sorted(requests.values())}, {losses} losses"
 
     def told(self, since: int) -> Iterator[str]:
         """Yield what is wrong with statuses that were told."""

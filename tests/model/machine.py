@@ -20,6 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from magnum_swarm_mode.certificates import orphans
 from tests.model import swarm
 from tests.model.conductors import Conductor, Fate
 from tests.model.invariants import Judge
@@ -102,7 +103,7 @@ class Life(RuleBasedStateMachine):
         self.world = self.simulation.world
         self.ledger = Ledger()
         self.judge = Judge(self.simulation, self.ledger)
-        self._told = 0
+        self._told = self._losses = 0
 
     # How things are done
 
@@ -240,6 +241,7 @@ class Life(RuleBasedStateMachine):
         if what == "lost":
             lost = any(one["Status"]["State"] != "ready" for one in swarm.raft())
             if not is_manager or (not lost and len(swarm.raft()) > 2):
+                self._losses += 1
                 swarm.lost.add(node["Description"]["Hostname"])
                 swarm.set_state(node, "down")
         elif not is_manager:
@@ -260,7 +262,8 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def nothing_is_broken(self) -> None:
         """Nothing was done that must never be, and failures were told with a reason."""
-        self._assert([*self.judge.always(), *self.judge.told(self._told)])
+        found = [*self.judge.always(), *self.judge.told(self._told)]
+        self._assert([*found, *self.judge.bounded(self._losses)])
         self._told = len(self.simulation.database.history())
 
     @staticmethod
@@ -288,8 +291,24 @@ class Life(RuleBasedStateMachine):
             conductor.go_on()
         self.settle()
         self._assert(list(self.judge.at_rest()))
+        self._nobody_touches_it()
         world.swarm.mute.clear()
         self._find_the_way_out()
+
+    def _nobody_touches_it(self) -> None:
+        """Let conductors look at a cluster at rest: nothing is written of it, nor asked of Heat."""
+        # What was made by a conductor that died is deleted some minutes later.
+        self._turn(0, orphans.OLD_SECONDS + TURN_SECONDS)
+        before = self.simulation.written()
+        for which in range(CONDUCTORS):
+            self._turn(which)
+        after = self.simulation.written()
+        differing = [
+            f"{one} became {other}"
+            for one, other in zip(before, after, strict=False)
+            if one != other
+        ]
+        self._assert([f"written while nobody asks for anything: {differing}"] if differing else [])
 
     def settle(self) -> None:
         """Let time pass until nothing changes any more."""

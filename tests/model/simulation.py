@@ -33,6 +33,8 @@ from magnum_swarm_mode.conductor import lease, reach
 from magnum_swarm_mode.conductor.due import loop
 from magnum_swarm_mode.db import migration
 from magnum_swarm_mode.db.store import Record, Store
+from magnum_swarm_mode.decisions import record as record_state
+from magnum_swarm_mode.decisions.record import Phase
 from magnum_swarm_mode.heat import members as heat_members
 from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.stack import upgrade as stack_upgrade
@@ -72,6 +74,9 @@ class Simulation:
         self.database.boundary = self.conductors.boundary
         self.database.live = self.conductors.live
         self.database.now = lambda: self.world.now
+        state = record_state.new(Phase.CREATED, OWNER, "bystander", "bystander")
+        self.database.add_bystander(state.to_json())
+        self.bystander = self.database.bystander()
         self.templates = {name: self._template(name, image) for name, image in TEMPLATES.items()}
         self._stack = contextlib.ExitStack()
         self._stack.enter_context(_Listening(self.world.broken))
@@ -213,6 +218,18 @@ class Simulation:
     def record(self) -> Record | None:
         """Return the cluster's record, or None."""
         return Store().get(self.uuid)
+
+    def written(self) -> list[Any]:
+        """Return all that is written of clusters beside what looks at their health write."""
+        unwatched = ("updated_at", "health_status", "health_status_reason")
+        rows = [
+            {name: value for name, value in row.items() if name not in unwatched}
+            for row in (*self.database.get_cluster_list(None), *self.groups())
+        ]
+        record = self.record()
+        state = record.state.to_json() if record else None
+        stacks = [(one.name, one.updates, one.status) for one in self.world.stacks.each.values()]
+        return [*rows, state, stacks, self.database.bystander()]
 
     # What users ask for: each returns what a conductor then does
 

@@ -188,7 +188,9 @@ class Stacks:
         for kind in stack.kinds:
             self._follow(stack, kind, "" if fails != "quota" else fails)
         stack.status = f"{action}_{'FAILED' if fails else 'COMPLETE'}"
-        stack.reason = {"": "", "quota": "Quota exceeded for instances."}.get(fails, "No room.")
+        why = {"": "", "quota": "Quota exceeded for instances."}.get(fails, "No room.")
+        # Heat's own sentence begins with the resource, whose name is the node's.
+        stack.reason = f"The server {stack.name}-worker-0 failed: {why}" if why else ""
 
     def _follow(self, stack: Stack, kind: Kind, fails: str) -> None:
         """Let a group be as the parameters say."""

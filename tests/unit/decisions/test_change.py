@@ -235,6 +235,17 @@ class WorkersTest(base.BaseTestCase):
 
         self.assertEqual((Outcome.FAILED, "swarm-worker-2: no disk"), (step.outcome, step.reason))
 
+    def test_report_without_name(self):
+        """A report that does not begin with the name of its server gets that name."""
+        world = World(workers=2)
+        world.mute = {"swarm-worker-2"}
+        world.request("worker", 3)
+        world.step()
+        world.advance()
+        seen = world.seen(reports={"server-swarm-worker-2": "swarm-worker-1: no disk"})
+
+        self.assertEqual("swarm-worker-2: swarm-worker-1: no disk", change.decide(seen).reason)
+
     def test_away_before(self):
         """A node that was away before does not hold a resize up, nor is it replaced by it."""
         world = World(workers=3)
