@@ -21,11 +21,10 @@ import pecan
 from magnum import objects
 from magnum.api import validation
 from magnum.common import exception
-from oslo_log import log as logging
 from stevedore import named
 from webob import exc
 
-from magnum_swarm_mode import constants, exceptions
+from magnum_swarm_mode import constants, exceptions, log
 from magnum_swarm_mode.admission import cluster_request, manager_keys
 from magnum_swarm_mode.admission import fields as request_fields
 from magnum_swarm_mode.api import bodies, errors, node_certificates, preflight
@@ -38,7 +37,7 @@ from magnum_swarm_mode.labels import table as label_table
 from magnum_swarm_mode.legacy import rules as legacy_rules
 from magnum_swarm_mode.stack import address_pools
 
-LOG = logging.getLogger(__name__)
+LOG = log.of(__name__)
 
 
 class _TemporarilyUnavailable(exception.MagnumException):

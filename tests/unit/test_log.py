@@ -99,7 +99,7 @@ class LogTest(base.BaseTestCase):
 class LoggersTest(base.BaseTestCase):
     def test_all_loggers(self):
         """No module of the package has another logger."""
-        apart = {"log.py", "api/requests.py"}
+        apart = {"log.py"}
         for path in sorted(PACKAGE.rglob("*.py")):
             name = str(path.relative_to(PACKAGE))
             if name in apart or name.startswith(("node/", "db/alembic/")):
