@@ -52,8 +52,6 @@ class StorableTest(base.BaseTestCase):
             text.storable(part * 5_000_000)
         self.assertLess(time.thread_time() - began, 1.0)
 
-    # Under load the first example can take longer than Hypothesis' own deadline.
-    @hypothesis.settings(deadline=None)
     @hypothesis.given(strategies.text(strategies.characters(codec=None), max_size=6000))
     def test_any(self, value):
         """Whatever comes can be encoded in three bytes for each of at most 4000 characters."""
