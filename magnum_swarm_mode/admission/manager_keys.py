@@ -35,7 +35,7 @@ from magnum_swarm_mode import exceptions
 PROOF = "X-Swarm-Mode-Proof"
 # The manager that founds the swarm.
 FIRST = "0"
-_COMMON_NAME = re.compile(r"swarm-manager-(0|[1-9][0-9]?)")
+_COMMON_NAME = re.compile(r"swarm-manager-(0|[1-9][0-9]{0,4})")
 # A request of a manager has less than a third of that.
 _LONGEST = 8192  # characters
 _UNREADABLE = (
@@ -85,7 +85,13 @@ def read(cluster_uuid: str, csr: str, proof: str) -> Request:
         if not isinstance(key.curve, ec.SECP256R1) or not parsed.is_signature_valid:
             raise ValueError
         signature = base64.b64decode(proof, validate=True)
-    except (ValueError, TypeError, binascii.Error, cryptography_exceptions.UnsupportedAlgorithm):
+    except (
+        ValueError,
+        TypeError,
+        binascii.Error,
+        cryptography_exceptions.UnsupportedAlgorithm,
+        x509.InvalidVersion,
+    ):
         raise exceptions.Refused(_UNREADABLE) from None
     return Request(match[1], _encoded(key), text(cluster_uuid, csr), signature)
 

@@ -101,8 +101,13 @@ def renew(node: Node) -> None:
     node.begin("certificate renewal")
     from .swarm import manager
 
-    if manager.renew(node):
-        system.run("systemctl", "try-restart", units.JOIN)
+    before = system.read(node.paths.certificate)
+    try:
+        manager.renew(node)
+    finally:
+        # What serves other nodes signs with the key.
+        if system.read(node.paths.certificate) != before:
+            system.run("systemctl", "try-restart", units.JOIN)
 
 
 VERBS: Dict[str, Callable[[Node], None]] = {

@@ -15,8 +15,10 @@ from tests.unit.admission.signing_requests import Maker
 ASK = """
 import http.client, json, socket, ssl, sys
 for address, port, hops, path, body in json.loads({requests!r}):
+    address, _, source = address.partition("<")
     sock = socket.socket()
     try:
+        sock.bind((source, 0))
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
         sock.settimeout(4)
         sock.connect((address, port))
@@ -160,6 +162,28 @@ class TestReader(base.EndToEndTestCase):
             *closed, open_one = self._asked(machine, requests, "ip netns exec attacker ")
             self.assertEqual([(0, "TimeoutError")] * 4, closed, source.name)
             self.assertNotEqual("TimeoutError", open_one[1])
+
+    def test_own_host(self) -> None:
+        """Nothing on a manager gets anything of that manager's own ports."""
+        manager = self.managers[0]
+        machine = self.swarm.cluster.machine(manager)
+        self.addCleanup(machine.run, REMOVE)
+        machine.run(REMOVE)
+        machine.run(CONTAINER)
+        bridge = machine.text("ip -4 -o address show docker0 | awk '{print $4}'").partition("/")[0]
+        body = {"secret": self.secret, "csr": Maker().csr("swarm-manager-9")}
+
+        def requests(*addresses: str) -> list[tuple[str, int, int, str, object]]:
+            return [
+                (address, port, 255, path, body)
+                for address in addresses
+                for port, path in ((2378, TOKEN), (2374, CERTIFICATE))
+            ]
+
+        inside = self._asked(machine, requests(bridge, manager.fixed), "ip netns exec attacker ")
+        local = ("127.0.0.1<127.0.0.2", f"{manager.fixed}<{bridge}", manager.fixed)
+        outside = self._asked(machine, requests(*local))
+        self.assertEqual([403] * 10, [status for status, _ in (*inside, *outside)])
 
     def test_worker(self) -> None:
         """Root on a worker gets no second worker token, and reaches no manager's certificates."""

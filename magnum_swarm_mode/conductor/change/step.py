@@ -72,6 +72,9 @@ def _forget_keys(store: Store, cluster_uuid: str, seen: Seen, plan: Plan) -> Non
     present = {m.index for group in seen.groups if group.is_manager for m in group.members}
 
     def change(state: State) -> State:
+        if state.plan.number != plan.number or not state.plan.is_over:
+            # The next operation may have added managers that were not seen.
+            return state
         keys = manager_keys.without_removed(state.manager_keys, present)
         return dataclasses.replace(state, manager_keys=keys)
 

@@ -18,6 +18,7 @@ class Paths:
         self.cluster_ca = etc / "cluster-ca.pem"
         self.certificate = etc / "manager.pem"  # what is known of it, certificate, key
         self.next_key = etc / "manager.key"  # until there is a certificate for it
+        self.signing = top / "run/magnum-swarm-mode.signing"  # locked while one is signed
         self.proxy = etc / "haproxy.cfg"
         self.identity = state / "identity.json"
         self.signalled = state / "signalled"

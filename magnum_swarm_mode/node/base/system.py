@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands and files."""
 
+import contextlib
+import fcntl
 import json
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator
 
-from .errors import NodeError
+from .errors import NodeError, Temporary
 
 
 def run(
@@ -42,6 +44,20 @@ def run(
     return done.stdout
 
 
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes from what is done with a lock on a file.
+
+    :raises Temporary: when another process has it
+    """
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Temporary(f"another process has {path}") from error
+        yield
+
+
 def write(path: Path, text: str, mode: int = 0o644) -> bool:
     """Replace a file atomically; return whether its content changed.
 
@@ -63,9 +79,19 @@ def write(path: Path, text: str, mode: int = 0o644) -> bool:
             os.fsync(file.fileno())
         new.chmod(mode)
         new.replace(path)
+        _sync(path.parent)
     except OSError as error:
         raise NodeError(f"{path} cannot be written: {error.strerror}") from error
     return True
+
+
+def _sync(directory: Path) -> None:
+    """Have the names in a directory on the disk, so that no loss of power takes a file back."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read(path: Path) -> str:

@@ -71,6 +71,32 @@ def set_neighbour(sock: socket.socket, *, listens: bool) -> None:
         sock.setsockopt(socket.IPPROTO_IP, option, _MOST_HOPS)
 
 
+def source_towards(address: str) -> str:
+    """Return the address of this host with which it sends to another one.
+
+    :raises OSError: when there is no route
+    """
+    with socket.socket(
+        socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM
+    ) as probe:
+        probe.connect((address, 9))
+        return str(probe.getsockname()[0])
+
+
+def is_neighbour(own: str, address: str) -> bool:
+    """Return whether packets from an address come from another host of the own network.
+
+    Those of this host's containers and of its own processes never leave it, so their hops do not
+    tell them apart: they come from its own address, or from one that it reaches with another one.
+
+    :param own: the address of this host in that network
+    """
+    try:
+        return address != own and source_towards(address) == own
+    except OSError:
+        return False
+
+
 def _neighbour(host: str, port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
     """Return a connection to a host of the same network; its address is a numeric one."""
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)

@@ -19,6 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Callable, Dict, List, Tuple
 from urllib.parse import quote
 
+from ..base import web
 from ..base.docker import Docker, SwarmNode
 from ..base.errors import NodeError, Temporary
 from ..base.web import AEAD
@@ -41,12 +42,14 @@ class Service:
     """Answers requests of callers that know a secret.
 
     :cvar path: what is asked for
+    :ivar own: the address of this host, which alone serves other hosts then; empty for any caller
     :param secret: what callers must know
     """
 
     path = ""
 
     def __init__(self, secret: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.own = ""
         self._secret = secret.encode()
         self._clock = clock
         self._next: Dict[str, float] = {}  # when an address may ask again
@@ -57,6 +60,8 @@ class Service:
 
         :raises NodeError: with the HTTP status that says why not
         """
+        if self.own and not web.is_neighbour(self.own, address):
+            raise NodeError("this address is no other host of the cluster's network", 403)
         with self._guard:
             now = self._clock()
             self._next = {key: at for key, at in self._next.items() if at > now}

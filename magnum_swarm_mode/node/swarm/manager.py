@@ -38,14 +38,24 @@ def ensure_certificate(node: Node, index: int, timeout: float) -> str:
     """
     config, paths = node.config, node.paths
     names = certificates.wanted_names(config, index, socket.gethostname())
-    known = certificates.known(paths)
-    why = certificates.reason_to_issue(known, names, index, time.time(), config.api_issuer)
+
+    def reason() -> str:
+        known, now = certificates.known(paths), time.time()
+        return certificates.reason_to_issue(known, names, index, now, config.api_issuer)
+
+    def issue() -> None:
+        with system.locked(paths.signing):
+            # Another process may have had one signed.
+            if reason():
+                certificates.issue(paths, names, index, config)
+
+    why = reason()
     trusted = system.read(paths.cluster_ca)
     if why:
         node.say(f"a certificate is needed: {why}")
         wait.until(
             "certificate from Magnum",
-            lambda: certificates.issue(paths, names, index, config),
+            issue,
             timeout,
             3,
             node.say,

@@ -14,19 +14,26 @@ from .certificate_server import Signatures
 from .join_server import Server, Service, Tokens, tls
 
 
+class Neighbours(Server):
+    """A server for other hosts of the same network."""
+
+    def server_bind(self) -> None:
+        """Bind the socket, which accepts nothing from elsewhere from the first moment."""
+        web.set_neighbour(self.socket, listens=True)
+        super().server_bind()
+
+
 def open_server(node: Node, port: int, service: Service) -> Server:
-    """Return a server with the manager's certificate, for hosts of the same network.
+    """Return a server with the manager's certificate, for other hosts of the same network.
 
     :raises NodeError: the certificate cannot be loaded or the port is taken
     """
     context = tls()
     try:
         context.load_cert_chain(node.paths.certificate)
-        server = Server(("0.0.0.0", port), context, service)
+        return Neighbours(("0.0.0.0", port), context, service)
     except OSError as error:
         raise NodeError(f"port {port} cannot be served: {error}") from error
-    web.set_neighbour(server.socket, listens=True)
-    return server
 
 
 def serve(node: Node) -> None:
@@ -45,7 +52,8 @@ def serve(node: Node) -> None:
     config, pair = node.config, system.read(node.paths.certificate)
     context = web.tls(system.read(node.paths.cluster_ca), str(node.paths.certificate))
     worker_tokens = Tokens(config.join_secret, node.docker)
-    signatures = Signatures(config, pair, context)
+    signatures = Signatures(config, pair, context, node.docker)
+    worker_tokens.own = signatures.own = config.address(node.own_index())
     with (
         open_server(node, config.join_port, worker_tokens) as tokens,
         open_server(node, config.join_certificate_port, signatures) as certificates,

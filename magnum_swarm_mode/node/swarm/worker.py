@@ -2,7 +2,6 @@
 """A worker's way into the swarm: asks the managers for the token of now, and joins."""
 
 import random
-import socket
 import time
 from typing import Callable, List, Tuple
 
@@ -22,13 +21,10 @@ def own_address(config: Config) -> str:
     :raises Temporary: when there is no route to them (yet)
     """
     target = config.address(config.indexes[0])
-    family = socket.AF_INET6 if ":" in target else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((target, 9))
-        except OSError as error:
-            raise Temporary(f"no route to {target}: {error.strerror}") from error
-        return str(probe.getsockname()[0])
+    try:
+        return web.source_towards(target)
+    except OSError as error:
+        raise Temporary(f"no route to {target}: {error.strerror}") from error
 
 
 def fetch(config: Config) -> Tuple[str, List[str]]:

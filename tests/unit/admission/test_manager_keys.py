@@ -44,7 +44,7 @@ class ReadTest(base.BaseTestCase):
             ("*",),
             ("swarm-manager-",),
             ("swarm-manager-01",),
-            ("swarm-manager-100",),
+            ("swarm-manager-100000",),
             ("swarm-manager-0\n",),
             ("xswarm-manager-0",),
             ("swarm-manager-0", "swarm-manager-1"),

@@ -13,9 +13,14 @@ from typing import Any
 import fixtures
 
 from magnum_swarm_mode.admission import manager_keys
-from magnum_swarm_mode.node.base import web
+from magnum_swarm_mode.node.base import docker, web
 from magnum_swarm_mode.node.base.errors import NodeError, Temporary
-from magnum_swarm_mode.node.swarm import certificate_server, certificates, serving
+from magnum_swarm_mode.node.swarm import (
+    certificate_server,
+    certificates,
+    join_server,
+    serving,
+)
 from tests.unit.admission.signing_requests import Maker
 from tests.unit.node import fakes
 
@@ -39,16 +44,19 @@ class SignaturesCase(fakes.NodeTest):
         self.cloud.sign, self.cloud.ca = self.authority.sign, self.authority.pem
         self.config = fakes.parse_config(managers=2, **self.cloud.sections())
         self.pair = pathlib.Path(self.authority.pair(HERE)).read_text()
+        self.engine = self.useFixture(fakes.Engine(self.paths.docker_socket))
+        self.csr = Maker().csr("swarm-manager-1")
         self.now = 100.0
 
     def signatures(self, **changes):
         config = dataclasses.replace(self.config, **changes)
         context = web.tls(self.authority.pem)
-        return certificate_server.Signatures(config, self.pair, context, lambda: self.now)
+        engine = docker.Docker(socket_path=self.engine.where)
+        return certificate_server.Signatures(config, self.pair, context, engine, lambda: self.now)
 
     def answer(self, signatures=None, address=OTHER, **body):
         self.now += 60
-        sent = {"secret": "bootstrap-secret", "csr": "CSR", **body}
+        sent = {"secret": "bootstrap-secret", "csr": self.csr, **body}
         return (signatures or self.signatures()).answer(address, json.dumps(sent).encode())
 
     def asked(self):
@@ -60,8 +68,8 @@ class SignaturesTest(SignaturesCase):
     def test_signed(self):
         """The request reaches Magnum with the own signature, by which Magnum knows this manager."""
         self.cloud.sign = lambda csr: "PEM"
-        csr = Maker().csr("swarm-manager-1")
-        self.assertEqual({"pem": "PEM\n"}, self.answer(csr=csr))
+        csr = self.csr
+        self.assertEqual({"pem": "PEM\n"}, self.answer())
         (sent,) = self.asked()
         self.assertEqual({"cluster_uuid": fakes.UUID, "csr": csr}, sent.body)
         read = manager_keys.read(fakes.UUID, csr, sent.headers["X-Swarm-Mode-Proof"])
@@ -74,8 +82,9 @@ class SignaturesTest(SignaturesCase):
         self.assertEqual((401, []), (error.status, self.asked()))
 
     def test_no_request(self):
-        """What is no text of ASCII is answered with 400."""
-        requests: tuple[Any, ...] = (None, 1, ["PEM"], {}, "é")
+        """What is no request for a manager is answered with 400."""
+        other = (Maker().csr("*"), Maker().csr("swarm-manager-1", "swarm-manager-1"), "PEM", "")
+        requests: tuple[Any, ...] = (None, 1, ["PEM"], {}, "é", *other)
         for csr in requests:
             error = self.assertRaises(NodeError, self.answer, csr=csr)
             self.assertEqual((400, []), (error.status, self.asked()))
@@ -84,22 +93,50 @@ class SignaturesTest(SignaturesCase):
         """An address that serves the Docker API with the cluster's certificate gets no other."""
         context = self.authority.server_context()
         server = self.useFixture(fakes.Engine(context=context))
-        signatures = self.signatures(api_port=server.port)
+        self._refused_at(server)
+
+    def _refused_at(self, server):
+        managers = {"0": {"address": HERE}, "1": {"address": "127.0.0.1"}}
+        signatures = self.signatures(api_port=server.port, managers=managers)
         error = self.assertRaises(NodeError, self.answer, signatures, "127.0.0.1")
         self.assertEqual((409, []), (error.status, self.asked()))
 
-    def test_served_with_a_certificate_of_others(self):
-        """A server that has no certificate of the cluster is no manager yet."""
+    def test_served_with_another_certificate(self):
+        """A certificate that is not valid now is one as well: its manager renews it by itself."""
         context = self.useFixture(fakes.Authority()).server_context()
-        server = self.useFixture(fakes.Engine(context=context))
+        self._refused_at(self.useFixture(fakes.Engine(context=context)))
+
+    def test_ready(self):
+        """A node that is ready in the swarm has a certificate, while its API is restarted, too."""
         self.cloud.sign = lambda csr: "PEM"
-        answer = self.answer(self.signatures(api_port=server.port), "127.0.0.1")
-        self.assertEqual({"pem": "PEM\n"}, answer)
+        self.engine.enter("m0", HERE)
+        self.engine.add_node("m1", OTHER)
+        error = self.assertRaises(NodeError, self.answer)
+        self.assertEqual((409, []), (error.status, self.asked()))
+        self.engine.nodes[-1]["Status"]["State"] = "down"
+        self.assertEqual({"pem": "PEM\n"}, self.answer())
+
+    def test_no_leader(self):
+        """Managers that are built again while there is no leader get certificates."""
+        self.cloud.sign = lambda csr: "PEM"
+        self.engine.enter("m0", HERE)
+        self.engine.error = "The swarm does not have a leader."
+        self.assertEqual({"pem": "PEM\n"}, self.answer())
+
+    def test_of_another_manager(self):
+        """An address has nothing signed for a manager whose address is another one."""
+        self.cloud.sign = lambda csr: "PEM"
+        error = self.assertRaises(NodeError, self.answer, csr=Maker().csr("swarm-manager-0"))
+        self.assertEqual((403, []), (error.status, self.asked()))
+        # Managers that came later are not in the configuration.
+        later = Maker().csr("swarm-manager-7")
+        self.assertEqual({"pem": "PEM\n"}, self.answer(csr=later))
 
     def test_not_known(self):
         """Nothing is signed for an address at which something else than TLS is served."""
         plain = self.useFixture(fakes.Engine())
-        signatures = self.signatures(api_port=plain.port)
+        managers = {"0": {"address": HERE}, "1": {"address": "127.0.0.1"}}
+        signatures = self.signatures(api_port=plain.port, managers=managers)
         self.assertRaises(Temporary, self.answer, signatures, "127.0.0.1")
         self.assertEqual([], self.asked())
 
@@ -121,7 +158,13 @@ class ServedCase(SignaturesCase):
         """Have manager 0 serve; the port."""
         node = self.make_node(fakes.config_json(managers=2, **self.cloud.sections()))
         self.paths.certificate.write_text(self.pair)
-        server = serving.open_server(node, 0, self.signatures(api_port=1))
+        # A connection on the loopback interface comes from 127.0.0.1.
+        managers = {
+            index: {"address": HERE if one["address"] == HERE else "127.0.0.1"}
+            for index, one in self.config.managers.items()
+        }
+        signatures = self.signatures(api_port=1, managers=managers)
+        server = serving.open_server(node, 0, signatures)
         self.paths.certificate.unlink()
         self.addCleanup(server.server_close)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
@@ -232,3 +275,23 @@ class NeighbourTest(ServedCase):
                 web.set_neighbour(near, listens=False)
                 near.settimeout(5)
                 near.connect(server.getsockname()[:2])
+
+
+class OwnHostTest(ServedCase):
+    """What runs on a manager is told from other managers."""
+
+    def test_addresses(self):
+        """Only an address that is reached with the host's own one is another host's."""
+        # On the loopback interface every address is reached with 127.0.0.1.
+        self.assertTrue(web.is_neighbour("127.0.0.1", "127.0.0.9"))
+        self.assertFalse(web.is_neighbour("127.0.0.1", "127.0.0.1"))
+        self.assertFalse(web.is_neighbour("10.0.0.10", "127.0.0.2"))
+        self.assertFalse(web.is_neighbour("10.0.0.10", "not an address"))
+
+    def test_refused(self):
+        """Nobody on the own host gets anything, with the right secret or without."""
+        for service in (self.signatures(), join_server.Tokens("bootstrap-secret", docker.Docker())):
+            service.own = "10.0.0.10"
+            for address in ("10.0.0.10", "127.0.0.1", "127.0.0.2"):
+                error = self.assertRaises(NodeError, self.answer, service, address)
+                self.assertEqual((403, []), (error.status, self.asked()))
