@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loggers of this package: whatever they are given is harmless in the log.
+"""Loggers of this package, which make each entry harmless in the log.
 
 Errors of clients and libraries repeat what Docker, Heat, Nova or Keystone said. So each entry is
 one line of bounded length without control and bidirectional characters, and so is each exception in
-a traceback, whatever calls the logger.
+a traceback.
 """
 
 import logging

@@ -154,8 +154,9 @@ def _ask_docker(
     state = dataclasses.replace(state, plan=plan)
     names = identity.certain(identity.identify(nodes, ids, places))
     numbers = (cluster.master_count, cluster.node_count)
-    if lacking := status.lacking(prefix, nodes, *numbers, names):
-        return lacking, status.lacking_by_kind(prefix, nodes, *numbers, names), {}, state
+    if lacks := status.lacks(prefix, nodes, *numbers, names):
+        by_kind = {kind: status.lacking({kind: parts}) for kind, parts in lacks.items()}
+        return status.lacking(lacks), by_kind, {}, state
     host = stack.outputs.get("api_address") or addresses[0]
     return (
         "",

@@ -10,7 +10,7 @@ from magnum_swarm_mode import clocks, log
 
 LOG = log.of(__name__)
 
-# Seconds since 1970, whatever the time zone of the server and of the session is.
+# Seconds since 1970, which no time zone of the server or of the session changes.
 _SERVER_TIME = {
     "mysql": "SELECT UNIX_TIMESTAMP()",
     "mariadb": "SELECT UNIX_TIMESTAMP()",

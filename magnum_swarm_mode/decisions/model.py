@@ -45,7 +45,7 @@ class Node:
     """An entry of the swarm's list of nodes.
 
     :ivar tasks: how many tasks are on it that have not ended.
-    :ivar hostname: of the server that it is, whatever it calls itself.
+    :ivar hostname: of the server that it is; what it calls itself does not count.
     :ivar is_ours: whether it is, or was, a server of the cluster; users may have joined others.
     :ivar role: what it shall be, ``manager`` or ``worker``; ``in_raft`` says what it is.
     """

@@ -284,51 +284,32 @@ def _failed(seen: Seen, what: str) -> str:
     return seen.failure or f"Heat {what} and gives no reason; see the events of the stack."
 
 
-def lacking(
-    prefix: str,
-    nodes: Sequence[Mapping[str, Any]],
-    managers: int,
-    workers: int,
-    names: Mapping[str, str] | None = None,
-) -> str:
-    """Say what a swarm lacks of the nodes that a new cluster should have; empty if nothing.
+def lacking(lacks: Mapping[str, Sequence[str]]) -> str:
+    """Return a sentence about what a swarm lacks; empty if nothing.
 
-    A node's own word is not enough: managers that found the swarm anew, after the first was lost,
-    leave workers that had joined before in a swarm that is no more.
+    :param lacks: what :func:`lacks` returns, or a part of it.
     """
-    parts = _lacks(prefix, nodes, managers, workers, names or {})
-    return _in_swarm([one for kind in parts.values() for one in kind])
-
-
-def lacking_by_kind(
-    prefix: str,
-    nodes: Sequence[Mapping[str, Any]],
-    managers: int,
-    workers: int,
-    names: Mapping[str, str] | None = None,
-) -> dict[str, str]:
-    """Say what :func:`lacking` does for each kind of node, where that kind lacks anything."""
-    parts = _lacks(prefix, nodes, managers, workers, names or {})
-    return {kind: _in_swarm(found) for kind, found in parts.items() if found}
-
-
-def _in_swarm(parts: Sequence[str]) -> str:
+    parts = [one for kind in lacks.values() for one in kind]
     return f"In the swarm {', '.join(parts)}." if parts else ""
 
 
-def _lacks(
+def lacks(
     prefix: str,
     nodes: Sequence[Mapping[str, Any]],
     managers: int,
     workers: int,
     names: Mapping[str, str],
 ) -> dict[str, list[str]]:
-    """Return kind of node to parts of a sentence about what there is too little of.
+    """Return what a swarm lacks of the nodes that a new cluster should have.
+
+    A node's own word is not enough: managers that found another swarm, after the first was lost,
+    leave workers that had joined before in a swarm that is no more.
 
     :param prefix: what the host names of the cluster's nodes begin with.
     :param nodes: as ``GET /nodes`` describes them.
     :param names: node ids to the host names of the servers that these are for sure. Of others
         counts what they call themselves.
+    :returns: each kind of node that lacks anything to parts of a sentence.
     """
     ready = [node for node in nodes if (node.get("Status") or {}).get("State") == "ready"]
     ruling = [
@@ -349,7 +330,7 @@ def _lacks(
             parts[kind].append(f"{count} of {number} {kind}s are ready{_named(missing)}")
     if not any((node.get("ManagerStatus") or {}).get("Leader") for node in ruling):
         parts["manager"].append("there is no leader")
-    return parts
+    return {kind: found for kind, found in parts.items() if found}
 
 
 def _named(names: Sequence[str]) -> str:

@@ -107,7 +107,7 @@ def known(
 ) -> dict[str, str]:
     """Return the servers' addresses: those that Heat shows, and else those that it showed before.
 
-    :param members: host names of all servers that there are.
+    :param members: host names of all present servers.
     """
     both = {**before, **present}
     return {name: both[name] for name in members if both.get(name)}

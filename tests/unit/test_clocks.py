@@ -16,7 +16,7 @@ class NowTest(base.BaseTestCase):
         self.useFixture(fixtures.MonkeyPatch("time.monotonic", lambda: self.monotonic))
 
     def test_unread(self) -> None:
-        """Before the database's clock is read the own one counts."""
+        """Before the database's clock is read the host's own clock counts."""
         self.assertEqual((5000.0, True), (clocks.now(), clocks.is_to_be_read()))
 
     def test_goes_on(self) -> None:

@@ -127,7 +127,7 @@ def _find_record(
 def record_of(volume: Any) -> Record:
     """Return the record that an earlier run left as a volume's label.
 
-    :raises CommandError: when it is none: whoever is root on a manager can change it.
+    :raises CommandError: when it is none: root on a manager can change it.
     """
     kinds = typing.get_type_hints(Record)
     try:

@@ -7,7 +7,7 @@ import socket
 import time
 from typing import Any, Dict, Set
 
-from . import config, openstack, system, wait
+from . import config, openstack, system, wait, web
 from .codes import Code
 from .docker import Docker
 from .errors import NodeError, Temporary, line, redact
@@ -46,7 +46,7 @@ def _texts(uuid: Any, name: Any, docker_volume: Any) -> Dict[str, str]:
 
 def is_own(address: str) -> bool:
     """Return whether an address is one of this server's."""
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+    with socket.socket(web.family(address)) as probe:
         try:
             probe.bind((address, 0))
         except OSError:

@@ -76,9 +76,7 @@ def source_towards(address: str) -> str:
 
     :raises OSError: when there is no route
     """
-    with socket.socket(
-        socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM
-    ) as probe:
+    with socket.socket(family(address), socket.SOCK_DGRAM) as probe:
         probe.connect((address, 9))
         return str(probe.getsockname()[0])
 
@@ -97,14 +95,19 @@ def is_neighbour(own: str, address: str) -> bool:
         return False
 
 
-def _neighbour(host: str, port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
+def family(address: str) -> socket.AddressFamily:
+    """Return the family of sockets that a numeric address is for."""
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def _neighbour(address: str, port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
     """Return a connection to a host of the same network; its address is a numeric one."""
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    sock = socket.socket(family(address))
     try:
         set_neighbour(sock, listens=False)
         sock.settimeout(CONNECT_TIMEOUT)
-        sock.connect((host, port))
-        return context.wrap_socket(sock, server_hostname=host)
+        sock.connect((address, port))
+        return context.wrap_socket(sock, server_hostname=address)
     except BaseException:
         sock.close()
         raise

@@ -104,6 +104,6 @@ class Signatures(Service):
                 return
             raise
         except NodeError:
-            # Whoever serves it has a certificate, though one that is not valid now.
+            # The host that serves it has a certificate, though one that is not valid now.
             pass
         raise NodeError("this address has a certificate already", 409)

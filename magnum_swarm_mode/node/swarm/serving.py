@@ -46,7 +46,7 @@ def serve(node: Node) -> None:
     try:
         applied = settings.apply(node)
     except Exception as error:
-        # Nodes are served whatever is wrong with the settings.
+        # Nodes are served also while the settings are wrong.
         node.say(f"settings: {error}")
         applied = -1
     config, pair = node.config, system.read(node.paths.certificate)

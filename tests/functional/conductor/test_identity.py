@@ -52,7 +52,7 @@ class LiarsTest(test_healing.HealingCase):
         self.assertEqual({name: ADDRESSES[name] for name in self.nodes}, plan.addresses)
 
     def test_health(self):
-        """The health is the same whatever nodes call themselves."""
+        """What nodes call themselves does not change the health."""
         expected = dict(self.poll_health().health_status_reason)
         for names in (
             ("swarm-manager-0", "swarm-manager-0", "swarm-manager-0"),
@@ -101,7 +101,7 @@ class LiarsTest(test_healing.HealingCase):
         self.assertEqual([{"worker_count": 1, "worker_removals": ["1"]}], self.asked())
 
     def test_resize(self):
-        """A new worker is waited for at its address, whoever bears its name before."""
+        """A new worker is waited for at its address, also while another node bears its name."""
         self.call("swarm-worker-0", "swarm-worker-2")
         self.call("swarm-worker-1", "swarm-manager-0")
         self.resize(3)
@@ -150,7 +150,7 @@ class LiarsTest(test_healing.HealingCase):
         )
 
     def test_roles(self):
-        """Whoever bears the name of a manager is no manager, and a promoted worker is made one."""
+        """A node with the name of a manager is no manager, and a promoted worker is made one."""
         liar = self.call("swarm-worker-0", "swarm-manager-0")
         liar["Spec"]["Role"] = "manager"
         cluster = self.poll_health()

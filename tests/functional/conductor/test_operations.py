@@ -99,6 +99,19 @@ class OperationsCase(base.DriverTest):
     def asked(self):
         return [parameters for _, parameters in self.stack.updates]
 
+    def assert_never_begun(self, workers):
+        """A request whose conductor died fails before long, and the workers are as many as before.
+
+        :param workers: the number in their group's row.
+        """
+        for _ in range(4):
+            self.poll_health()
+            self.poll()
+        cluster = self.cluster(self.uuid)
+        self.assertEqual("UPDATE_FAILED", cluster.status)
+        cases.shown(self, "change-never-begun", cluster.status_reason, answer=cluster.status)
+        self.assertEqual(workers, cluster.default_ng_worker.node_count)
+
 
 class ResizeTest(OperationsCase):
     def test_grow(self):
@@ -519,14 +532,7 @@ class ConductorsTest(OperationsCase):
 
         with fixtures.MonkeyPatch("magnum_swarm_mode.db.store.Store.amend", death):
             self.assertRaises(base.Died, self.resize, 1, ["swarm-worker-0"])
-        for _ in range(4):
-            self.poll_health()
-            self.poll()
-
-        cluster = self.cluster(self.uuid)
-        self.assertEqual("UPDATE_FAILED", cluster.status)
-        cases.shown(self, "change-never-begun", cluster.status_reason, answer=cluster.status)
-        self.assertEqual(2, cluster.default_ng_worker.node_count)
+        self.assert_never_begun(2)
         self.assertEqual(3, len(self.hostnames()))
         self.assertEqual([], self.asked())
 

@@ -25,38 +25,19 @@ from magnum_swarm_mode.node.swarm import settings
 from tests.fuzz import inputs
 from tests.fuzz.harness import Target
 from tests.fuzz.targets import docker as engines
+from tests.unit.node import fakes
 
-SERVER = "16fd2706-8baf-433b-82eb-8c7fada847da"
-CONFIG: dict[str, Any] = {
-    "version": 1,
-    "role": "manager",
-    "cluster": {"uuid": engines.CLUSTER, "name": "c"},
-    "managers": {str(n): {"address": f"10.0.0.{n}", "floating_address": ""} for n in range(3)},
-    "signal": json.dumps(
-        {
-            "auth_url": "http://127.0.0.1:1/v3",
-            "user_id": "u",
-            "password": "signal-password",
-            "project_id": "p",
-            "alarm_url": "http://127.0.0.1:1/signal",
-        }
-    ),
-    "join": {"port": 2378, "secret": "bootstrap-secret", "timeout": 1200},
-    "engine": {
+SERVER = fakes.SERVER
+CONFIG: dict[str, Any] = fakes.config_json(
+    managers={str(n): {"address": f"10.0.0.{n}", "floating_address": ""} for n in range(3)},
+    cluster={"uuid": engines.CLUSTER, "name": "c"},
+    engine={
         "mtu": 1450,
         "daemon": {"storage-driver": "overlay2"},
         "no_proxy": "10.0.0.0/8,.example.com",
         "http_proxy": "http://user:proxy-password@proxy.example.com:3128",
     },
-    "swarm": {"address_pool": "10.88.0.0/16", "manager_availability": "drain"},
-    "api": {"port": 2376, "addresses": ["172.24.4.9"]},
-    "openstack": {
-        "auth_url": "http://127.0.0.1:1/v3",
-        "magnum_url": "http://127.0.0.1:1/v1",
-        "application_credential_id": "id",
-        "application_credential_secret": "credential-secret",
-    },
-}
+)
 _SIGNAL = {**CONFIG, "signal": json.loads(CONFIG["signal"])}
 _META = {"uuid": SERVER, "name": "c-manager-0", "meta": {"docker_volume": "v"}}
 

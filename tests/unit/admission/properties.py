@@ -4,7 +4,6 @@
 from hypothesis import HealthCheck, settings
 
 PROPERTY = settings(
-    deadline=None,
     derandomize=True,
     database=None,
     max_examples=200,

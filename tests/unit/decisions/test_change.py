@@ -2,7 +2,7 @@
 import dataclasses
 import random
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oslotest import base
 
@@ -222,29 +222,26 @@ class WorkersTest(base.BaseTestCase):
         self.assertEqual(("worker", 3, ("2",)), world.updates[-1])
         self.assertIn("swarm-worker-3", world.hostnames())
 
-    def test_report(self):
-        """What a new node says of its failure ends the waiting at once."""
+    def _reported(self, words):
+        """Return the step after a new node, which is waited for, reported a failure."""
         world = World(workers=2)
         world.mute = {"swarm-worker-2"}
         world.request("worker", 3)
         world.step()
         world.advance()
-        seen = world.seen(reports={"server-swarm-worker-2": "swarm-worker-2: no disk"})
+        return change.decide(world.seen(reports={"server-swarm-worker-2": words}))
 
-        step = change.decide(seen)
+    def test_report(self):
+        """What a new node says of its failure ends the waiting at once."""
+        step = self._reported("swarm-worker-2: no disk")
 
         self.assertEqual((Outcome.FAILED, "swarm-worker-2: no disk"), (step.outcome, step.reason))
 
     def test_report_without_name(self):
         """A report that does not begin with the name of its server gets that name."""
-        world = World(workers=2)
-        world.mute = {"swarm-worker-2"}
-        world.request("worker", 3)
-        world.step()
-        world.advance()
-        seen = world.seen(reports={"server-swarm-worker-2": "swarm-worker-1: no disk"})
+        step = self._reported("swarm-worker-1: no disk")
 
-        self.assertEqual("swarm-worker-2: swarm-worker-1: no disk", change.decide(seen).reason)
+        self.assertEqual("swarm-worker-2: swarm-worker-1: no disk", step.reason)
 
     def test_away_before(self):
         """A node that was away before does not hold a resize up, nor is it replaced by it."""
@@ -475,7 +472,7 @@ class ManagersTest(base.BaseTestCase):
 
 
 class AnythingTest(base.BaseTestCase):
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=150)
     @given(st.integers(min_value=0, max_value=2**32))
     @example(376)  # a second request, while two of five managers are demoted for the first
     def test_converges(self, seed):

@@ -214,7 +214,7 @@ class DeleteTest(base.BaseTestCase):
 
 class LackingTest(base.BaseTestCase):
     def lacking(self, *nodes, managers=1, workers=1):
-        return status.lacking("swarm", nodes, managers, workers)
+        return status.lacking(status.lacks("swarm", nodes, managers, workers, {}))
 
     def test_nothing(self):
         """A swarm with all its managers and workers ready lacks nothing."""
@@ -270,7 +270,7 @@ class LackingTest(base.BaseTestCase):
         self.assertEqual("", self.lacking(*nodes))
 
     def test_names_of_others(self):
-        """A worker counts for the server that it is, whatever it calls itself, and once only."""
+        """A worker counts for the server that it is, also under another name, and once only."""
         manager = node("swarm-manager-0", manager="reachable", leader=True)
         liar, twin = node("swarm-worker-1"), node("swarm-worker-1", number=1)
         names = {manager["ID"]: "swarm-manager-0", liar["ID"]: "swarm-worker-0"}
@@ -278,10 +278,11 @@ class LackingTest(base.BaseTestCase):
             nodes = [manager, liar, twin][: len(known)]
             self.assertEqual(
                 "In the swarm 1 of 2 workers are ready (missing: swarm-worker-1).",
-                status.lacking("swarm", nodes, 1, 2, known),
+                status.lacking(status.lacks("swarm", nodes, 1, 2, known)),
             )
         names[twin["ID"]] = "swarm-worker-1"
-        self.assertEqual("", status.lacking("swarm", [manager, liar, twin], 1, 2, names))
+        lacks = status.lacks("swarm", [manager, liar, twin], 1, 2, names)
+        self.assertEqual("", status.lacking(lacks))
 
     def test_many(self):
         """Of many that are missing some are named."""

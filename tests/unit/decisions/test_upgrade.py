@@ -308,7 +308,7 @@ class ManagersTest(base.BaseTestCase):
 
 
 class AnyMomentTest(base.BaseTestCase):
-    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, suppress_health_check=list(HealthCheck))
     @given(
         st.sampled_from([1, 3, 5]),
         st.integers(0, 5),

@@ -3,9 +3,19 @@
 
 import threading
 
+import testtools
+
 from magnum_swarm_mode.node.base import docker, web
 from magnum_swarm_mode.node.swarm import join_server
 from tests.unit.node import fakes
+
+
+def start(test: testtools.TestCase, server: join_server.Server) -> int:
+    """Have a server serve until a test ends; return its port."""
+    test.addCleanup(server.server_close)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    test.addCleanup(server.shutdown)
+    return int(server.server_address[1])
 
 
 class ServedCase(fakes.NodeTest):
@@ -25,9 +35,5 @@ class ServedCase(fakes.NodeTest):
         context = join_server.tls()
         context.load_cert_chain(authority.pair())
         self.server = join_server.Server(("127.0.0.1", 0), context, self.tokens)
-        self.addCleanup(self.server.server_close)
-        thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        self.addCleanup(self.server.shutdown)
-        self.port = self.server.server_address[1]
+        self.port = start(self, self.server)
         self.context = web.tls(authority.pem)

@@ -7,7 +7,6 @@ import json
 import pathlib
 import socket
 import subprocess
-import threading
 from typing import Any
 
 import fixtures
@@ -22,7 +21,7 @@ from magnum_swarm_mode.node.swarm import (
     serving,
 )
 from tests.unit.admission.signing_requests import Maker
-from tests.unit.node import fakes
+from tests.unit.node import fakes, served
 
 HERE, OTHER = "127.0.0.11", "127.0.0.12"
 
@@ -166,10 +165,7 @@ class ServedCase(SignaturesCase):
         signatures = self.signatures(api_port=1, managers=managers)
         server = serving.open_server(node, 0, signatures)
         self.paths.certificate.unlink()
-        self.addCleanup(server.server_close)
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        self.addCleanup(server.shutdown)
-        return server.server_address[1]
+        return served.start(self, server)
 
 
 class IssueThroughOthersTest(ServedCase):
@@ -248,7 +244,7 @@ class IssueThroughOthersTest(ServedCase):
 
 
 class NeighbourTest(ServedCase):
-    """Hosts of the same network are told from their containers."""
+    """Hosts of the same network are served, and their containers are not."""
 
     def test_routed(self):
         """A connection whose packets could have passed a router is not accepted."""
@@ -278,7 +274,7 @@ class NeighbourTest(ServedCase):
 
 
 class OwnHostTest(ServedCase):
-    """What runs on a manager is told from other managers."""
+    """What runs on a manager counts as no other manager."""
 
     def test_addresses(self):
         """Only an address that is reached with the host's own one is another host's."""

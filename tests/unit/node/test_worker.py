@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-import threading
-
 import fixtures
 
 from magnum_swarm_mode.node.base import docker
 from magnum_swarm_mode.node.base.errors import NodeError, Temporary
 from magnum_swarm_mode.node.swarm import join_server, worker
-from tests.unit.node import fakes
+from tests.unit.node import fakes, served
 
 
 class WorkerTest(fakes.NodeTest):
@@ -20,10 +18,7 @@ class WorkerTest(fakes.NodeTest):
             "bootstrap-secret", docker.Docker(socket_path=self.manager.where)
         )
         server = join_server.Server(("127.0.0.1", 0), self.authority.server_context(), tokens)
-        self.addCleanup(server.server_close)
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        self.addCleanup(server.shutdown)
-        self.port = server.server_address[1]
+        self.port = served.start(self, server)
         self.now = 100.0
 
     def _node(self, secret="bootstrap-secret", addresses=("127.0.0.1",), ca=None):

@@ -38,7 +38,7 @@ class IdentifyTest(base.BaseTestCase):
         return found.name, found.is_ours
 
     def test_by_address(self):
-        """An entry is the server at its address, whatever it calls itself."""
+        """An entry is the server at its address; its name does not count."""
         for name in ("swarm-worker-1", "swarm-manager-0", "managers", "", "laptop"):
             self.assertEqual(
                 Identity("swarm-worker-0", is_sure=True), self.who(entry(name, "10.0.0.21"))
