@@ -27,6 +27,8 @@ class Docker:
         described = node(self._number, self._number + 1 if manager else 0)
         self._number += 1
         described["Description"]["Hostname"] = hostname
+        # The conductor recognizes a node by the address that Heat gave its server.
+        described["Status"]["Addr"] = address
         if manager:
             leads = not any("ManagerStatus" in one for one in self.nodes.values())
             status = {"Reachability": "reachable", "Addr": f"{address}:2377"}
