@@ -74,12 +74,10 @@ def newest(swarm: swarm_client.Swarm) -> Settings:
     :raises Unavailable: when no manager answers.
     :raises Inconsistent: when somebody wrote a config of that name that means nothing.
     """
-    found = Settings()
-    for config in _own(swarm):
-        generation = _generation(config)
-        if generation > found.generation:
-            found = Settings(generation, _told(config))
-    return found
+    # Only the newest is read, however many there are.
+    config = max(_own(swarm), key=_generation, default=None)
+    generation = 0 if config is None else _generation(config)
+    return Settings(generation, _told(config)) if config and generation else Settings()
 
 
 def tell(swarm: swarm_client.Swarm, changes: Mapping[str, Any]) -> int:

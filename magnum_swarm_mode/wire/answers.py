@@ -228,6 +228,9 @@ class _Window:
         self._decode = codecs.getincrementaldecoder("utf-8")("strict").decode
         self._scan = json.JSONDecoder().raw_decode
         self._text, self._at, self._is_last = "", 0, False
+        # How far the text has been checked. What follows an item in it is not checked again: a
+        # long item leaves room for thousands of small ones.
+        self._checked = 0
 
     def skip(self, sign: str) -> bool:
         """Pass white space and, if it is there, a sign; return whether it was."""
@@ -250,7 +253,9 @@ class _Window:
         self.expect("{")
         self._at -= 1
         while True:
-            _check_parts(self._text, self._at)
+            if self._checked < len(self._text):
+                _check_parts(self._text, self._at)
+                self._checked = len(self._text)
             try:
                 found, self._at = self._scan(self._text, self._at)
             except RecursionError as error:
@@ -286,5 +291,5 @@ class _Window:
             arrived = self._decode(piece or b"", final=self._is_last)
         except UnicodeDecodeError as error:
             raise BadAnswerError("its answer is not in UTF-8") from error
-        self._text, self._at = self._text[self._at :] + arrived, 0
+        self._text, self._at, self._checked = self._text[self._at :] + arrived, 0, 0
         return not self._is_last

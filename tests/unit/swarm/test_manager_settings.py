@@ -116,6 +116,15 @@ class TestTelling(base.BaseTestCase):
         manager_settings.clean_up(self.swarm)
         self.assertEqual(2, len(self.configs))
 
+    def test_only_the_newest_is_read(self):
+        """Earlier settings are not decoded, in whatever order they are listed."""
+        self.configs.append(config("magnum-swarm-mode.settings.1", b"no JSON"))
+        self.configs.append(config("magnum-swarm-mode.settings.10", {"api": {"x": 1}}))
+        self.configs.append(config("magnum-swarm-mode.settings.9", b"no JSON"))
+        self.assertEqual(
+            manager_settings.Settings(10, {"api": {"x": 1}}), manager_settings.newest(self.swarm)
+        )
+
     def test_settings_that_mean_nothing(self):
         """A user's config in the place of ours is named."""
         self.configs.append(config("magnum-swarm-mode.settings.1", b"no JSON"))
