@@ -29,8 +29,8 @@ _GONE = (magnum_exception.ClusterNotFound, magnum_exception.NodeGroupNotFound)
 def poll(store: Store, context: Any, cluster: Any) -> None:
     """Bring the status of a cluster in progress up to date.
 
-    Every conductor does this every ten seconds for every such cluster; the record's lease lets
-    one of them act. ``context`` has no token.
+    A conductor does this at least every ten seconds for every such cluster of its own (see
+    ``due``); the record's lease lets one of them act. ``context`` has no token.
     """
     with lease.held(store, cluster.uuid, "poll") as record:
         if record is not None:

@@ -25,7 +25,7 @@ from magnum_swarm_mode import clocks, constants, log
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import lease, rows
-from magnum_swarm_mode.conductor.due import shares
+from magnum_swarm_mode.conductor.due import pace, shares
 from magnum_swarm_mode.db.store import Record, Store
 from magnum_swarm_mode.decisions.record import Phase
 
@@ -39,8 +39,8 @@ _MOST_AT_ONCE = 200
 # A look that takes longer is slow, in seconds, and so long its cluster's next looks are kept apart.
 _SLOW_SECONDS = 3.0
 _APART_SECONDS = 3600.0
-# The method of Magnum's job that asks for a cluster's health.
-_HEALTH = "update_health_status"
+# The methods of Magnum's jobs that look at a cluster in progress, and ask for a cluster's health.
+_STATUS, _HEALTH = "update_status", "update_health_status"
 
 
 @dataclasses.dataclass(eq=False)
@@ -54,6 +54,11 @@ class _Look:
     take: Callable[[], Any]
     key: tuple[str, str]
     began: float = 0.0
+
+    @property
+    def job(self) -> Any:
+        """Magnum's job whose method it is."""
+        return getattr(self.take, "__self__", None)
 
     @property
     def hangs(self) -> bool:
@@ -120,6 +125,7 @@ class Calls:
         self._apart: dict[tuple[str, str], float] = {}
         self._queued: dict[tuple[str, str], _Look] = {}
         self._lock = threading.Lock()
+        self._pace = pace.Pace(lambda job: self.submit(job.update_status, job.cluster.uuid))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._original, name)
@@ -156,15 +162,17 @@ class Calls:
         except Exception:
             LOG.exception("%s of cluster %s failed", *look.key)
         finally:
+            now = time.monotonic()
             with self._lock:
                 # One that hung may have been followed by another.
                 if self._queued.get(look.key) is look:
                     del self._queued[look.key]
-                now = time.monotonic()
                 if now - look.began > _SLOW_SECONDS:
                     # Also of clusters that are gone, which nobody looks at any more.
                     self._apart = {key: end for key, end in self._apart.items() if end > now}
                     self._apart[look.key] = now + _APART_SECONDS
+            if look.key[0] == _STATUS:
+                self._pace.seen(look.job, now - look.began)
 
 
 class _Call:

@@ -43,7 +43,9 @@ class Job:
     """As Magnum's for one cluster."""
 
     def __init__(self, test, name, coe="swarm-mode"):
-        self.cluster = SimpleNamespace(uuid=name, cluster_template=SimpleNamespace(coe=coe))
+        template = SimpleNamespace(coe=coe)
+        status = {"status": "CREATE_COMPLETE", "status_reason": None}
+        self.cluster = SimpleNamespace(uuid=name, cluster_template=template, **status)
         self.test, self.free = test, threading.Event()
         self.error = loopingcall.LoopingCallDone()
         self.begun, self.ended, self.times = threading.Event(), threading.Event(), 0
@@ -132,6 +134,21 @@ class CallsTest(base.BaseTestCase):
             if later.begun.wait(0.1):
                 break
         self.assertTrue(later.begun.is_set())
+
+    def test_followed(self):
+        """A look at an operation tells when the next is due, one at the health does not."""
+        seen = self.enterContext(mock.patch.object(self.calls, "_pace")).seen
+        for method, times in (("update_health_status", 0), ("update_status", 1)):
+            job = self.start(method, method)
+            job.free.set()
+            until = time.monotonic() + SECONDS
+            while self.calls._queued and time.monotonic() < until:
+                time.sleep(0.01)
+            for _ in range(100 * times):
+                if seen.called:
+                    break
+                time.sleep(0.01)
+            self.assertEqual([mock.call(job, mock.ANY)] * times, seen.mock_calls)
 
     def test_failing(self):
         """After a look that fails its thread takes the next."""

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clusters to which something happens are looked at more often than Magnum does."""
+
+import queue
+import time
+from types import SimpleNamespace
+from unittest import mock
+
+from magnum import objects
+from magnum.common import exception as magnum_exception
+from oslotest import base
+
+from magnum_swarm_mode import conf
+from magnum_swarm_mode.cloud import sessions
+from magnum_swarm_mode.conductor.due import pace
+
+SECONDS = 10.0
+
+
+class PauseTest(base.BaseTestCase):
+    def test_change(self):
+        """What has just changed is looked at again after two seconds."""
+        self.assertEqual(2.0, pace.pause(0.0, 0.1))
+
+    def test_unchanged(self):
+        """The longer nothing changes, the later it is looked at again."""
+        self.assertEqual(5.0, pace.pause(20.0, 0.1))
+        self.assertIsNone(pace.pause(40.0, 0.1))
+
+    def test_slow(self):
+        """A slow look is followed later, or left to Magnum's task."""
+        self.assertEqual(6.0, pace.pause(0.0, 0.6))
+        self.assertIsNone(pace.pause(0.0, 1.0))
+
+
+class Job:
+    """As Magnum's for one cluster."""
+
+    def __init__(self, ctx, cluster):
+        self.ctx, self.cluster = ctx, cluster
+
+
+def cluster(name, status="CREATE_IN_PROGRESS", reason=None):
+    """Return what is known of a row."""
+    return SimpleNamespace(uuid=name, status=status, status_reason=reason)
+
+
+class PaceTest(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.rows, self.errors = {}, 0
+        self.enterContext(mock.patch.object(pace, "_LEAST_SECONDS", 0.01))
+        self.enterContext(mock.patch.object(pace, "_TICK_SECONDS", 0.01))
+        # Without a look before that to be compared with, nothing counts as unchanged for long.
+        self.enterContext(mock.patch.object(pace, "_OF_UNCHANGED", 0.0))
+        self.enterContext(mock.patch.object(sessions, "admin_context"))
+        self.enterContext(
+            mock.patch.object(objects.Cluster, "get_by_uuid", side_effect=self.row)
+        )
+        store = self.enterContext(mock.patch.object(pace, "Store")).return_value
+        store.get.side_effect = lambda _: SimpleNamespace(state=SimpleNamespace(errors=self.errors))
+        conf.register_opts(pace.CONF)
+        self.taken: queue.Queue[Job] = queue.Queue()
+        self.pace = pace.Pace(self.taken.put)
+
+    def row(self, _, uuid):
+        if uuid not in self.rows:
+            raise magnum_exception.ClusterNotFound(cluster=uuid)
+        return self.rows[uuid]
+
+    def see(self, found, took=0.0):
+        self.pace.seen(Job("context", found), took)
+
+    def assert_idle(self):
+        """Nothing is left to be looked at, and the thread has ended."""
+        for _ in range(1000):
+            if not self.pace._runs:
+                break
+            time.sleep(0.01)
+        self.assertFalse(self.pace._runs)
+        self.assertTrue(self.taken.empty())
+
+    def test_again(self):
+        """A cluster in progress is looked at again, as its row is then."""
+        self.rows["a"] = cluster("a", reason="later")
+        self.see(cluster("a"))
+        again = self.taken.get(timeout=SECONDS)
+        self.assertEqual("later", again.cluster.status_reason)
+        self.assertEqual("context", again.ctx)
+        self.assert_idle()
+
+    def test_ended(self):
+        """A cluster that is at rest is left alone, whoever brought it there."""
+        self.rows["b"] = cluster("b", "CREATE_COMPLETE")
+        self.see(cluster("a", "CREATE_FAILED"))
+        self.see(cluster("b"))
+        self.assert_idle()
+
+    def test_gone(self):
+        """A cluster that was deleted meanwhile keeps no other from its turn."""
+        self.rows["b"] = cluster("b")
+        self.see(cluster("a"))
+        self.see(cluster("b"))
+        self.assertEqual("b", self.taken.get(timeout=SECONDS).cluster.uuid)
+        self.assert_idle()
+
+    def test_failing(self):
+        """A cluster whose looks fail keeps Magnum's interval, after so many of which it ends."""
+        self.rows["a"], self.errors = cluster("a"), 1
+        self.see(cluster("a"))
+        self.assert_idle()
+
+    def test_slow(self):
+        """A cluster whose look took long is left to Magnum's task."""
+        self.rows["a"] = cluster("a")
+        self.see(cluster("a"), took=1.0)
+        self.assert_idle()
+
+    def test_bound(self):
+        """No more clusters are looked at more often than the option says."""
+        pace.CONF.set_override("clusters_at_once", 2, group="swarm_mode")
+        self.addCleanup(pace.CONF.clear_override, "clusters_at_once", group="swarm_mode")
+        with mock.patch.object(pace, "_LEAST_SECONDS", 5.0):
+            for name in ("a", "b", "c"):
+                self.see(cluster(name))
+            self.assertEqual({"a", "b"}, set(self.pace._next))
+            for name in ("a", "b"):
+                self.see(cluster(name, "CREATE_COMPLETE"))
+        self.assert_idle()
+
+    def test_since(self):
+        """A change of the status or of its reason begins anew what counts as unchanged."""
+        clock = self.enterContext(mock.patch.object(time, "monotonic", return_value=100.0))
+        pauses = self.enterContext(mock.patch.object(pace, "pause", return_value=None))
+        for seconds, reason in ((100.0, "a"), (107.0, "a"), (108.0, "b"), (110.0, "b")):
+            clock.return_value = seconds
+            self.see(cluster("a", reason=reason))
+        self.assertEqual([0.0, 7.0, 0.0, 2.0], [call.args[0] for call in pauses.mock_calls])
