@@ -54,9 +54,7 @@ class PaceTest(base.BaseTestCase):
         # Without a look before that to be compared with, nothing counts as unchanged for long.
         self.enterContext(mock.patch.object(pace, "_OF_UNCHANGED", 0.0))
         self.enterContext(mock.patch.object(sessions, "admin_context"))
-        self.enterContext(
-            mock.patch.object(objects.Cluster, "get_by_uuid", side_effect=self.row)
-        )
+        self.enterContext(mock.patch.object(objects.Cluster, "get_by_uuid", side_effect=self.row))
         store = self.enterContext(mock.patch.object(pace, "Store")).return_value
         store.get.side_effect = lambda _: SimpleNamespace(state=SimpleNamespace(errors=self.errors))
         conf.register_opts(pace.CONF)
