@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import cache
 from typing import Any
 
@@ -13,6 +15,8 @@ from tests.endtoend.docker import Docker
 
 # What may listen on a worker: ssh, the swarm's gossip and the overlay's data path.
 WORKER_PORTS = {"tcp 22", "tcp 7946", "udp 7946", "udp 4789"}
+# How many connections to a manager's Docker API one address may have.
+OF_ONE_ADDRESS = 400
 MANAGER_PORTS = WORKER_PORTS | {"tcp 2374", "tcp 2376", "tcp 2377", "tcp 2378"}
 
 
@@ -39,6 +43,24 @@ class TestDockerApi(base.EndToEndTestCase):
         (directory / "ca.pem").write_bytes((self.own.docker.directory / "ca.pem").read_bytes())
         client = Docker({**self.own.docker.variables, "DOCKER_CERT_PATH": str(directory)})
         self.assertNotIn("Swarm", client.refused("version"))
+
+    def test_strangers_wait(self) -> None:
+        """Connections without a handshake end soon; those of one address leave some to others."""
+        address = self.addresses[0]
+        with ExitStack() as stack:
+            idle = [stack.enter_context(tls.connect(address)) for _ in range(OF_ONE_ADDRESS + 1)]
+            began = time.monotonic()
+            self.assertEqual(b"", idle[-1].recv(1))
+            self.assertLess(time.monotonic() - began, 2.0)
+            # A node of the cluster comes from another address.
+            worker = self.own.cluster.workers()[0]
+            self.own.cluster.allow_ssh()
+            program = f"import ssl\nprint(ssl.get_server_certificate(('{address}', 2376))[:27])\n"
+            machine = self.own.cluster.machine(worker)
+            said = machine.run("python3 -", stdin=program.encode()).decode()
+            self.assertEqual("-----BEGIN CERTIFICATE-----", said.strip())
+            self.assertEqual(b"", idle[0].recv(1))
+            self.assertLess(time.monotonic() - began, 20.0)
 
     def test_other_cluster(self) -> None:
         """A client certificate of another cluster's authority opens nothing."""

@@ -26,6 +26,16 @@ def listens(address: str, port: int) -> bool:
         return False
 
 
+def connect(address: str, port: int = 2376) -> socket.socket:
+    """Connect and say nothing.
+
+    :raises OSError: there is nobody at that port
+    """
+    connection = socket.create_connection((address, port), 3)
+    connection.settimeout(3 * TIMEOUT)
+    return connection
+
+
 def ask(
     address: str,
     path: str = "/info",

@@ -7,6 +7,11 @@ listening socket; the old one lives on until its connections end.
 
 Its worker runs as a user of its own in the group that may use the engine's socket; only the master
 reads the key. Idle streams ("docker events") live for a week; the keep-alive finds dead clients.
+
+Who has no certificate takes no connection from others for long: the handshake has a deadline,
+however slowly its bytes come, and one address has a share of all connections only. Until the engine
+is connected HAProxy counts ``timeout client`` from the accepted connection; then ``timeout tunnel``
+holds for both directions (HAProxy configuration manual, "timeout tunnel").
 """
 
 from ..base import system
@@ -14,6 +19,10 @@ from ..base.config import Config
 from ..base.paths import DOCKER_SOCKET, Paths
 from ..base.web import AEAD
 from . import distribution, units
+
+MOST_CONNECTIONS = 2000
+MOST_OF_ADDRESS = 400
+HANDSHAKE_SECONDS = 10
 
 
 def settings(config: Config, paths: Paths) -> str:
@@ -24,7 +33,7 @@ global
  log stdout format raw daemon notice
  user {distribution.HAPROXY_USER}
  group docker
- maxconn 2000
+ maxconn {MOST_CONNECTIONS}
  hard-stop-after 7d
  ssl-default-bind-options ssl-min-ver TLSv1.2
  ssl-default-bind-ciphers {AEAD}
@@ -32,10 +41,14 @@ listen api
  mode tcp
  log global
  bind 0.0.0.0:{config.api_port} {tls}
+ stick-table type ip size 64k expire 1m store conn_cur
+ tcp-request connection track-sc0 src
+ tcp-request connection reject if {{ sc0_conn_cur gt {MOST_OF_ADDRESS} }}
  server engine unix@{DOCKER_SOCKET}
  timeout connect 10s
- timeout client 7d
+ timeout client {HANDSHAKE_SECONDS}s
  timeout server 7d
+ timeout tunnel 7d
  option clitcpka
  clitcpka-idle 60s
 """

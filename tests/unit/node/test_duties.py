@@ -226,6 +226,13 @@ class ProxyTest(fakes.NodeTest):
         self.assertIn("server engine unix@/run/docker.sock\n", text)
         self.assertIn("user haproxy\n group docker\n", text)
 
+    def test_strangers(self):
+        """A handshake has a deadline, and one address has a share of the connections only."""
+        lines = proxy.settings(fakes.parse_config(), self.paths).splitlines()
+        for line in (" timeout client 10s", " timeout tunnel 7d", " maxconn 2000"):
+            self.assertIn(line, lines)
+        self.assertIn(" tcp-request connection reject if { sc0_conn_cur gt 400 }", lines)
+
     def test_suites(self):
         """TLS 1.2 has AEAD suites only, and those of RSA and of ECDSA certificates."""
         text = proxy.settings(fakes.parse_config(), self.paths)
