@@ -10,7 +10,7 @@ signs.
 For each number of clusters and of nodes it measures, in processor time of this process:
 
 - a poll as the driver does it: connections and certificates are kept
-  (:mod:`magnum_swarm_mode.conductor.reach`), one request, all nodes judged;
+  (:mod:`magnum_swarm_mode.reach`), one request, all nodes judged;
 - the same with certificates fetched from Magnum's store and a TLS connection made for each poll.
 
 With ``--conductors`` so many processes watch ``--clusters`` side by side instead, as Magnum's own
@@ -258,7 +258,7 @@ class Conductor:
 
     def __init__(self, cluster: Any, managers: Managers) -> None:
         self._cluster, self._managers = cluster, managers
-        from magnum_swarm_mode.conductor import reach
+        from magnum_swarm_mode import reach
         from magnum_swarm_mode.swarm import client as swarm_client
 
         swarm_client.PORT = managers.port

@@ -8,9 +8,9 @@ import contextlib
 from typing import Any
 
 from magnum_swarm_mode import driver
+from magnum_swarm_mode.admission import legacy as legacy_rules
 from magnum_swarm_mode.db.store import Conflict, Store
 from magnum_swarm_mode.decisions.record import Phase, new
-from magnum_swarm_mode.legacy import rules as legacy_rules
 
 _INTERRUPTED = (
     "This operation was interrupted when Magnum lost the driver of this cluster; the cluster can "

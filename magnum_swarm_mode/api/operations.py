@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What stands before the methods of Magnum's RPC client that change a living cluster.
 
-As :mod:`.api_hooks`, for the operations that are offered: it decides by :mod:`.operation_rules`,
-in the API process, whether the cluster can be changed so now.
+As :mod:`.requests`, for the operations that are offered: it decides by
+:mod:`magnum_swarm_mode.admission.operations`, in the API process, whether the cluster can be
+changed so now.
 """
 
 import dataclasses
@@ -13,14 +14,13 @@ import pecan
 from magnum.api import attr_validator
 from magnum.common import clients
 
-from magnum_swarm_mode import constants, exceptions
+from magnum_swarm_mode import constants, exceptions, reach
 from magnum_swarm_mode.admission import cluster_request, room
 from magnum_swarm_mode.admission import fields as request_fields
 from magnum_swarm_mode.admission import operations as operation_rules
 from magnum_swarm_mode.api import preflight
 from magnum_swarm_mode.api import requests as api_requests
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor import reach
 from magnum_swarm_mode.conf import CONF
 from magnum_swarm_mode.decisions import model
 from magnum_swarm_mode.heat import members as heat_members

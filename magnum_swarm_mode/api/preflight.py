@@ -20,9 +20,9 @@ from magnum_swarm_mode.admission import room as rules
 from magnum_swarm_mode.api.cloud_answers import Answers, addresses_in, parsed_image, routers_of
 from magnum_swarm_mode.cloud import rest
 from magnum_swarm_mode.cloud.rest import Service, Services
+from magnum_swarm_mode.fixed_network import MADE_SUBNET_CIDR
 from magnum_swarm_mode.labels.table import Labels
 from magnum_swarm_mode.stack import size as stack_size
-from magnum_swarm_mode.stack.model import MADE_SUBNET_CIDR
 
 # Rules of the cluster's security groups beside those for the networks that labels name.
 _FIXED_RULES = 7

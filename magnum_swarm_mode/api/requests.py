@@ -27,15 +27,15 @@ from webob import exc
 from magnum_swarm_mode import constants, exceptions, log
 from magnum_swarm_mode.admission import cluster_request, manager_keys
 from magnum_swarm_mode.admission import fields as request_fields
+from magnum_swarm_mode.admission import legacy as legacy_rules
 from magnum_swarm_mode.api import bodies, errors, node_certificates, preflight
 from magnum_swarm_mode.cloud import rest
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.cloud.rest import Service
 from magnum_swarm_mode.conf import CONF
+from magnum_swarm_mode.labels import address_pools
 from magnum_swarm_mode.labels import parsing as label_parsing
 from magnum_swarm_mode.labels import table as label_table
-from magnum_swarm_mode.legacy import rules as legacy_rules
-from magnum_swarm_mode.stack import address_pools
 
 LOG = log.of(__name__)
 

@@ -7,7 +7,7 @@ from keystoneauth1 import exceptions as auth_exceptions
 from oslo_utils import uuidutils
 
 from magnum_swarm_mode import exceptions
-from magnum_swarm_mode.stack.model import FixedNetwork
+from magnum_swarm_mode.fixed_network import FixedNetwork
 
 # Seconds that one answer of Neutron's may take.
 _TIMEOUT = 30

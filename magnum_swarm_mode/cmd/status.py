@@ -30,11 +30,11 @@ from oslo_config import cfg
 from oslo_upgradecheck import upgradecheck
 
 from magnum_swarm_mode import conf, constants, exceptions
+from magnum_swarm_mode.admission import legacy as legacy_rules
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.cmd import status_rules
 from magnum_swarm_mode.cmd.status_rules import Finding
 from magnum_swarm_mode.db import migration, schema
-from magnum_swarm_mode.legacy import rules as legacy_rules
 from magnum_swarm_mode.registration import register as registration
 from magnum_swarm_mode.stack.files import templates
 

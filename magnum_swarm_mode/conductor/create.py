@@ -12,20 +12,20 @@ from typing import Any
 from magnum import objects
 from magnum.common import exception as magnum_exception
 
-from magnum_swarm_mode import clocks, exceptions, log
+from magnum_swarm_mode import clocks, exceptions, log, reach
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import credentials, grants, networks
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor import delete, lease, reach, rows
+from magnum_swarm_mode.conductor import delete, lease, rows
 from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions import status
 from magnum_swarm_mode.decisions.record import Kind, Phase, new
+from magnum_swarm_mode.fixed_network import FixedNetwork
+from magnum_swarm_mode.labels import address_pools
 from magnum_swarm_mode.labels import parsing as label_parsing
 from magnum_swarm_mode.labels import table as label_table
-from magnum_swarm_mode.stack import address_pools
 from magnum_swarm_mode.stack import request as stack_request
-from magnum_swarm_mode.stack.model import FixedNetwork
 
 CONF = cloud_sessions.CONF
 LOG = log.of(__name__)

@@ -7,12 +7,11 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from magnum_swarm_mode import clocks, exceptions, log
+from magnum_swarm_mode import clocks, exceptions, log, reach
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.cloud import grants, leftover_ports
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.cloud.credentials import Grant
-from magnum_swarm_mode.conductor import reach
 from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions import status
 from magnum_swarm_mode.decisions.record import Kind, Owned, Phase, State, new

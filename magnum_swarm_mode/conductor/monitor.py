@@ -7,9 +7,9 @@ from typing import Any
 
 from magnum.conductor import monitors
 
-from magnum_swarm_mode import exceptions, log
+from magnum_swarm_mode import exceptions, log, reach
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor import notifications, reach, roles, rows
+from magnum_swarm_mode.conductor import notifications, roles, rows
 from magnum_swarm_mode.conductor.change import heal, requests
 from magnum_swarm_mode.db import store as record_store
 from magnum_swarm_mode.decisions import health as decisions_health

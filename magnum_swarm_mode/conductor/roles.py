@@ -12,7 +12,7 @@ from magnum_swarm_mode.decisions.record import Kind, Phase
 from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.swarm import client as swarm_client
 from magnum_swarm_mode.swarm import identity
-from magnum_swarm_mode.swarm import nodes as swarm_nodes
+from magnum_swarm_mode.wire import nodes as swarm_nodes
 
 LOG = log.of(__name__)
 

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from magnum_swarm_mode import clocks, exceptions, log
-from magnum_swarm_mode.conductor import delete, reach, rows
+from magnum_swarm_mode import clocks, exceptions, log, reach
+from magnum_swarm_mode.conductor import delete, rows
 from magnum_swarm_mode.conductor.change import observe
 from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions import status

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from magnum_swarm_mode.decisions.steps import quorum
-from magnum_swarm_mode.swarm import nodes as swarm_nodes
+from magnum_swarm_mode.wire import nodes as swarm_nodes
 
 HEALTHY, UNHEALTHY, UNKNOWN = "HEALTHY", "UNHEALTHY", "UNKNOWN"
 # Magnum keeps the reasons, as JSON, in a text column of 64 KiB.

@@ -12,7 +12,7 @@ from typing import Any
 
 from magnum_swarm_mode import text
 from magnum_swarm_mode.decisions.steps import quorum
-from magnum_swarm_mode.swarm import nodes as swarm_nodes
+from magnum_swarm_mode.wire import nodes as swarm_nodes
 
 Json = Mapping[str, Any]
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from magnum_swarm_mode import constants, exceptions
+from magnum_swarm_mode.labels import address_pools
 from magnum_swarm_mode.labels.table import DECLARATIONS, Declaration, Labels
 from magnum_swarm_mode.sentences import shown
-from magnum_swarm_mode.stack import address_pools
 
 # Port of the nodes' gossip, which also is UDP (docs.docker.com, "Open protocols and ports").
 _GOSSIP_PORT = 7946

@@ -11,7 +11,7 @@ from typing import Any
 from oslo_config import types
 
 from magnum_swarm_mode import constants
-from magnum_swarm_mode.stack import address_pools
+from magnum_swarm_mode.labels import address_pools
 
 _LAST_PORT = 65535
 

@@ -15,11 +15,11 @@ from magnum_swarm_mode import constants, exceptions
 from magnum_swarm_mode.admission import cluster_request
 from magnum_swarm_mode.admission import fields as request_fields
 from magnum_swarm_mode.conf import CONF
+from magnum_swarm_mode.fixed_network import FixedNetwork
+from magnum_swarm_mode.labels import address_pools
 from magnum_swarm_mode.labels import table as label_table
 from magnum_swarm_mode.preview.request import Request
-from magnum_swarm_mode.stack import address_pools
 from magnum_swarm_mode.stack import request as stack_request
-from magnum_swarm_mode.stack.model import FixedNetwork
 
 # Stands for what only a cloud gives.
 PLACEHOLDER_UUID = "00000000-0000-4000-8000-000000000000"

@@ -28,8 +28,8 @@ from typing import Any
 from oslo_config import cfg, sources
 
 from magnum_swarm_mode import conf, constants, exceptions, log
+from magnum_swarm_mode.admission import legacy as legacy_rules
 from magnum_swarm_mode.certificates import names as certificate_names
-from magnum_swarm_mode.legacy import rules as legacy_rules
 
 LOG = log.of(__name__)
 
@@ -371,7 +371,7 @@ def _register_cluster_names() -> None:
 
 def _guarded(patch: Patch) -> Patch:
     """Put what looks for rows of old releases before a patch's hook."""
-    from magnum_swarm_mode.legacy import api as legacy_api
+    from magnum_swarm_mode.api import legacy as legacy_api
 
     return dataclasses.replace(patch, hook=legacy_api.before(patch.module, patch.path, patch.hook))
 

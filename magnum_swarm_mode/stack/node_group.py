@@ -10,12 +10,11 @@ import hashlib
 import re
 import secrets
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
 from magnum_swarm_mode import exceptions
-from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.labels import parsing as label_parsing
 from magnum_swarm_mode.labels import table as label_table
 from magnum_swarm_mode.labels.table import PER_GROUP
@@ -28,6 +27,22 @@ DIGEST_LABEL = "magnum-swarm-mode.join-secret"
 GROUP_LABEL = "magnum.node_group"
 _LONGEST_PREFIX = 57
 _DEFAULT_MINUTES = 60
+
+
+class ClusterStack(Protocol):
+    """What is needed of a cluster's stack; :class:`magnum_swarm_mode.heat.client.Stack` has it."""
+
+    @property
+    def id(self) -> str:
+        """The id in Heat."""
+
+    @property
+    def outputs(self) -> Mapping[str, Any]:
+        """Values by name."""
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Values by name, as Heat shows them: JSON as a text."""
 
 
 def stack_name(group_uuid: str) -> str:
@@ -110,7 +125,7 @@ def build(
     cluster: Any,
     row: Any,
     values: label_table.Labels,
-    stack: heat_client.Stack,
+    stack: ClusterStack,
     prefix: str,
     secret: str,
 ) -> stack_request.StackRequest:

@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 
 from magnum_swarm_mode import constants, exceptions
+from magnum_swarm_mode.fixed_network import MADE_SUBNET_CIDR, FixedNetwork
 from magnum_swarm_mode.labels.parsing import port_range
 from magnum_swarm_mode.labels.table import Labels
 from magnum_swarm_mode.stack.engine import EngineSettings, split
 from magnum_swarm_mode.stack.files import templates, user_data
-from magnum_swarm_mode.stack.model import MADE_SUBNET_CIDR, FixedNetwork
 
 # A host name has at most 63 characters (RFC 1123); "-manager-" and four digits follow the prefix.
 _PREFIX_LENGTH = 50

@@ -12,10 +12,10 @@ from typing import Any
 from docker import errors as docker_errors
 
 from magnum_swarm_mode import exceptions, text
-from magnum_swarm_mode.swarm import nodes as swarm_nodes
 from magnum_swarm_mode.swarm import transport
 from magnum_swarm_mode.swarm.transport import Answer, Identity, Manager
 from magnum_swarm_mode.wire import answers
+from magnum_swarm_mode.wire import nodes as swarm_nodes
 
 PORT = 2376
 _MANAGERS_WAITED = 3

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from magnum_swarm_mode.swarm import nodes as swarm_nodes
+from magnum_swarm_mode.wire import nodes as swarm_nodes
 
 Json = Mapping[str, Any]
 

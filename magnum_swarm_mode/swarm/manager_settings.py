@@ -24,7 +24,7 @@ from typing import Any
 
 from magnum_swarm_mode import exceptions, text
 from magnum_swarm_mode.swarm import client as swarm_client
-from magnum_swarm_mode.swarm import nodes as swarm_nodes
+from magnum_swarm_mode.wire import nodes as swarm_nodes
 
 # Of configs, followed by the generation.
 PREFIX = "magnum-swarm-mode.settings."

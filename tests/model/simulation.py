@@ -25,11 +25,12 @@ from magnum.service import periodic
 from oslo_db.sqlalchemy import enginefacade
 from oslo_service import loopingcall
 
+from magnum_swarm_mode import reach
 from magnum_swarm_mode.certificates import authority, names
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import credentials, grants, leftover_ports, networks
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor import lease, reach
+from magnum_swarm_mode.conductor import lease
 from magnum_swarm_mode.conductor.due import loop
 from magnum_swarm_mode.db import migration
 from magnum_swarm_mode.db.store import Record, Store

@@ -6,10 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from magnum_swarm_mode import clocks, exceptions
+from magnum_swarm_mode import clocks, exceptions, reach
 from magnum_swarm_mode.cloud import credentials
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor import reach
 from magnum_swarm_mode.db.store import Store
 from magnum_swarm_mode.decisions import steps
 from magnum_swarm_mode.decisions.model import Plan, Sent

@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from magnum_swarm_mode import clocks, exceptions, log
+from magnum_swarm_mode import clocks, exceptions, log, reach
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor import reach
 from magnum_swarm_mode.db.store import Record
 from magnum_swarm_mode.decisions import upgrade as decisions_upgrade
 from magnum_swarm_mode.decisions import upgrade_plan

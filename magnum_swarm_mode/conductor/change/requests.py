@@ -9,10 +9,10 @@ from typing import Any
 
 from magnum import objects
 
-from magnum_swarm_mode import clocks, exceptions, log
+from magnum_swarm_mode import clocks, exceptions, log, reach
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor import lease, reach, rows
+from magnum_swarm_mode.conductor import lease, rows
 from magnum_swarm_mode.conductor.change import act, observe
 from magnum_swarm_mode.conductor.change import step as change_step
 from magnum_swarm_mode.conductor.rotation import ca

@@ -4,8 +4,8 @@
 import contextlib
 from typing import Any
 
-from magnum_swarm_mode import exceptions
-from magnum_swarm_mode.conductor import reach, rows
+from magnum_swarm_mode import exceptions, reach
+from magnum_swarm_mode.conductor import rows
 from magnum_swarm_mode.conductor.change import observe
 from magnum_swarm_mode.conductor.change.observe import View
 from magnum_swarm_mode.db.store import Store

@@ -29,12 +29,12 @@ from typing import Any
 
 from magnum import objects
 
-from magnum_swarm_mode import clocks, exceptions
+from magnum_swarm_mode import clocks, exceptions, reach
 from magnum_swarm_mode.certificates import authority as certificates_authority
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor import lease, reach
+from magnum_swarm_mode.conductor import lease
 from magnum_swarm_mode.conductor.rotation import ca_steps
 from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions.record import Phase, State

@@ -11,13 +11,13 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from magnum_swarm_mode import clocks, exceptions, log
+from magnum_swarm_mode import clocks, exceptions, log, reach
 from magnum_swarm_mode.certificates import authority as certificates_authority
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import grants
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor import reach, rows
+from magnum_swarm_mode.conductor import rows
 from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions import status as decisions_status
 from magnum_swarm_mode.decisions import steps

@@ -27,10 +27,9 @@ import dataclasses
 import functools
 from typing import Any
 
-from magnum_swarm_mode import clocks, exceptions, log
+from magnum_swarm_mode import clocks, exceptions, log, reach
 from magnum_swarm_mode.cloud import credentials
 from magnum_swarm_mode.cloud import grants as cloud_grants
-from magnum_swarm_mode.conductor import reach
 from magnum_swarm_mode.conductor.rotation import credential_rows
 from magnum_swarm_mode.conductor.rotation import credential_state as states
 from magnum_swarm_mode.conductor.rotation.credential_rows import Stopped

@@ -11,12 +11,12 @@ import dataclasses
 import functools
 from typing import Any
 
-from magnum_swarm_mode import clocks, exceptions, log
+from magnum_swarm_mode import clocks, exceptions, log, reach
 from magnum_swarm_mode.cloud import credentials
 from magnum_swarm_mode.cloud import grants as cloud_grants
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.cloud.credentials import Grant
-from magnum_swarm_mode.conductor import lease, reach
+from magnum_swarm_mode.conductor import lease
 from magnum_swarm_mode.conductor.rotation import credential_rows, credential_state
 from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions.record import Kind, Phase, State

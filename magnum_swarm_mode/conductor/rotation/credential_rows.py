@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import exceptions, reach
 from magnum_swarm_mode.cloud import grants
 from magnum_swarm_mode.cloud.credentials import Grant
-from magnum_swarm_mode.conductor import reach, rows
+from magnum_swarm_mode.conductor import rows
 from magnum_swarm_mode.conductor.rotation import credential_state
 from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions import steps

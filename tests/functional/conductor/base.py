@@ -163,9 +163,7 @@ class DriverTest(base.BaseTestCase):
             for name in ("domain_name", "domain_admin_name", "domain_admin_password"):
                 self._set("trust", f"trustee_{name}", "magnum")
         self._set("swarm_mode", "docker_api_timeout", 10.0)
-        self.useFixture(
-            fixtures.MonkeyPatch("magnum_swarm_mode.conductor.reach.SWARMS", swarm_pool.Pool())
-        )
+        self.useFixture(fixtures.MonkeyPatch("magnum_swarm_mode.reach.SWARMS", swarm_pool.Pool()))
         keys = _keys()
         self.useFixture(
             fixtures.MonkeyPatch(

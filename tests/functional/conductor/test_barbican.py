@@ -13,9 +13,9 @@ from magnum.conductor.handlers import ca_conductor
 from magnum.conductor.handlers.common import cert_manager
 from oslo_log import log
 
+from magnum_swarm_mode import reach
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor import reach
 from magnum_swarm_mode.conductor.due import loop
 from magnum_swarm_mode.db.store import Store
 from tests import documented

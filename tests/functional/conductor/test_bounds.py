@@ -199,9 +199,7 @@ class BoundsTest(base.DriverTest):
 
     def test_late_stack(self):
         """A stack that appears a moment after Heat's answer was lost is found and used."""
-        self.useFixture(
-            fixtures.MonkeyPatch("magnum_swarm_mode.conductor.reach._LOOK_SECONDS", 0.01)
-        )
+        self.useFixture(fixtures.MonkeyPatch("magnum_swarm_mode.reach._LOOK_SECONDS", 0.01))
         self.cloud.lost_answers.add("POST")
         looked = []
         find = self.cloud._find

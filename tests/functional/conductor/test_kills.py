@@ -71,9 +71,7 @@ class KillsTest(test_operations.OperationsCase):
         with contextlib.suppress(BaseException):
             # Nothing that two processes would both speak to.
             enginefacade.writer.get_engine().dispose(close=False)
-            pool = fixtures.MonkeyPatch(
-                "magnum_swarm_mode.conductor.reach.SWARMS", swarm_pool.Pool()
-            )
+            pool = fixtures.MonkeyPatch("magnum_swarm_mode.reach.SWARMS", swarm_pool.Pool())
             with pool:
                 self.pass_time(late)
                 while True:

@@ -205,7 +205,7 @@ class NodeGroupsTest(NodeGroupsCase):
             raise base.Died
 
         with (
-            fixtures.MonkeyPatch("magnum_swarm_mode.conductor.reach.submit", die),
+            fixtures.MonkeyPatch("magnum_swarm_mode.reach.submit", die),
             contextlib.suppress(base.Died),
         ):
             self.add()
@@ -337,7 +337,7 @@ class NodeGroupsTest(NodeGroupsCase):
 
     def refused_by_heat(self, error, **fields):
         """Add a group which Heat does not make."""
-        with fixtures.MockPatch("magnum_swarm_mode.conductor.reach.submit", side_effect=error):
+        with fixtures.MockPatch("magnum_swarm_mode.reach.submit", side_effect=error):
             self.assertRaises(type(error), self.add, **fields)
 
     def test_refused_by_heat(self):

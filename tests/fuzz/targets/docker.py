@@ -18,8 +18,8 @@ from magnum_swarm_mode.cli.swarm import access
 from magnum_swarm_mode.decisions import health
 from magnum_swarm_mode.swarm import client as swarm_client
 from magnum_swarm_mode.swarm import manager_settings, transport
-from magnum_swarm_mode.swarm import nodes as swarm_nodes
 from magnum_swarm_mode.wire import answers, engine, exchange
+from magnum_swarm_mode.wire import nodes as swarm_nodes
 from tests.fakes.certificates import Authority
 from tests.fakes.liar import VERSION, answer
 from tests.fuzz import inputs

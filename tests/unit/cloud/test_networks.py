@@ -9,7 +9,7 @@ from requests_mock.contrib import fixture
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.cloud import networks
-from magnum_swarm_mode.stack.model import FixedNetwork
+from magnum_swarm_mode.fixed_network import FixedNetwork
 
 URL = "http://neutron.test:9696"
 NETWORK: dict[str, Any] = {

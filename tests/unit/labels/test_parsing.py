@@ -9,9 +9,9 @@ from oslo_config import fixture as config_fixture
 from oslotest import base
 
 from magnum_swarm_mode import conf, exceptions
+from magnum_swarm_mode.labels import address_pools
 from magnum_swarm_mode.labels import parsing as label_parsing
 from magnum_swarm_mode.labels import table as label_table
-from magnum_swarm_mode.stack import address_pools
 from tests.unit.admission.properties import PROPERTY
 
 NAMES = st.sampled_from(list(label_table.DECLARATIONS))

@@ -5,10 +5,10 @@ import dataclasses
 import json
 from typing import Any
 
+from magnum_swarm_mode.fixed_network import FixedNetwork
 from magnum_swarm_mode.labels.table import DECLARATIONS, Labels
 from magnum_swarm_mode.stack import request as stack_request
 from magnum_swarm_mode.stack.engine import EngineSettings
-from magnum_swarm_mode.stack.model import FixedNetwork
 
 UUID = "1d774e36-be41-43ee-8b88-64e6006bd788"
 EXISTING = FixedNetwork("7a5b2a6e", "0b2f1c3d", "10.0.0.0/24", 1450)

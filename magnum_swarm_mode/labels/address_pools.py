@@ -12,8 +12,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from magnum_swarm_mode import exceptions
-from magnum_swarm_mode.stack import model
+from magnum_swarm_mode import exceptions, fixed_network
 
 # Networks of the engine itself: docker0 and docker_gwbridge take the first free ranges of Docker's
 # built-in list, which starts with these two.
@@ -59,7 +58,7 @@ def pool_for(
     :raises Refused: when what was asked for overlaps what the nodes need, or nothing is free.
     """
     taken = [
-        subnet.cidr if subnet else model.MADE_SUBNET_CIDR,
+        subnet.cidr if subnet else fixed_network.MADE_SUBNET_CIDR,
         *(dns or "").replace(",", " ").split(),
         *endpoints,
         *DOCKER_BRIDGES,

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from magnum_swarm_mode.admission import legacy as legacy_rules
 from magnum_swarm_mode.api import requests as api_requests
-from magnum_swarm_mode.legacy import rules as legacy_rules
 
 _RPC_CLIENT = "magnum.conductor.api"
 

@@ -8,8 +8,8 @@ from oslotest import base
 
 from magnum_swarm_mode import conf as swarm_conf
 from magnum_swarm_mode import exceptions
+from magnum_swarm_mode.labels import address_pools
 from magnum_swarm_mode.labels import parsing as label_parsing
-from magnum_swarm_mode.stack import address_pools
 from tests.unit.admission.properties import PROPERTY
 
 NETWORKS = st.builds(

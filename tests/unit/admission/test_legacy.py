@@ -7,7 +7,7 @@ import sys
 from oslotest import base
 
 from magnum_swarm_mode import constants
-from magnum_swarm_mode.legacy import rules as legacy_rules
+from magnum_swarm_mode.admission import legacy as legacy_rules
 
 
 class LegacyTest(base.BaseTestCase):
@@ -47,7 +47,7 @@ class LegacyTest(base.BaseTestCase):
         code = (
             "from magnum_swarm_mode import constants\n"
             "constants.OS_DISTROS = ('ubuntu', 'debian', 'fedora')\n"
-            "from magnum_swarm_mode.legacy import rules\n"
+            "from magnum_swarm_mode.admission import legacy as rules\n"
             "assert not rules.concerns('swarm-mode', 'fedora', 'vm')\n"
             "assert rules.concerns('swarm-mode', 'fedora-atomic', 'vm')\n"
             "kinds = {(one['coe'], one['os'], one['server_type']) for one in rules.provides()}\n"
