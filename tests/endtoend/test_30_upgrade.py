@@ -263,7 +263,10 @@ class TestUpgrade(base.EndToEndTestCase):
         link = settings.IMAGES_BY_ID / self.bad_image
         link.symlink_to("../docker-20.10")
         self.addCleanup(link.unlink)
-        change = living.resize(self.cluster, WORKERS)
+        before, began = self.cluster.status(), time.monotonic()
+        living.ask_resize(self.cluster, WORKERS)
+        # What goes on is an upgrade, which takes as long as one.
+        change = living.follow(self.cluster, began, TIMEOUT, before)
         print(f"resumed for {change.seconds:.0f} s: {change.reason}", flush=True)
         self.assertEqual("UPDATE_COMPLETE", change.status, change.reason)
         self._assert_named({one.name for one in self.cluster.workers()}, "g", range(WORKERS))
