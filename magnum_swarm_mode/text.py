@@ -24,6 +24,8 @@ _LAST_OF_PLANE = 0xFFFF
 # private meaning or of none, separators of lines and paragraphs.
 _HARMFUL = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 _LAYOUT = "\n\t"
+# How many lists and objects may be around a value of JSON: what walks them needs frames for each.
+_DEEPEST = 100
 # What 64 bits hold.
 _MOST_DIGITS = 18
 
@@ -67,12 +69,28 @@ def number(value: object) -> int | None:
 def parsed(value: str | bytes) -> Any:
     """Return what a JSON text says.
 
-    :raises ValueError: when it is none, or is nested more deeply than can be read.
+    :raises ValueError: when it is none, or is nested more deeply than anything that is read.
     """
     try:
-        return json.loads(value)
+        found = json.loads(value)
     except RecursionError as error:
         raise ValueError("the JSON text is nested too deeply") from error
+    _check_depth(found)
+    return found
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(_DEEPEST + 1):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return
+    raise ValueError("the JSON text is nested too deeply")
 
 
 def _kept(value: str, longest: int, is_kept: Callable[[str], bool]) -> str:

@@ -8,13 +8,12 @@ where a number belongs ends as status 500. So the kinds of values are looked at 
 from __future__ import annotations
 
 import enum
-import json
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import exceptions, text
 from magnum_swarm_mode.admission import fields as request_fields
 
 _TRUTH = frozenset({"1", "t", "true", "on", "y", "yes", "0", "f", "false", "off", "n", "no"})
@@ -60,8 +59,8 @@ def parse(body: bytes) -> Any:
     :raises Refused: when it is none.
     """
     try:
-        return json.loads(body.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        return text.parsed(body.decode("utf-8"))
+    except ValueError as error:
         raise exceptions.Refused("The request's body is not valid JSON in UTF-8.") from error
 
 

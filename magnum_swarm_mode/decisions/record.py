@@ -19,7 +19,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from magnum_swarm_mode import clocks, exceptions, stored
+from magnum_swarm_mode import clocks, exceptions, stored, text
 from magnum_swarm_mode.decisions.healing import Memory
 from magnum_swarm_mode.decisions.model import Plan
 from magnum_swarm_mode.decisions.rotation import CaRotation, CredentialRotation
@@ -253,8 +253,8 @@ class State:
         What cannot be read is due now: a look ends it.
         """
         try:
-            return self._next_look
-        except (AttributeError, TypeError):
+            return int(self._next_look)
+        except (AttributeError, TypeError, ValueError, OverflowError):
             return int(clocks.now())
 
     @property
@@ -282,16 +282,16 @@ class State:
         return json.dumps({**stored.dump(self), "format": _FORMAT}, sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str) -> "State":
+    def from_json(cls, said: str) -> "State":
         """Read what :meth:`to_json` wrote, also that of a newer release.
 
         :raises Inconsistent: when it is none.
         """
         try:
-            values = json.loads(text)
+            values = text.parsed(said)
             values.pop("format", None)
             state: State = stored.load(cls, values)
-        except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        except (ValueError, AttributeError, TypeError) as error:
             raise exceptions.Inconsistent(
                 "The cluster's record cannot be read.", f"the record is none: {error!r}"
             ) from error

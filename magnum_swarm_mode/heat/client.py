@@ -20,6 +20,7 @@ _TIMEOUT = 120
 # Deeper than any resource of ours: cluster, node group, group, member.
 _NESTED_DEPTH = 5
 _LONGEST_SENTENCE = 1000
+_LONGEST_NAME = 255
 # The wait condition handles: how the cluster's stack calls them, and the nested stack they are in.
 _HANDLES = {"manager_signal": None, "worker_signal": "workers"}
 
@@ -47,6 +48,16 @@ class Stack:
     outputs: Mapping[str, Any] = dataclasses.field(repr=False)
     parameters: Mapping[str, Any] = dataclasses.field(repr=False)
     updated: str = ""
+
+    @property
+    def node_prefix(self) -> str:
+        """What host names of nodes begin with, fit to be shown: a stack's owner can change it."""
+        return text.line(self.parameters["node_name_prefix"], _LONGEST_NAME)
+
+    @property
+    def group_prefix(self) -> str:
+        """The same of a further node group's stack."""
+        return text.line(self.parameters["group_name_prefix"], _LONGEST_NAME)
 
 
 @contextlib.contextmanager
@@ -239,7 +250,7 @@ class Heat:
 
     def failure(self, stack: Stack) -> failures.Failure:
         """Return why a stack failed, and which of it is about one kind of node."""
-        prefix = str(stack.parameters.get("node_name_prefix") or "node")
+        prefix = stack.node_prefix if stack.parameters.get("node_name_prefix") else "node"
         cause = failures.first(self._resources(stack.id, filters={"status": "FAILED"}))
         if failures.is_late(cause, stack.reason):
             reported = {server for servers in self.signals(stack.id).values() for server in servers}

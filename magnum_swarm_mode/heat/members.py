@@ -26,13 +26,13 @@ def members_of(
     :raises Unavailable: when the stack is none of this driver's any more: its owner can change it.
     """
     if not is_default:
-        prefix = str(stack.parameters["group_name_prefix"])
+        prefix = stack.group_prefix
         return (
             *members(heat_api, stack, "servers", ("workers",), prefix),
             *members(heat_api, stack, "green_servers", ("green_workers",), prefix, GREEN),
         )
     kind = "manager" if is_manager else "worker"
-    prefix = f"{stack.parameters['node_name_prefix']}-{kind}"
+    prefix = f"{stack.node_prefix}-{kind}"
     if is_manager:
         found = members(heat_api, stack, "manager_servers", ("managers",), prefix)
         absent = {index for index, one in machines(stack).items() if one.get("absent")}
@@ -70,9 +70,9 @@ def addresses(stack: heat_client.Stack, *, is_default: bool) -> dict[str, str]:
     """
     outputs = stack.outputs
     if not is_default:
-        names = _names(stack, str(stack.parameters["group_name_prefix"]), "servers")
+        names = _names(stack, stack.group_prefix, "servers")
         return _paired(names, outputs.get("addresses"))
-    prefix = str(stack.parameters["node_name_prefix"])
+    prefix = stack.node_prefix
     names = _names(stack, f"{prefix}-worker", "worker_servers", "worker_green_servers")
     found = _paired(names, outputs.get("worker_addresses"))
     told = outputs.get("node_configuration")

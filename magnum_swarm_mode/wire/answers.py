@@ -160,8 +160,8 @@ def document(body: bytes) -> Any:
         raise BadAnswerError("its answer is not in UTF-8") from error
     _check_parts(content, 0)
     try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
+        return text.parsed(content)
+    except ValueError as error:
         raise BadAnswerError("its answer is no JSON") from error
 
 

@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gives inputs to targets, and measures what each of them costs."""
+"""Gives inputs to targets, and measures what each of them costs.
+
+Processor is measured of each input. ``tracemalloc`` makes an input several times as slow, so memory
+is measured of those that are kept, of a sample, and of long ones; beside these the size of the
+process is watched. Where a batch of inputs makes it grow, each of them is measured.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import logging
 import pathlib
 import signal
@@ -16,8 +22,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import hypothesis
-from hypothesis import strategies as st
+from tests.fuzz import inputs as making
 
 CORPUS = pathlib.Path(__file__).resolve().parent / "corpus"
 # What one input may cost at most.
@@ -27,14 +32,19 @@ MOST_BYTES = 64 << 20
 _PATIENCE = 20.0
 # Beyond this, a time is measured again, and the least of three counts: caches are cold at first.
 _NOISE_SECONDS = 0.05
-# Hypothesis remembers the inputs of a round.
-_ROUND = 1000
-# Of fewer, a round begins with the same few simple ones.
-_LEAST = 50
+# Inputs between two looks at the size of the process.
+_BATCH = 50
+# Memory is measured of one in so many, and of each from this size on.
+_SAMPLE = 25
+_LONG = 64 << 10
+# One in so many is an input that is kept, with bytes changed.
+_OF_KEPT = 12
+# Inputs of the same drawn values.
+_ROUND = 20_000
 # For which an input that breaks the contract is made smaller.
 _SHRINK_SECONDS = 60.0
-# Rounds without a new input after which a target has no more.
-_STERILE = 20
+# Inputs in a row that were given before, after which a target has no more.
+_STERILE = 2000
 _HARMFUL = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 _OWN = "magnum_swarm_mode"
 
@@ -53,8 +63,8 @@ class Target:
     refusals: tuple[type[BaseException], ...] = ()
     longest = 10_000
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
-        """Return what inputs are made of."""
+    def inputs(self) -> making.Make:
+        """Return what makes inputs."""
         raise NotImplementedError
 
     def ready(self) -> contextlib.AbstractContextManager[Any]:
@@ -77,8 +87,11 @@ class Finding(Exception):  # noqa: N818 (it is one)
     """
 
     def __init__(self, kind: str, data: bytes, detail: str = "") -> None:
-        super().__init__(f"{kind}: {data[:200]!r}{'…' if len(data) > 200 else ''}")
+        super().__init__(kind, data, detail)
         self.kind, self.data, self.detail = kind, data, detail
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.data[:200]!r}{'…' if len(self.data) > 200 else ''}"
 
 
 class _Hang(BaseException):
@@ -89,9 +102,10 @@ class _Hang(BaseException):
 class Figures:
     """What the inputs of a target came to.
 
-    :ivar seconds: altogether, the making of the inputs included.
+    :ivar seconds: of processor, altogether, the making of the inputs included.
     :ivar slowest: seconds of processor that the slowest input takes.
     :ivar largest: bytes that the largest input needed beside itself, at its peak.
+    :ivar measured: of how many inputs the memory was measured singly.
     """
 
     name: str
@@ -100,6 +114,7 @@ class Figures:
     seconds: float = 0.0
     slowest: float = 0.0
     largest: int = 0
+    measured: int = 0
     refusals: int = 0
     findings: list[Finding] = dataclasses.field(default_factory=list)
 
@@ -108,7 +123,8 @@ class Figures:
         return (
             f"{self.name:18} {self.inputs:>8} inputs {self.kept:>4} kept {self.seconds:>7.1f} s "
             f"slowest {1000 * self.slowest:>6.1f} ms memory {self.largest / (1 << 20):>5.1f} MiB "
-            f"{self.refusals:>8} refused {len(self.findings):>3} findings"
+            f"{self.refusals / max(1, self.inputs):>4.0%} refused "
+            f"{len(self.findings):>3} findings"
         )
 
 
@@ -122,99 +138,106 @@ class Runner:
         self.target = target
         self.figures = Figures(target.name)
         self._seen: set[int] = set()
+        self._size = _Size()
 
     def run(self, inputs: int, seed: int) -> Figures:
         """Give the kept inputs, and so many others that differ from each other.
 
-        The first that breaks the contract is made smaller, and ends it.
+        The first of these that breaks the contract is made smaller, and ends it.
         """
-        began = time.monotonic()
+        began = time.process_time()
         with self.target.ready(), _alarm(), _silence():
-            for data in kept(self.target.name):
+            known = list(kept(self.target.name))
+            for data in known:
                 self.figures.kept += 1
-                with contextlib.suppress(Finding):
-                    self._give(data)
-            with contextlib.suppress(Finding):
-                self._make(inputs, seed)
-        self.figures.seconds = time.monotonic() - began
+                try:
+                    self._count(self._checked(data, is_traced=True))
+                except Finding as finding:
+                    self.figures.findings.append(finding)
+            if not self.figures.findings:
+                try:
+                    for at in range(0, inputs, _ROUND):
+                        self._round(min(_ROUND, inputs - at), seed * 1_000_003 + at, known)
+                except Finding as finding:
+                    self.figures.findings.append(self._smallest(finding))
+        self.figures.seconds = time.process_time() - began
         return self.figures
 
-    def _make(self, inputs: int, seed: int) -> None:
-        sterile = number = made = 0
-        while made < inputs and not self.figures.findings:
-            before = self.figures.inputs
-            self._round(min(_ROUND, max(_LEAST, inputs - made)), seed * 1_000_003 + number)
-            number += 1
-            new = self.figures.inputs - before
-            made += new
-            sterile = 0 if new else sterile + 1
-            if sterile > _STERILE:
-                raise RuntimeError(f"{self.target.name} has no more than {made} different inputs")
+    def _round(self, inputs: int, seed: int, known: list[bytes]) -> None:
+        new = self._new(making.Dice(seed), known)
+        for at in range(0, inputs, _BATCH):
+            self._give(list(itertools.islice(new, min(_BATCH, inputs - at))))
 
-    def _round(self, inputs: int, seed: int) -> None:
-        settings = hypothesis.settings(
-            max_examples=inputs,
-            database=None,
-            deadline=None,
-            report_multiple_bugs=False,
-            suppress_health_check=list(hypothesis.HealthCheck),
-            phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
-        )
-        last: list[Finding] = []
-        end = 0.0
+    def _new(self, dice: making.Dice, known: list[bytes]) -> Iterator[bytes]:
+        """Yield inputs that were not given before."""
+        make, sterile = self.target.inputs(), 0
+        while sterile < _STERILE:
+            is_of_kept = known and not dice.randrange(_OF_KEPT)
+            data = making.cut(dice.choice(known), dice) if is_of_kept else make(dice)
+            key = hash(data)
+            sterile += 1
+            if key not in self._seen:
+                self._seen.add(key)
+                sterile = 0
+                yield data
+        raise RuntimeError(f"{self.target.name} has no more than {len(self._seen)} inputs")
 
-        def property_(data: bytes) -> None:
-            nonlocal end
-            if last and time.monotonic() > end:
-                return
-            try:
-                self._new(data, again=bool(last))
-            except Finding as finding:
-                end = end or time.monotonic() + _SHRINK_SECONDS
-                last.append(finding)
-                raise
+    def _give(self, batch: list[bytes]) -> None:
+        """Give a batch of inputs; again and singly where they need more memory than those before.
 
-        given = hypothesis.given(self.target.inputs())(property_)
-        try:
-            hypothesis.seed(seed)(settings(given))()
-        except (Finding, hypothesis.errors.Flaky):
-            if not last:
-                raise
-            # The last one is the smallest.
-            self.figures.findings.append(last[-1])
-            raise last[-1] from None
+        What the process has reserved before hides as much, so that is at most half of what one may
+        take; else each input is measured.
+        """
+        is_tight = self._size.hidden() > MOST_BYTES // 2
+        before = self._size.peak()
+        untraced = []
+        for number, data in enumerate(batch):
+            is_traced = is_tight or len(data) > _LONG or number % _SAMPLE == 0
+            if not is_traced:
+                untraced.append(data)
+            self._count(self._checked(data, is_traced=is_traced))
+        if untraced and self._size.peak() > before:
+            for data in untraced:
+                cost = self._checked(data, is_traced=True)
+                self.figures.largest = max(self.figures.largest, cost.memory)
+            self.figures.measured += len(untraced)
 
-    def _new(self, data: bytes, *, again: bool) -> None:
-        """Give an input unless it was given before; while one is made smaller, also then."""
-        key = hash(data)
-        if again or key not in self._seen:
-            self._seen.add(key)
-            cost = self._checked(data)
-            if not again:
-                self._count(cost)
-
-    def _give(self, data: bytes) -> None:
-        try:
-            self._count(self._checked(data))
-        except Finding as finding:
-            self.figures.findings.append(finding)
-            raise
+    def _smallest(self, finding: Finding) -> Finding:
+        """Return the finding of the same kind of an input that is a part of the first one."""
+        end = time.monotonic() + _SHRINK_SECONDS
+        found = finding
+        size = len(found.data) // 2
+        while size:
+            at = 0
+            while at < len(found.data):
+                if time.monotonic() > end:
+                    return found
+                try:
+                    self._checked(found.data[:at] + found.data[at + size :], is_traced=True)
+                    at += size
+                except Finding as smaller:
+                    found, at = (smaller, at) if smaller.kind == found.kind else (found, at + size)
+            size //= 2
+        return found
 
     def _count(self, cost: _Cost) -> None:
         figures = self.figures
         figures.inputs += 1
         figures.refusals += cost.refused
+        figures.measured += cost.is_traced
         figures.slowest = max(figures.slowest, cost.seconds)
         figures.largest = max(figures.largest, cost.memory)
 
-    def _checked(self, data: bytes) -> _Cost:
+    def _checked(self, data: bytes, *, is_traced: bool) -> _Cost:
         """Return what an input costs.
 
+        :param is_traced: whether its memory is measured.
         :raises Finding: when it breaks the contract.
         """
-        cost = self._measured(data)
+        cost = self._measured(data, is_traced=is_traced)
         if cost.seconds > max(_NOISE_SECONDS, self.figures.slowest):
-            cost.seconds = min(cost.seconds, *(self._measured(data).seconds for _ in range(2)))
+            again = (self._measured(data, is_traced=False) for _ in range(2))
+            cost.seconds = min(cost.seconds, *(one.seconds for one in again))
         if cost.seconds > MOST_SECONDS:
             raise Finding(f"{self.target.name} takes more than {MOST_SECONDS} s", data)
         if cost.memory > MOST_BYTES:
@@ -222,15 +245,16 @@ class Runner:
         for text in cost.texts:
             if len(text) > self.target.longest:
                 raise Finding(f"{self.target.name} says more than {self.target.longest}", data)
-            if harmful := [one for one in text if is_harmful(one)]:
+            if not text.isprintable() and (harmful := [one for one in text if is_harmful(one)]):
                 raise Finding(f"{self.target.name} says {harmful[0]!r}", data, text[:200])
         return cost
 
-    def _measured(self, data: bytes) -> _Cost:
+    def _measured(self, data: bytes, *, is_traced: bool) -> _Cost:
         target = self.target
-        cost = _Cost()
+        cost = _Cost(is_traced=is_traced)
         signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
-        tracemalloc.start()
+        if is_traced:
+            tracemalloc.start()
         # What other processes take of the processors is not counted.
         began = time.process_time()
         try:
@@ -246,14 +270,31 @@ class Runner:
             raise Finding(
                 f"{target.name} raises {type(error).__name__} {where}",
                 data,
-                "".join(traceback.format_exception(error, limit=-6))[-3000:],
+                "".join(traceback.format_exception(error, limit=-6, chain=False))[-3000:],
             ) from error
         finally:
             cost.seconds = time.process_time() - began
-            cost.memory = tracemalloc.get_traced_memory()[1]
-            tracemalloc.stop()
+            if is_traced:
+                cost.memory = tracemalloc.get_traced_memory()[1]
+                tracemalloc.stop()
             signal.setitimer(signal.ITIMER_REAL, 0)
         return cost
+
+
+class _Size:
+    """The address space of this process, in bytes."""
+
+    def peak(self) -> int:
+        """Return how large it has been at most."""
+        return self._said(b"VmPeak:")
+
+    def hidden(self) -> int:
+        """Return by how much it could grow, and not be larger than it has been."""
+        return self.peak() - self._said(b"VmSize:")
+
+    def _said(self, name: bytes) -> int:
+        status = pathlib.Path("/proc/self/status").read_bytes()
+        return int(status.partition(name)[2].split(None, 1)[0]) << 10
 
 
 @dataclasses.dataclass
@@ -261,6 +302,7 @@ class _Cost:
     seconds: float = 0.0
     memory: int = 0
     refused: bool = False
+    is_traced: bool = False
     texts: list[str] = dataclasses.field(default_factory=list)
 
 

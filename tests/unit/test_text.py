@@ -6,6 +6,7 @@ from hypothesis import strategies
 from oslotest import base
 
 from magnum_swarm_mode import text
+from magnum_swarm_mode.node.base import system
 
 
 class StorableTest(base.BaseTestCase):
@@ -56,3 +57,13 @@ class StorableTest(base.BaseTestCase):
     def test_any(self, value):
         """Whatever comes can be encoded in three bytes for each of at most 4000 characters."""
         self.assertLessEqual(len(text.storable(value).encode()), 3 * text.LONGEST)
+
+
+class ParsedTest(base.BaseTestCase):
+    def test_depth(self):
+        """JSON is read up to 100 levels deep, on either side."""
+        for parsed in (text.parsed, system.parsed):
+            for opening, closing in (("[", "]"), ('{"a":', "}")):
+                self.assertTrue(parsed(f"{opening * 100}1{closing * 100}"))
+                self.assertRaises(ValueError, parsed, f"{opening * 101}1{closing * 101}")
+                self.assertRaises(ValueError, parsed, f"{opening * 5000}1{closing * 5000}")

@@ -41,9 +41,7 @@ def _create(store: Store, context: Any, cluster: Any, row: Any) -> None:
     values = node_group.check_labels(row.labels, cluster.labels, CONF.swarm_mode)
     heat_api, stack = reach.find_stack(context, cluster, record.state)
     taken = [one.prefix for one in record.state.things(Kind.GROUP)]
-    prefix = node_group.name_prefix(
-        str(stack.parameters["node_name_prefix"]), row.name, row.uuid, taken
-    )
+    prefix = node_group.name_prefix(stack.node_prefix, row.name, row.uuid, taken)
     secret = node_group.new_secret()
     request = node_group.build(cluster, row, values, stack, prefix, secret)
     name = node_group.stack_name(row.uuid)

@@ -297,8 +297,7 @@ def _with_swarm(seen: Seen, view: View) -> Seen:
     assert view.swarm is not None
     nodes = view.swarm.nodes()
     view.raw = {str(node["ID"]): node for node in nodes}
-    prefix = str(view.stacks["cluster"].parameters["node_name_prefix"])
-    own = node_group.host_names(prefix, view.rows.values())
+    own = node_group.host_names(view.stacks["cluster"].node_prefix, view.rows.values())
     plan = seen.plan
     who = identity.identify(nodes, plan.ids, plan.addresses, own)
     on_node: Counter[str] = Counter()

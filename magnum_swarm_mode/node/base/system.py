@@ -11,6 +11,8 @@ from typing import Any, Iterator
 
 from .errors import NodeError, Temporary
 
+DEEPEST = 100  # lists and objects around a value of JSON
+
 
 def run(
     *command: str,
@@ -110,9 +112,20 @@ def read(path: Path) -> str:
 def parsed(text: str) -> Any:
     """Return what a JSON text says.
 
-    :raises ValueError: when it is none, or is nested more deeply than can be read
+    :raises ValueError: when it is none, or is nested more deeply than anything that is read
     """
     try:
-        return json.loads(text)
+        found = json.loads(text)
     except RecursionError as error:
         raise ValueError("the JSON text is nested too deeply") from error
+    level = [found]
+    for _ in range(DEEPEST + 1):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, (dict, list))
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return found
+    raise ValueError("the JSON text is nested too deeply")

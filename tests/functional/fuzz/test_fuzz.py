@@ -4,7 +4,6 @@
 from collections.abc import Iterable
 
 import fixtures
-from hypothesis import strategies as st
 from oslotest import base
 
 from tests.fuzz import harness, inputs, targets
@@ -73,7 +72,7 @@ class _Faulty(harness.Target):
     def __init__(self, fault):
         self._fault = fault
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
+    def inputs(self) -> inputs.Make:
         return inputs.documents({"a": [1]})
 
     def read(self, data: bytes) -> Iterable[str]:
@@ -116,5 +115,5 @@ class RunnerTest(base.BaseTestCase):
     def test_no_inputs(self):
         """A target whose inputs are all alike does not pass."""
         target = _Faulty(lambda _: [])
-        target.inputs = lambda: st.just(b"x")  # type: ignore[method-assign]
+        target.inputs = lambda: inputs.just(b"x")  # type: ignore[method-assign]
         self.assertRaises(RuntimeError, harness.Runner(target).run, 100, 1)

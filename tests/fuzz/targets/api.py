@@ -7,8 +7,6 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from hypothesis import strategies as st
-
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.admission import cluster_request, json_kinds, node_token, operations
 from magnum_swarm_mode.admission import fields as request_fields
@@ -95,7 +93,7 @@ class Bodies(Target):
     name = "api-body"
     refusals = (exceptions.Refused,)
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
+    def inputs(self) -> inputs.Make:
         return inputs.documents(TEMPLATE, CLUSTER, GROUP, RESIZE, PATCH)
 
     def read(self, data: bytes) -> Iterable[str]:
@@ -134,7 +132,7 @@ class Labels(Target):
     name = "api-labels"
     refusals = (exceptions.Refused,)
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
+    def inputs(self) -> inputs.Make:
         defaults = label_table.Labels()
         all_ = {name: _written(getattr(defaults, name)) for name in label_table.DECLARATIONS}
         some = {
@@ -168,8 +166,8 @@ class Tokens(Target):
     name = "api-token"
     refusals = (exceptions.Refused,)
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
-        fine = st.just(json.dumps(_TOKEN).encode())
+    def inputs(self) -> inputs.Make:
+        fine = inputs.just(json.dumps(_TOKEN).encode())
         return inputs.parts(
             inputs.often((1, inputs.documents(_TOKEN)), (1, fine)),
             inputs.documents(_SIGN),

@@ -11,8 +11,6 @@ import tarfile
 from collections.abc import Iterable
 from typing import Any
 
-from hypothesis import strategies as st
-
 from magnum_swarm_mode.cli.errors import CommandError, one_line
 from magnum_swarm_mode.cli.swarm import backup_file, host, restore
 from magnum_swarm_mode.cli.swarm.access import Manager
@@ -99,9 +97,11 @@ def _sparse(made: bytes) -> bytes:
     return bytes(head) + made[512:]
 
 
-def _archives(manifests: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
-    made = st.builds(archive, manifests, st.sampled_from(_KINDS))
-    return inputs.often((3, made), (1, st.builds(inputs.cut, made, inputs.CUTS)))
+def _archives(manifests: inputs.Make) -> inputs.Make:
+    def made(dice: inputs.Dice) -> bytes:
+        return archive(manifests(dice), dice.choice(_KINDS))
+
+    return inputs.often((9, made), (1, inputs.cutting(made)))
 
 
 class _Command(Target):
@@ -121,7 +121,7 @@ class Files(_Command):
 
     name = "backup-file"
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
+    def inputs(self) -> inputs.Make:
         return _archives(inputs.documents(MANIFEST))
 
     def read(self, data: bytes) -> Iterable[str]:
@@ -143,7 +143,7 @@ class Words(_Command):
 
     name = "backup-status"
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
+    def inputs(self) -> inputs.Make:
         said = inputs.documents(
             {"step": "copying"},
             {"step": "failed", "error": "x"},
@@ -168,7 +168,7 @@ class Records(_Command):
 
     name = "backup-record"
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
+    def inputs(self) -> inputs.Make:
         record = restore.Record(
             "s",
             "10.0.0.5",

@@ -11,8 +11,6 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from hypothesis import strategies as st
-
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.cli.swarm import access
 from magnum_swarm_mode.decisions import health
@@ -163,9 +161,10 @@ class Nodes(_Engine):
     name = "docker-nodes"
     longest = 60_000
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
-        valid: list[Any] = [[MANAGER, NODE], [NODE, MANAGER, NODE], []]
-        return inputs.answers(inputs.documents(*valid, {"message": "no leader"}))
+    def inputs(self) -> inputs.Make:
+        nodes = inputs.documents([MANAGER, NODE], [NODE, MANAGER, NODE])
+        others = inputs.documents([], {"message": "no leader"})
+        return inputs.answers(inputs.often((19, nodes), (1, others)))
 
     def read(self, data: bytes) -> Iterable[str]:
         nodes = self.ask(data, lambda client: list(client.nodes()))
@@ -189,7 +188,7 @@ class Lists(_Engine):
 
     name = "docker-lists"
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
+    def inputs(self) -> inputs.Make:
         both = {**TASK, **SERVICE, "Spec": {**TASK["Spec"], **SERVICE["Spec"]}}  # type: ignore[dict-item]
         return inputs.answers(inputs.documents([TASK, TASK], [SERVICE], [both]))
 
@@ -210,8 +209,10 @@ class Version(_Engine):
 
     name = "docker-version"
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
-        return inputs.answers(inputs.documents(json.loads(VERSION), INFO))
+    def inputs(self) -> inputs.Make:
+        # Both are asked of the same input.
+        both = {**json.loads(VERSION), **INFO}
+        return inputs.answers(inputs.documents(both, both, both, json.loads(VERSION), INFO))
 
     def read(self, data: bytes) -> Iterable[str]:
         seen = access.seen("10.0.0.5", self.ask(data, lambda one: one.info()))
@@ -242,11 +243,14 @@ class Settings(Target):
         (manager,) = self._swarm._managers
         manager._adapter = self._adapter
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
+    def inputs(self) -> inputs.Make:
         named = {**CONFIG, "Spec": {**CONFIG["Spec"], "Name": f"{manager_settings.PREFIX}٣²"}}  # type: ignore[dict-item]
         data = inputs.documents({"openstack": {"auth_url": "x"}}, [], cuts=False)
-        coded = data.map(lambda one: {**CONFIG["Spec"], "Data": base64.b64encode(one).decode()})  # type: ignore[dict-item]
-        inner = coded.map(lambda spec: inputs.encoded([{**CONFIG, "Spec": spec}]))
+
+        def inner(dice: inputs.Dice) -> bytes:
+            told = base64.b64encode(data(dice)).decode()
+            return json.dumps([{**CONFIG, "Spec": {**CONFIG["Spec"], "Data": told}}]).encode()  # type: ignore[dict-item]
+
         outer = inputs.documents([CONFIG], [CONFIG, named])
         return inputs.answers(inputs.often((2, outer), (1, inner)))
 
@@ -267,7 +271,7 @@ class Chunks(Target):
     name = "docker-pieces"
     refusals = (answers.BadAnswerError,)
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
+    def inputs(self) -> inputs.Make:
         return inputs.documents([MANAGER, NODE], [TASK] * 3, [CONFIG], [{}], {"a": 1})
 
     def read(self, data: bytes) -> Iterable[str]:

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import requests
-from hypothesis import strategies as st
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.decisions.model import Member
@@ -91,6 +90,8 @@ class _Session:
         answer = requests.Response()
         answer.status_code, answer._content = 200, self.told[kind]
         answer.headers["Content-Type"] = "application/json"
+        # Where Heat sends who names a stack by its id alone.
+        answer.headers["Location"] = f"{_PATH}/a1"
         answer.url = url
         return answer
 
@@ -110,20 +111,26 @@ class Stacks(Target):
         self._session = _Session()
         self._heat = heat_client.Heat(self._session, region_name=None, interface="public")
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
+    def inputs(self) -> inputs.Make:
         fine = [
             json.dumps(one).encode()
             for one in (STACK, {"resources": [RESOURCE, SERVER]}, {"metadata": SIGNALS})
         ]
         late = {"resources": [{**RESOURCE, "resource_status_reason": "1 of 3 received"}, SERVER]}
-        return inputs.parts(
-            inputs.often((1, inputs.documents(STACK)), (1, st.just(fine[0]))),
-            inputs.often(
-                (1, inputs.documents({"resources": [RESOURCE, SERVER]}, late)),
-                (1, st.just(fine[1])),
-            ),
-            inputs.often((1, inputs.documents({"metadata": SIGNALS})), (1, st.just(fine[2]))),
-            between=_BETWEEN,
+        makes = (
+            inputs.documents(STACK),
+            inputs.documents({"resources": [RESOURCE, SERVER]}, late),
+            inputs.documents({"metadata": SIGNALS}),
+        )
+
+        def one_changed(which: int) -> inputs.Make:
+            some = [inputs.just(one) for one in fine]
+            some[which] = makes[which]
+            return inputs.parts(*some, between=_BETWEEN)
+
+        return inputs.often(
+            *((2, one_changed(which)) for which in range(3)),
+            (1, inputs.parts(*makes, between=_BETWEEN)),
         )
 
     def read(self, data: bytes) -> Iterable[str]:
@@ -171,6 +178,54 @@ class Stacks(Target):
 _RESOURCES = (("manager_ready", "OS::Heat::WaitCondition"), ("x", "OS::Cinder::Volume"))
 
 
+_BITS = (
+    "resources[0].resources.",
+    "server: ",
+    "ResourceInError: ",
+    ";c-worker-1: ",
+    "-worker-",
+    "-manager-g",
+    "(HTTP ",
+    "(Request-ID: ",
+    "Neutron server returns request_ids: [",
+    "['Traceback",
+    'Went to status ERROR due to "',
+    "Message: ",
+    ', Code: Unknown"',
+    "quota",
+    "exceeds allowed ",
+    "Docker volume ",
+    "1 of 3 received",
+    "Build of instance ",
+    "Client: ",
+    "a" * 50,
+    "9" * 20,
+    "\x1b[2J",
+    "\u202e",
+    "語",
+    " ",
+    "\n",
+    "-",
+    ":",
+    ";",
+    "]",
+    ")",
+    "CREATE aborted",
+)
+_TIMES = (*[1] * 16, 2, 2, 40, 1500)
+
+
+def _words(dice: inputs.Dice) -> bytes:
+    """Make a text of the words that services use, some of them many times."""
+    if dice.random() < 0.1:
+        said = "".join(json.loads(dice.pool.text(dice)) for _ in range(dice.randrange(1, 4)))
+    else:
+        said = ""
+        for _ in range(dice.randrange(1, 7)):
+            said += (dice.choice(_BITS) * dice.choice(_TIMES))[:8000]
+    return said.encode("utf-8", "surrogatepass")
+
+
 class Words(Target):
     """What a failed resource and a signal say, as one text: what the sentence about it is.
 
@@ -180,50 +235,8 @@ class Words(Target):
     name = "heat-words"
     longest = 5000
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
-        bits = st.sampled_from(
-            (
-                "resources[0].resources.",
-                "server: ",
-                "ResourceInError: ",
-                ";c-worker-1: ",
-                "-worker-",
-                "-manager-g",
-                "(HTTP ",
-                "(Request-ID: ",
-                "Neutron server returns request_ids: [",
-                "['Traceback",
-                'Went to status ERROR due to "',
-                "Message: ",
-                ', Code: Unknown"',
-                "quota",
-                "exceeds allowed ",
-                "Docker volume ",
-                "1 of 3 received",
-                "Build of instance ",
-                "Client: ",
-                "a" * 50,
-                "9" * 20,
-                "\x1b[2J",
-                "\u202e",
-                "語",
-                " ",
-                "\n",
-                "-",
-                ":",
-                ";",
-                "]",
-                ")",
-                "CREATE aborted",
-            )
-        )
-        runs = st.tuples(bits, st.sampled_from((*[1] * 8, 2, 40, 1500)))
-        texts = st.lists(runs, max_size=6).map(
-            lambda found: "".join((bit * count)[:8000] for bit, count in found)
-        )
-        return inputs.often((9, texts), (1, st.text(st.characters()))).map(
-            lambda one: one.encode("utf-8", "surrogatepass")
-        )
+    def inputs(self) -> inputs.Make:
+        return _words
 
     def read(self, data: bytes) -> Iterable[str]:
         said = data.decode("utf-8", "surrogateescape")

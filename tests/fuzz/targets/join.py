@@ -9,8 +9,6 @@ import socket
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from hypothesis import strategies as st
-
 from magnum_swarm_mode.node.base.docker import SwarmNode
 from magnum_swarm_mode.node.base.errors import NodeError
 from magnum_swarm_mode.node.swarm import join_server
@@ -19,6 +17,11 @@ from tests.fuzz.harness import Target
 
 _SECRET = "bootstrap-secret"
 _ADDRESS = "10.0.0.9"
+# The service reads the secret alone; what else callers may send is not refused.
+BODIES = (
+    {"secret": _SECRET},
+    *[{"secret": _SECRET, "csr": "PEM", "name": "c-worker-0", "group": {"index": [1, 2]}}] * 4,
+)
 
 
 class _Engine:
@@ -38,6 +41,63 @@ class _Engine:
         return "SWMTKN-1-worker", "SWMTKN-1-manager"
 
 
+_HEADS = (
+    b"POST /v1/worker-token HTTP/1.1",
+    b"POST /v1/worker-token HTTP/1.0",
+    b"GET / HTTP/1.1",
+    b"POST /v1/worker-token",
+    b"PRI * HTTP/2.0",
+    b"POST  HTTP/1.1",
+    b"\x16\x03\x01\x02\x00",
+    b"POST /v1/\x1b[2J HTTP/1.1",
+    b"POST /v1/worker-token HTTP/9.9",
+    b"A" * 9000,
+    b"",
+    b"\x1b[2J\xe2\x80\xae /v1/worker-token HTTP/1.1",
+    b"POST //v1/worker-token HTTP/1.1",
+)
+_FIELDS = (
+    b"Host: m",
+    b"Content-Length: 28",
+    b"Content-Length: 0028",
+    b"Content-Length: -1",
+    b"Content-Length: \xc2\xb2",
+    b"Content-Length: 99999",
+    b"Content-Length: " + b"9" * 4999,
+    b"Content-Length: 0x1",
+    b"Transfer-Encoding: chunked",
+    b"Expect: 100-continue",
+    b" folded",
+    b"A: " + b"a" * 7000,
+    b"no colon",
+    b"a: b\r\n" * 110,
+    b"Connection: keep-alive",
+    b"\x00: \xff",
+)
+
+
+def requests(good: bytes, bodies: inputs.Make) -> inputs.Make:
+    """Return what makes requests to a server of a node.
+
+    :param good: the first line of those that it serves.
+    """
+
+    def made(dice: inputs.Dice) -> bytes:
+        head = good if dice.random() < 0.4 else dice.choice(_HEADS)
+        fields = dice.choices(_FIELDS, k=dice.choice((0, 0, 1, 1, 2, 4)))
+        return _request(head, fields, bodies(dice), is_sized=dice.random() < 0.6)
+
+    def plain(dice: inputs.Dice) -> bytes:
+        return _request(good, [], bodies(dice), is_sized=True)
+
+    return inputs.often((10, plain), (5, made), (1, inputs.cutting(made)))
+
+
+def _request(head: bytes, fields: list[bytes], body: bytes, *, is_sized: bool) -> bytes:
+    size = [b"Content-Length: %d" % len(body)] if is_sized else []
+    return b"\r\n".join([head, *fields, *size, b"", body])
+
+
 class Tokens(Target):
     """The body of a request for a token.
 
@@ -48,8 +108,8 @@ class Tokens(Target):
     refusals = (NodeError,)
     longest = 500
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
-        return inputs.documents({"secret": _SECRET}, {"secret": "x"})
+    def inputs(self) -> inputs.Make:
+        return inputs.documents(*BODIES)
 
     def read(self, data: bytes) -> Iterable[str]:
         tokens = join_server.Tokens(_SECRET, _Engine())  # type: ignore[arg-type]
@@ -78,58 +138,8 @@ class Requests(Target):
         finally:
             self._server.server_close()
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
-        heads = st.sampled_from(
-            (
-                b"POST /v1/worker-token HTTP/1.1",
-                b"POST /v1/worker-token HTTP/1.0",
-                b"GET / HTTP/1.1",
-                b"POST /v1/worker-token",
-                b"PRI * HTTP/2.0",
-                b"POST  HTTP/1.1",
-                b"\x16\x03\x01\x02\x00",
-                b"POST /v1/\x1b[2J HTTP/1.1",
-                b"POST /v1/worker-token HTTP/9.9",
-                b"A" * 9000,
-                b"",
-                b"\x1b[2J\xe2\x80\xae /v1/worker-token HTTP/1.1",
-                b"POST //v1/worker-token HTTP/1.1",
-            )
-        )
-        fields = st.lists(
-            st.sampled_from(
-                (
-                    b"Host: m",
-                    b"Content-Length: 28",
-                    b"Content-Length: 0028",
-                    b"Content-Length: -1",
-                    b"Content-Length: \xc2\xb2",
-                    b"Content-Length: 99999",
-                    b"Content-Length: " + b"9" * 4999,
-                    b"Content-Length: 0x1",
-                    b"Transfer-Encoding: chunked",
-                    b"Expect: 100-continue",
-                    b" folded",
-                    b"A: " + b"a" * 7000,
-                    b"no colon",
-                    b"a: b\r\n" * 110,
-                    b"Connection: keep-alive",
-                    b"\x00: \xff",
-                )
-            ),
-            max_size=4,
-        )
-        bodies = inputs.documents({"secret": _SECRET}, {"secret": "x"})
-
-        def whole(head: bytes, some: list[bytes], body: bytes, sized: bool) -> bytes:
-            size = [b"Content-Length: %d" % len(body)] if sized else []
-            return b"\r\n".join([head, *some, *size, b"", body])
-
-        made = st.builds(whole, heads, fields, bodies, st.booleans())
-        plain = st.builds(
-            whole, st.just(b"POST /v1/worker-token HTTP/1.1"), st.just([]), bodies, st.just(True)
-        )
-        return inputs.often((1, plain), (2, made))
+    def inputs(self) -> inputs.Make:
+        return requests(b"POST /v1/worker-token HTTP/1.1", inputs.documents(*BODIES))
 
     def read(self, data: bytes) -> Iterable[str]:
         self._server.service._next.clear()

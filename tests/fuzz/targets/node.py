@@ -5,17 +5,15 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import http.client
 import io
 import json
 import pathlib
 import shutil
-import socket
 import tempfile
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
-
-from hypothesis import strategies as st
+from unittest import mock
 
 from magnum_swarm_mode.node.base import config, errors, openstack, system, web
 from magnum_swarm_mode.node.base import docker as node_docker
@@ -83,7 +81,7 @@ class Configuration(_Quiet):
 
     name = "node-config"
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
+    def inputs(self) -> inputs.Make:
         return inputs.documents(
             CONFIG, _SIGNAL, {**CONFIG, "role": "worker", "ca_certificate": "PEM"}
         )
@@ -109,7 +107,7 @@ class Identity(_Quiet):
 
     name = "node-identity"
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
+    def inputs(self) -> inputs.Make:
         own = {"uuid": SERVER, "name": "m", "docker_volume": ""}
         return inputs.documents({"ds": {"meta_data": _META}}, _META, own, {"instance-id": "i"})
 
@@ -129,64 +127,69 @@ class Identity(_Quiet):
             source.unlink()
 
 
+_GREETING = inputs.answer(b"OK", fields=("Api-Version: 1.45",))
+
+
+class _Wire:
+    """A connection whose other side answers in memory.
+
+    :param respond: returns the answer to a request by its first line.
+    """
+
+    def __init__(self, respond: Callable[[bytes], bytes]) -> None:
+        self._respond = respond
+        self._answer = b""
+
+    def settimeout(self, _: float) -> None:
+        """Do nothing: no read waits."""
+
+    def sendall(self, data: bytes) -> None:
+        """Take a request in; its head comes as a whole, and before its body."""
+        first = bytes(data[:400]).partition(b"\r\n")[0]
+        if first.endswith(b" HTTP/1.1"):
+            self._answer = self._respond(first)
+
+    def makefile(self, _: str) -> io.BytesIO:
+        """Return what the answer is read from."""
+        return io.BytesIO(self._answer)
+
+    def close(self) -> None:
+        """End the connection."""
+
+
 class _Served(_Quiet):
-    """A server at a loopback socket that answers each request with the same bytes.
+    """A server that answers each request with the same bytes.
 
     :ivar greets: whether a question for the version of the engine's API gets a good answer.
     """
 
     greets = False
     data = b""
+    url = "http://10.0.0.7:2376"
 
-    @contextlib.contextmanager
-    def serving(self) -> Iterator[None]:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.port = listener.getsockname()[1]
-            self.url = f"http://127.0.0.1:{self.port}"
-            thread = threading.Thread(target=self._accept, args=(listener,), daemon=True)
-            thread.start()
-            yield
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join(10)
+    def serving(self) -> contextlib.AbstractContextManager[Any]:
+        def connect(connection: Any) -> None:
+            connection.sock = _Wire(self._respond)
 
-    def _accept(self, listener: socket.socket) -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection, contextlib.suppress(OSError):
-                connection.settimeout(5)
-                self._answer(connection)
+        return mock.patch.object(http.client.HTTPConnection, "connect", connect)
 
-    def _answer(self, connection: socket.socket) -> None:
-        got = b""
-        while b"\r\n\r\n" not in got:
-            piece = connection.recv(65536)
-            if not piece:
-                return
-            got += piece
-        head, _, body = got.partition(b"\r\n\r\n")
-        length = head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]
-        while len(body) < int(length or 0):
-            body += connection.recv(65536)
-        greeted = self.greets and b"/_ping" in head.split(b"\r\n")[0]
-        connection.sendall(
-            inputs.answer(b"OK", fields=("Api-Version: 1.45",)) if greeted else self.data
-        )
-        connection.shutdown(socket.SHUT_WR)
-        # Until the client has read all: an end with bytes unread would be a reset.
-        while connection.recv(65536):
-            pass
+    def _respond(self, first: bytes) -> bytes:
+        return _GREETING if self.greets and b"/_ping" in first else self.data
 
     def each(self, *questions: Callable[[], Any]) -> Iterator[str]:
-        """Ask, and yield what is told of each refusal; the last one is the input's."""
-        for question in questions[:-1]:
+        """Ask, and yield what is told of each refusal.
+
+        :raises NodeError: where all are refused; then the input is.
+        """
+        refused = 0
+        for question in questions:
             try:
                 question()
             except errors.NodeError as error:
+                refused += 1
                 yield self.told(error)
-        questions[-1]()
+                if refused == len(questions):
+                    raise
 
 
 class Http(_Served):
@@ -197,7 +200,7 @@ class Http(_Served):
 
     name = "node-http"
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
+    def inputs(self) -> inputs.Make:
         return inputs.answers(
             inputs.documents({"message": "no"}, {"error": {"message": "no"}}, INFO)
         )
@@ -220,7 +223,7 @@ class Engine(_Served):
 
     name = "node-docker"
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
+    def inputs(self) -> inputs.Make:
         one = {**INFO, **_SWARM, "Version": "26.1.5"}
         nodes = [engines.MANAGER, engines.NODE]
         return inputs.answers(inputs.documents(one, nodes, _SWARM, INFO))
@@ -230,7 +233,7 @@ class Engine(_Served):
         engine = node_docker.Docker(socket_path="")
         engine._url = self.url
         self.greets = False
-        yield from self.each(engine.info, lambda: None)
+        yield from self.each(engine.info, bool)
         self.greets = True
         engine = node_docker.Docker(socket_path="")
         engine._url = self.url
@@ -252,17 +255,19 @@ class Told(_Served):
 
     name = "node-settings"
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
+    def inputs(self) -> inputs.Make:
         told = [
             {"openstack": {"auth_url": "http://x"}},
             {"api": {"port": 1}, "ca_certificate": "PEM"},
         ]
-        data = inputs.documents(*told, cuts=False).map(lambda one: base64.b64encode(one).decode())
+        data = inputs.documents(*told, cuts=False)
 
         def entry(one: str) -> dict[str, Any]:
             return {"ID": "c", "Spec": {"Name": f"{settings.LABEL}.3", "Data": one}}
 
-        inner = data.map(lambda one: inputs.encoded([entry(one)]))
+        def inner(dice: inputs.Dice) -> bytes:
+            return json.dumps([entry(base64.b64encode(data(dice)).decode())]).encode()
+
         outer = inputs.documents([entry("e30="), entry("eyJhIjoge319")])
         return inputs.answers(inputs.often((1, inner), (1, outer)))
 
@@ -284,7 +289,7 @@ class Services(_Served):
 
     name = "node-openstack"
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
+    def inputs(self) -> inputs.Make:
         token = {"token": {"issued_at": "2026-11-29T17:00:00.000000Z", "user": {"id": "u"}}}
         magnum = {"pem": "-----BEGIN CERTIFICATE-----", "status": "CREATE_COMPLETE"}
         return inputs.answers(inputs.documents(token, magnum, {**token, **magnum}))

@@ -6,8 +6,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from hypothesis import strategies as st
-
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.decisions.record import Kind, Phase, State, new
 from magnum_swarm_mode.decisions.rotation import CaRotation, CredentialRotation
@@ -25,7 +23,7 @@ class Records(Target):
     name = "record"
     refusals = (exceptions.Inconsistent,)
 
-    def inputs(self) -> st.SearchStrategy[bytes]:
+    def inputs(self) -> inputs.Make:
         begun = new(Phase.CREATED, "owner", "swarm-mode-1").owning(Kind.CERTIFICATE, "ref", since=5)
         whole = json.loads(begun.to_json())
         ca = json.loads(State(Phase.CREATED, "o", ca=CaRotation()).to_json())

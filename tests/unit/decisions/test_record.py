@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+from typing import Any
 
 from oslotest import base
 
@@ -133,3 +134,10 @@ class StoredTest(base.BaseTestCase):
             )
         ]
         self.assertEqual([False, True, True, False, True, False], due)
+
+    def test_work_due_is_a_number(self):
+        """A time that is no whole number still says when a look is due."""
+        odd: tuple[Any, ...] = (7.7, float("inf"), float("nan"), "7")
+        for since in odd:
+            state = dataclasses.replace(STATE, phase=Phase.DELETING, phase_since=since)
+            self.assertIsInstance(state.work_due, int)
