@@ -9,7 +9,7 @@ from typing import Any
 from magnum.common import exception as magnum_exception
 from magnum.drivers.common import driver
 
-from magnum_swarm_mode import conf, constants, exceptions, log
+from magnum_swarm_mode import conf, constants, exceptions, log, sentences
 from magnum_swarm_mode.admission import cluster_request
 from magnum_swarm_mode.conductor import create, delete, poll
 from magnum_swarm_mode.conductor.change import new_group, requests
@@ -17,6 +17,7 @@ from magnum_swarm_mode.conductor.monitor import SwarmModeMonitor
 from magnum_swarm_mode.conductor.rotation import ca
 from magnum_swarm_mode.conductor.rotation.credential_request import Request as CredentialRequest
 from magnum_swarm_mode.db.store import Store
+from magnum_swarm_mode.decisions import status as decisions_status
 from magnum_swarm_mode.registration import register as registration
 from magnum_swarm_mode.stack import upgrade as stack_upgrade
 
@@ -39,7 +40,7 @@ class Driver(driver.Driver):
 
     def create_cluster(self, context: Any, cluster: Any, cluster_create_timeout: int) -> None:
         """Ask Heat for the cluster; raises what its ``status_reason`` shall say."""
-        with _logged(cluster):
+        with _requested(cluster, sentences.CREATION):
             create.create(Store(), context, cluster, cluster_create_timeout or 0)
 
     def update_cluster_status(
@@ -51,7 +52,7 @@ class Driver(driver.Driver):
 
     def delete_cluster(self, context: Any, cluster: Any) -> None:
         """Start to delete the cluster; raises what its ``status_reason`` shall say."""
-        with _logged(cluster):
+        with _requested(cluster, sentences.DELETION):
             delete.delete(Store(), context, cluster)
 
     def get_monitor(self, context: Any, cluster: Any) -> SwarmModeMonitor:
@@ -79,7 +80,7 @@ class Driver(driver.Driver):
     ) -> None:
         """Let the first group of workers have as many nodes as its row says by now."""
         group = cluster.default_ng_worker
-        with _logged(cluster):
+        with _requested(cluster, sentences.change_of([group.name])):
             requests.request(Store(), cluster, group, rollback=bool(rollback))
             requests.begin(Store(), context, cluster)
 
@@ -95,7 +96,7 @@ class Driver(driver.Driver):
         """Let a group have as many nodes as its row says by now, without the given ones."""
         group = nodegroup or cluster.default_ng_worker
         named = [str(name) for name in nodes_to_remove or ()]
-        with _logged(cluster):
+        with _requested(cluster, sentences.change_of([group.name])):
             requests.request(Store(), cluster, group, named)
             requests.begin(Store(), context, cluster)
 
@@ -110,23 +111,23 @@ class Driver(driver.Driver):
         rollback: bool = False,
     ) -> None:
         """Let groups be made of what another template says."""
-        with _logged(cluster):
+        with _requested(cluster, sentences.change_of([nodegroup.name], "upgrade")):
             upgrade = stack_upgrade.build(cluster, cluster_template, nodegroup, max_batch_size)
             requests.request(Store(), cluster, nodegroup, resized=False, upgrade=upgrade)
 
     def create_nodegroup(self, context: Any, cluster: Any, nodegroup: Any) -> None:
         """Ask Heat for a further group of workers."""
-        with _logged(cluster):
+        with _requested(cluster, group=nodegroup):
             new_group.create(Store(), context, cluster, nodegroup)
 
     def update_nodegroup(self, context: Any, cluster: Any, nodegroup: Any) -> None:
         """Let the nodes of a group have the labels that its row says by now."""
-        with _logged(cluster):
+        with _requested(cluster, group=nodegroup):
             requests.request(Store(), cluster, nodegroup, resized=False)
 
     def delete_nodegroup(self, context: Any, cluster: Any, nodegroup: Any) -> None:
         """Let a further group of workers be emptied and deleted."""
-        with _logged(cluster):
+        with _requested(cluster, group=nodegroup):
             requests.request(
                 Store(), cluster, nodegroup, resized=False, status="DELETE_IN_PROGRESS"
             )
@@ -145,7 +146,7 @@ class Driver(driver.Driver):
 
     def rotate_ca_certificate(self, context: Any, cluster: Any) -> None:
         """Have managers and clients use the certificates that Magnum has just made."""
-        with _logged(cluster):
+        with _requested(cluster, sentences.CERTIFICATES):
             ca.begin(Store(), context, cluster)
 
     def rotate_credential(self, context: Any, cluster: Any) -> None:
@@ -189,3 +190,31 @@ class _logged:  # noqa: N801 - a context manager reads like a function
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, exceptions.SwarmModeError):
             LOG.error("Cluster %s: %s", self._uuid, error.operator_message)
+
+
+class _requested(_logged):  # noqa: N801 - as above
+    """Puts into the user's sentence which request has failed: Magnum's handlers save it as it is.
+
+    :param what: words for the request.
+    :param group: whose request it is. Magnum gives a reason to its row alone, which needs no other
+        name, and calls the cluster failed as well.
+    """
+
+    def __init__(self, cluster: Any, what: str = "", group: Any = None) -> None:
+        super().__init__(cluster)
+        self._cluster, self._what, self._group = cluster, what, group
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        super().__exit__(kind, error, trace)
+        if not isinstance(error, Exception) or isinstance(error, magnum_exception.MagnumException):
+            return
+        own = error
+        if not isinstance(own, exceptions.SwarmModeError):
+            LOG.exception("Cluster %s: a request failed", self._uuid)
+            own = exceptions.SwarmModeError(decisions_status.unexpected(type(error).__name__))
+        if self._group is not None:
+            self._cluster.status_reason = f"Node group {self._group.name}: {own.user_message}"
+        else:
+            own.user_message = sentences.failed(self._what, own.user_message)
+        if own is not error:
+            raise own from error

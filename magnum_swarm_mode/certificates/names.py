@@ -14,18 +14,19 @@ which Magnum's may not: while both are in use, managers present the old one sign
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
 import secrets
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from magnum_swarm_mode import constants
+from magnum_swarm_mode import constants, exceptions, sentences
 
 LONGEST_COMMON_NAME = 64  # octets
 # The name of the authority that is just being made to follow another; empty for none.
@@ -48,15 +49,30 @@ def generate(original: Callable[..., Any], cluster: Any, context: Any = None) ->
     from magnum_swarm_mode.certificates import orphans  # needs Magnum's configuration
 
     if not cluster.ca_cert_ref:
-        orphans.begin(cluster)
-        with orphans.noted(cluster.uuid):
-            return original(cluster, context=context)
+        with _requested(sentences.CREATION):
+            orphans.begin(cluster)
+            with orphans.noted(cluster.uuid):
+                return original(cluster, context=context)
     token = _SUCCESSOR.set(_successor_name(cluster))
     try:
-        with orphans.noted(cluster.uuid):
+        with _requested(sentences.CERTIFICATES, sentences.UNCHANGED), orphans.noted(cluster.uuid):
             return original(cluster, context=context)
     finally:
         _SUCCESSOR.reset(token)
+
+
+@contextlib.contextmanager
+def _requested(what: str, advice: str = "") -> Iterator[None]:
+    """Name the request that fails: Magnum's handlers save the sentence as it is.
+
+    :raises Unavailable: for whatever is raised.
+    """
+    try:
+        yield
+    except Exception as error:
+        why = str(error).rstrip(". ")
+        said = f"{sentences.failed(what, why)}. {advice}".rstrip()
+        raise exceptions.Unavailable(said, f"{type(error).__name__}: {error}") from error
 
 
 def _successor_name(cluster: Any) -> str:

@@ -113,9 +113,10 @@ def _poll_without_record(cluster: Any) -> None:
     if cluster.status in status.BUSY:
         watch.change(
             cluster,
-            Decision(
-                "UPDATE_FAILED",
-                "magnum-conductor has no record of the cluster, so nothing of it can be changed. "
+            status.failed(
+                cluster.status,
+                status.request_of(cluster.status),
+                "magnum-conductor has no record of the cluster, so nothing of it can be changed.",
                 "Tell the operator, or delete the cluster and create it again.",
             ),
         )

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from magnum_swarm_mode import clocks, exceptions, log, reach
+from magnum_swarm_mode import clocks, exceptions, log, reach, sentences
 from magnum_swarm_mode.conductor import delete, rows
 from magnum_swarm_mode.conductor.change import observe
 from magnum_swarm_mode.db.store import Conflict, Record, Store
@@ -184,8 +184,8 @@ def _clean_up(store: Store, context: Any, cluster: Any, record: Record) -> None:
         return
     except exceptions.SwarmModeError as error:
         LOG.error("Cluster %s: %s", cluster.uuid, error.operator_message)
-        reason = f"{error.user_message} Then delete the cluster again."
-        change(cluster, Decision("DELETE_FAILED", reason))
+        why = f"{error.user_message} Then delete the cluster again."
+        change(cluster, Decision("DELETE_FAILED", sentences.failed(sentences.DELETION, why)))
         return
     # Magnum removes its own row when it sees this; it need not be saved.
     rows.remember(cluster, {"status": "DELETE_COMPLETE", "status_reason": None})
@@ -201,7 +201,8 @@ def delete_groups(store: Store, context: Any, cluster: Any, record: Record) -> N
     except exceptions.SwarmModeError as error:
         LOG.error("Cluster %s: %s", cluster.uuid, error.operator_message)
         own = {error.group: error.user_message} if isinstance(error, delete.GroupStays) else {}
-        change(cluster, Decision("DELETE_FAILED", error.user_message, by_group=own))
+        reason = sentences.failed(sentences.DELETION, error.user_message)
+        change(cluster, Decision("DELETE_FAILED", reason, by_group=own))
         return
     if not gone:
         reason = "Heat deletes the further node groups."

@@ -26,7 +26,7 @@ import copy
 import dataclasses
 from collections.abc import Sequence
 
-from magnum_swarm_mode import clocks
+from magnum_swarm_mode import clocks, sentences
 from magnum_swarm_mode.decisions import resize, steps, upgrade
 from magnum_swarm_mode.decisions.model import (
     Action,
@@ -86,7 +86,7 @@ def decide(seen: Seen) -> Step:
     ):
         step = consider(seen, plan)
         if step is not None:
-            return _with_cause(_with_progress(seen, _bounded(seen, step)))
+            return _with_cause(with_progress(seen, _bounded(seen, step)))
     return _complete(seen, plan)
 
 
@@ -107,10 +107,10 @@ def _overdue(seen: Seen, plan: Plan) -> Step | None:
     """End an operation whose deadline has passed."""
     if seen.now <= plan.deadline:
         return None
-    missing = f"not ready: {steps.listed(plan.away)}"
-    if not plan.away:
-        missing = f"waiting for: {plan.waiting.what if plan.waiting else 'the next step'}"
-    return steps.fail(seen, plan, f"The operation did not end before its deadline; {missing}.")
+    waits = plan.waiting.what if plan.waiting else "the next step"
+    missing = f"not ready: {steps.listed(plan.away)}" if plan.away else f"waiting for: {waits}"
+    request = steps.requested(seen, plan)
+    return steps.fail(seen, plan, f"{request} did not end before its deadline; {missing}.")
 
 
 def distance(seen: Seen, plan: Plan) -> int:
@@ -160,11 +160,14 @@ def _with_cause(step: Step) -> Step:
     return dataclasses.replace(step, reason=f"{step.plan.cause} {step.reason or ''}".strip())
 
 
-def _with_progress(seen: Seen, step: Step) -> Step:
+def with_progress(seen: Seen, step: Step) -> Step:
     """Say with a step where an upgrade is that goes on, or stopped."""
     failed = step.outcome is Outcome.FAILED
     reason = upgrade.told(seen, step.plan, step.reason, failed=failed)
     if failed and reason is not None:
+        if step.plan.is_upgrading and reason == step.reason:
+            # It waited for something that belongs to no group that is upgraded.
+            reason = sentences.failed(steps.requested(seen, seen.plan), reason)
         step.plan.failed = reason
         if step.plan.ended is not None:
             step.plan.ended.reason = reason

@@ -29,6 +29,8 @@ import enum
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from magnum_swarm_mode import sentences
+from magnum_swarm_mode.decisions import steps
 from magnum_swarm_mode.decisions.record import Phase, State
 from magnum_swarm_mode.decisions.rotation import AGAIN, RESUME
 
@@ -52,6 +54,8 @@ NOT_AT_FAULT = (
 _REPEAT = "The cluster stays as it is; repeat the request when the operator has mended the cause."
 # Statuses of Magnum's in which a cluster is changed.
 BUSY = ("UPDATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS")
+_REQUESTS = {"CREATE": sentences.CREATION, "DELETE": sentences.DELETION}
+_STACK_DELETED = "The cluster's Heat stack was deleted from outside Magnum."
 
 
 class Action(enum.Enum):
@@ -131,7 +135,8 @@ def blind(cluster_status: str, since: int, now: int, why: str) -> Decision:
     """
     if now - since < BLIND_SECONDS:
         return Decision(cluster_status, why)
-    return failed(cluster_status, f"{why} That has been so for {BLIND_SECONDS // 60} minutes.")
+    why = f"{why} That has been so for {BLIND_SECONDS // 60} minutes."
+    return failed(cluster_status, request_of(cluster_status), why)
 
 
 def unexpected(error: str, often: str = "") -> str:
@@ -155,38 +160,40 @@ def broken(
     :param state: the cluster's record, with what is under way; not all of it may be readable.
     :param names: uuid of each node group to its name.
     """
-    operation = cluster_status.removesuffix("_IN_PROGRESS")
-    advice = ""
-    if operation in ("CREATE", "DELETE"):
-        what = f"The {'creation' if operation == 'CREATE' else 'deletion'} of the cluster"
-    elif state.credential is not None:
-        what, advice = "The rotation of the credential", AGAIN
-    elif state.ca is not None:
-        what, advice = "The replacement of certificates", RESUME
-    else:
-        what, advice = _change(state, names or {}), _REPEAT
+    what, advice = request_of(cluster_status), ""
+    if cluster_status.removesuffix("_IN_PROGRESS") not in _REQUESTS:
+        if state.credential is not None:
+            what, advice = sentences.CREDENTIAL, AGAIN
+        elif state.ca is not None:
+            what, advice = sentences.CERTIFICATES, RESUME
+        else:
+            what, advice = _change(state, names or {}), _REPEAT
     why = unexpected(error, f"{MOST_ERRORS} times in a row ")
-    return failed(cluster_status, f"{what} failed: {why}", advice)
+    return failed(cluster_status, what, why, advice)
+
+
+def request_of(cluster_status: str) -> str:
+    """Return words for what is under way in a status, as "The creation of the cluster"."""
+    operation = cluster_status.removesuffix("_IN_PROGRESS")
+    return _REQUESTS.get(operation) or sentences.change_of()
 
 
 def _change(state: State, names: Mapping[str, str]) -> str:
-    """Return words for a change of a cluster, as "The upgrade of default-worker"."""
+    """Return words for a change of a cluster of whose record not all may be readable."""
     try:
-        what = "upgrade" if state.plan.is_upgrading else "change"
-        if state.plan.cause:
-            return "The replacement of nodes that are down"
-        groups = [names[uuid] for uuid in state.plan.pending if uuid in names]
+        return steps.request_of(state.plan, names)
     except (AttributeError, TypeError):
-        what, groups = "change", []
-    return f"The {what} of {', '.join(groups) or 'the cluster'}"
+        return sentences.change_of()
 
 
-def failed(cluster_status: str, why: str, advice: str = "") -> Decision:
+def failed(cluster_status: str, what: str, why: str, advice: str = "") -> Decision:
     """Return the end of an operation that cannot go on, with what the user can do then.
 
+    :param what: words for the request.
     :param advice: what that is for an operation that is neither a creation nor a deletion.
     """
     operation = cluster_status.removesuffix("_IN_PROGRESS")
+    why = sentences.failed(what, why)
     if operation == "DELETE":
         return Decision("DELETE_FAILED", f"{why} Delete the cluster again.")
     if operation == "CREATE":
@@ -243,9 +250,7 @@ def _making(seen: Seen) -> Decision:
         return _without_stack(seen, operation)
     action, _, outcome = seen.stack_status.partition("_")
     if action == "DELETE":
-        return Decision(
-            f"{operation}_FAILED", "The cluster's Heat stack was deleted from outside Magnum."
-        )
+        return Decision(f"{operation}_FAILED", _named(seen, _STACK_DELETED))
     if outcome == "FAILED":
         reason = _failed(seen, "could not make the cluster")
         return Decision(f"{operation}_FAILED", reason, by_group=seen.by_kind)
@@ -261,6 +266,7 @@ def _making(seen: Seen) -> Decision:
             "All nodes have reported that they are ready, but the swarm was not whole within "
             f"{DOCKER_SECONDS} seconds: "
         )
+        said = _named(seen, said)
     by_group = {kind: f"{said}{problem}" for kind, problem in seen.by_kind.items()}
     return Decision(end, f"{said}{seen.docker_problem}", by_group=by_group)
 
@@ -268,9 +274,7 @@ def _making(seen: Seen) -> Decision:
 def _without_stack(seen: Seen, operation: str) -> Decision:
     age = seen.now - seen.state.phase_since
     if seen.state.phase == Phase.CREATED:
-        return Decision(
-            f"{operation}_FAILED", "The cluster's Heat stack was deleted from outside Magnum."
-        )
+        return Decision(f"{operation}_FAILED", _named(seen, _STACK_DELETED))
     if seen.state.phase == Phase.ABANDONED or age >= PREPARE_SECONDS:
         return Decision(
             f"{operation}_FAILED",
@@ -281,7 +285,14 @@ def _without_stack(seen: Seen, operation: str) -> Decision:
 
 
 def _failed(seen: Seen, what: str) -> str:
-    return seen.failure or f"Heat {what} and gives no reason; see the events of the stack."
+    if not seen.failure:
+        return f"Heat {what} and gives no reason; see the events of the stack."
+    # What is about nodes of one kind names them.
+    return seen.failure if seen.by_kind else _named(seen, seen.failure)
+
+
+def _named(seen: Seen, why: str) -> str:
+    return sentences.failed(request_of(seen.cluster_status), why)
 
 
 def lacking(lacks: Mapping[str, Sequence[str]]) -> str:
@@ -327,13 +338,13 @@ def lacks(
         if count < number:
             said = {(node.get("Description") or {}).get("Hostname") for node in others}
             missing = [name for name in expected if name not in sure | said]
-            parts[kind].append(f"{count} of {number} {kind}s are ready{_named(missing)}")
+            parts[kind].append(f"{count} of {number} {kind}s are ready{_missing(missing)}")
     if not any((node.get("ManagerStatus") or {}).get("Leader") for node in ruling):
         parts["manager"].append("there is no leader")
     return {kind: found for kind, found in parts.items() if found}
 
 
-def _named(names: Sequence[str]) -> str:
+def _missing(names: Sequence[str]) -> str:
     if not names:
         return ""
     shown = ", ".join(names[:_MOST_NAMES])

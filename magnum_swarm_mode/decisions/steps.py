@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from magnum_swarm_mode import sentences
 from magnum_swarm_mode.decisions.model import (
     ACTIVE,
     DRAIN,
@@ -75,8 +76,10 @@ def fail(
     :param undone: whether nothing was begun of what was asked of the group, or of any where none is
         given, so that the rows shall say what is there.
     """
-    if plan.cause:
-        reason = f"{plan.cause} {reason}"
+    cause = plan.cause
+    if cause:
+        reason = f"{cause} {reason}"
+    request = requested(seen, plan)
     debts = _debts(plan)
     actions = repayment(seen.nodes or (), debts)
     goes_back = plan.rollback and bool(plan.previous) and not undone
@@ -106,9 +109,34 @@ def fail(
         plan.notes = [f"Went back to the number of nodes before, because this failed: {reason}"]
     else:
         plan.notes = []
-        said = finish(plan, outcome, reason, group.uuid if group else "")
+        if not (cause or plan.is_upgrading):
+            # The cause of a healing names nodes; an upgrade is named with how far it has come.
+            said = sentences.failed(request, reason, _names(seen))
+        said = finish(plan, outcome, said, group.uuid if group else "")
     owed = unpaid(seen.nodes, debts)
     return Step(said, plan, tuple(actions), outcome, group.uuid if group else "", owed=owed)
+
+
+def request_of(plan: Plan, names: Mapping[str, str]) -> str:
+    """Return words for what is under way, as "The upgrade of default-worker".
+
+    :param names: uuid of each node group to its name.
+    """
+    if plan.cause:
+        return sentences.HEALING
+    groups = [names[uuid] for uuid in plan.pending if uuid in names]
+    return sentences.change_of(groups, "upgrade" if plan.is_upgrading else "change")
+
+
+def requested(seen: Seen, plan: Plan) -> str:
+    """Return words for what is under way, as :func:`request_of` does."""
+    return request_of(plan, {group.uuid: group.name for group in seen.groups})
+
+
+def _names(seen: Seen) -> list[str]:
+    """Return by which words a user knows which nodes, or which group, a sentence is about."""
+    nodes = [member.hostname for group in seen.groups for member in group.members]
+    return [*nodes, *(f"node group {group.name}" for group in seen.groups)]
 
 
 def told_again(seen: Seen, plan: Plan) -> Step | None:

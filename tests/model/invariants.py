@@ -6,6 +6,7 @@ from typing import Any
 
 from magnum.common import exception
 
+from magnum_swarm_mode import sentences
 from magnum_swarm_mode.conductor.rotation import credential_state
 from magnum_swarm_mode.decisions import change
 from magnum_swarm_mode.decisions.model import Plan
@@ -63,8 +64,17 @@ class Judge:
         for status, reason in self._simulation.database.history(since):
             if status.endswith("_FAILED") and not reason:
                 yield f"a failure is told without a reason: {status}"
+            elif status.endswith("_FAILED") and not self._is_named(reason or ""):
+                yield f"a failure names neither its request nor a node: {status}: {reason}"
             if status in ("ROLLBACK_FAILED", "ROLLBACK_COMPLETE"):
                 yield f"Magnum does not let anybody change a cluster in {status}"
+
+    def _is_named(self, reason: str) -> bool:
+        """Return whether a failure says what was requested, or which node or group it is about."""
+        kinds = {one.what for one in self._ledger.each}
+        words = {word for kind in kinds for word in _WORDS.get(kind, ())} | {sentences.HEALING}
+        groups = [*self._ledger.abouts("group"), *_FIRST_GROUPS]
+        return any(one in reason for one in (*words, *groups, *self._world.stacks.names))
 
     def healthy(self) -> Iterator[str]:
         """Yield what is wrong with a cluster that is called healthy."""
@@ -209,4 +219,13 @@ class Judge:
             yield f"managers let in {world.swarm.trusted()}, the row names {ours}"
 
 
+_FIRST_GROUPS = ("default-master", "default-worker")
+# By which words of a failure a user knows a request of a kind. All others are about a group, whose
+# name is in it.
+_WORDS = {
+    "create": (sentences.CREATION, "The making of the cluster"),
+    "delete": (sentences.DELETION,),
+    "ca": (sentences.CERTIFICATES, "Replacing certificates"),
+    "credential": (sentences.CREDENTIAL, "new credential"),
+}
 _REFERENCES = ("ca_cert_ref", "magnum_cert_ref", "etcd_ca_cert_ref", "front_proxy_ca_cert_ref")

@@ -105,6 +105,7 @@ class Stacks:
     :ivar fails: how the next thing fails that it does: ``""``, ``failed``, ``quota``.
     :ivar mute: whether the next server that is made never joins the swarm.
     :ivar updates: how many updates it has accepted.
+    :ivar names: host names of all servers that there were.
     """
 
     def __init__(self, world: "World") -> None:
@@ -113,6 +114,7 @@ class Stacks:
         self._before: dict[str, Stack] = {}
         self.lag, self.updates, self._serial = 1, 0, 0
         self.fails, self.mute = "", False
+        self.names: set[str] = set()
 
     def living(self) -> list[Stack]:
         """Return the stacks that are not deleted."""
@@ -190,7 +192,8 @@ class Stacks:
         stack.status = f"{action}_{'FAILED' if fails else 'COMPLETE'}"
         why = {"": "", "quota": "Quota exceeded for instances."}.get(fails, "No room.")
         # Heat's own sentence begins with the resource, whose name is the node's.
-        stack.reason = f"The server {stack.name}-worker-0 failed: {why}" if why else ""
+        node = self._hostname(stack, stack.kinds[-2], 0)
+        stack.reason = f"The server {node} failed: {why}" if why else ""
 
     def _follow(self, stack: Stack, kind: Kind, fails: str) -> None:
         """Let a group be as the parameters say."""
@@ -213,6 +216,7 @@ class Stacks:
             if server.id and (machine.get("absent") or server.look != look):
                 self._remove(server)
             server.look = look
+            self.names.add(hostname)
             if not server.id and not machine.get("absent") and not fails:
                 self._make(server, index, is_manager=kind.name == "manager")
 

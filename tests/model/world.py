@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from keystoneauth1 import exceptions as keystone_exceptions
+from magnum.common import exception as magnum_exception
 
 from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.certificates import names
@@ -127,12 +128,16 @@ class World:
         """Make a set of certificates, and let the cluster name them when all are made."""
         self.certificate_sets += 1
         made = {}
-        for name in certificate_store.COLUMNS:
-            pair = types.SimpleNamespace(uuid="")
-            # As Magnum's own store does it, with what this driver puts around it.
-            keep = functools.partial(self._keep, self.certificate_sets)
-            store = functools.partial(names.pair, keep, pair)
-            made[name] = names.client(lambda store=store: store())
+        try:
+            for name in certificate_store.COLUMNS:
+                pair = types.SimpleNamespace(uuid="")
+                # As Magnum's own store does it, with what this driver puts around it.
+                keep = functools.partial(self._keep, self.certificate_sets)
+                store = functools.partial(names.pair, keep, pair)
+                made[name] = names.client(lambda store=store: store())
+        except Exception as error:
+            failed = magnum_exception.CertificatesToClusterFailed
+            raise failed(cluster_uuid=cluster.uuid) from error
         for name, reference in made.items():
             setattr(cluster, name, reference)
 

@@ -24,17 +24,8 @@ def create(store: Store, context: Any, cluster: Any, row: Any) -> None:
 
     Heat needs a trust of its own for a stack, which it cannot make of the conductor's.
 
-    :raises SwarmModeError: with a sentence for the user, which the cluster's row says as well:
-        Magnum's handler calls the cluster failed, and gives a reason to the group's row alone.
+    :raises SwarmModeError: with a sentence for the user.
     """
-    try:
-        _create(store, context, cluster, row)
-    except exceptions.SwarmModeError as error:
-        cluster.status_reason = f"Node group {row.name}: {error.user_message}"
-        raise
-
-
-def _create(store: Store, context: Any, cluster: Any, row: Any) -> None:
     record = store.get(cluster.uuid)
     if record is None or record.state.phase is not Phase.CREATED:
         raise exceptions.Refused("The cluster is being deleted; no node group can be added.")

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 from typing import Any
 
-from magnum_swarm_mode import clocks, exceptions, log
+from magnum_swarm_mode import clocks, exceptions, log, sentences
 from magnum_swarm_mode.admission import manager_keys
 from magnum_swarm_mode.cloud import grants
 from magnum_swarm_mode.conductor import rows
@@ -98,7 +98,9 @@ def _unseen(store: Store, cluster: Any, record: Record, error: exceptions.SwarmM
 
 def _abandon(store: Store, cluster: Any, record: Record, reason: str) -> None:
     """End an operation that nobody has the rights for; nothing of it was seen to be done."""
-    plan = steps.abandon(record.state.plan, reason)
+    names = {row.uuid: row.name for row in cluster.nodegroups}
+    request = steps.request_of(record.state.plan, names)
+    plan = steps.abandon(record.state.plan, sentences.failed(request, reason))
     act.keep(store, record, plan)
     told(cluster, plan)
 
@@ -124,6 +126,7 @@ def _stumble(
     lasting = not isinstance(error, exceptions.Unavailable)
     if lasting or seen.now - since > _TROUBLED_SECONDS:
         failed = steps.give_up(seen, step.plan, error.user_message)
+        failed = change.with_progress(seen, failed)
         record = act.keep(store, record, failed.plan)
         with contextlib.suppress(exceptions.Unavailable):
             act.act(store, view, failed, record)

@@ -29,7 +29,7 @@ from typing import Any
 
 from magnum import objects
 
-from magnum_swarm_mode import clocks, exceptions, reach
+from magnum_swarm_mode import clocks, exceptions, reach, sentences
 from magnum_swarm_mode.certificates import authority as certificates_authority
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.certificates import store as certificate_store
@@ -48,7 +48,6 @@ _HANDLER_SECONDS = 20.0
 _LEASE_PATIENCE = 25.0
 # After which a conductor that was asked and has not come to an end is taken for dead.
 INTERRUPTED_SECONDS = 120
-_UNCHANGED = "Nothing was changed; before you try again, resize a node group to its present count."
 
 
 def begin(store: Store, context: Any, cluster: Any) -> None:
@@ -120,15 +119,14 @@ def _recorded(
             continue
         if not is_leased:
             raise exceptions.Unavailable(
-                f"Another conductor is at work on the cluster. {_UNCHANGED}",
+                f"Another conductor is at work on the cluster. {sentences.UNCHANGED}",
                 f"The lease of cluster {cluster.uuid} is taken by {record.lease_owner}.",
             )
         if not checked:
             try:
                 _check(record, context, row, old, new)
             except exceptions.SwarmModeError as error:
-                # Magnum calls the cluster failed, and then refuses to be asked again.
-                error.user_message = f"{error.user_message} {_UNCHANGED}"
+                error.user_message = f"{error.user_message} {sentences.UNCHANGED}"
                 raise
             checked = True
         elif not orphans.are_kept(record.state, new.values()):

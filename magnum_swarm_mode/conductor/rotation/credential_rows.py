@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from magnum_swarm_mode import exceptions, reach
+from magnum_swarm_mode import exceptions, reach, sentences
 from magnum_swarm_mode.cloud import grants
 from magnum_swarm_mode.cloud.credentials import Grant
 from magnum_swarm_mode.conductor import rows
@@ -51,6 +51,7 @@ class Rows:
 
     def stop(self, cluster: Any, sentence: str, revoked: Grant | None = None) -> None:
         """End a rotation before its end, and say how to go on."""
+        sentence = sentences.failed(sentences.CREDENTIAL, sentence, (" new credential",))
         if credential_state.AGAIN not in sentence:
             sentence = f"{sentence} {credential_state.AGAIN}"
         self.end(cluster, revoked, "UPDATE_FAILED", sentence, note=sentence)

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from magnum_swarm_mode import sentences
 from magnum_swarm_mode.cloud import grants
 from magnum_swarm_mode.cloud.credentials import Grant
 from magnum_swarm_mode.decisions import rotation
@@ -18,7 +19,7 @@ _HEAT_MINUTES = 60
 
 AGAIN = rotation.AGAIN
 GOES_ON = "The credential was rotated. Replacing the cluster's certificates goes on."
-INTERRUPTED = f"The rotation of the credential was interrupted. {AGAIN}"
+INTERRUPTED = f"{sentences.CREDENTIAL} was interrupted. {AGAIN}"
 
 
 def of(state: State) -> CredentialRotation:

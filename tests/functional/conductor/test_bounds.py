@@ -318,7 +318,9 @@ class BoundsTest(base.DriverTest):
         self.poll()
 
         reason = self.cluster(uuid).status_reason
-        self.assertEqual(("\ufffd\ufffdx", 4000), (reason[:3], len(reason)))
+        named, _, said = reason.partition(" failed: ")
+        self.assertEqual("The creation of the cluster", named)
+        self.assertEqual(("\ufffd\ufffdx", 4000), (said[:3], len(reason)))
         self.assertEqual(reason, self.cluster(uuid).nodegroups[0].status_reason)
 
     def tasks(self):

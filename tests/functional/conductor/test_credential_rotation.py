@@ -171,7 +171,9 @@ class RotateTest(RotationCase):
         cluster = self.cluster(self.uuid)
         self.assertEqual("UPDATE_FAILED", cluster.status)
         self.assertIn(
-            "The credential was rotated. Before that: The cluster cannot be", cluster.status_reason
+            "The credential was rotated. Before that: The change of default-worker failed: The "
+            "cluster cannot be",
+            cluster.status_reason,
         )
         self.assert_belongs_to(fake_cloud.MEMBER, 1)
         self.resize(3, context=self.context(fake_cloud.MEMBER))

@@ -59,7 +59,9 @@ class CreationTest(base.DriverTest):
         uuid = self.create()
         self.fail(failed("router", "OS::Neutron::Router", "no"))
 
-        said = "Resource router (OS::Neutron::Router) failed: no."
+        said = (
+            "The creation of the cluster failed: Resource router (OS::Neutron::Router) failed: no."
+        )
         self.assertEqual((said, said, said), self.reasons(uuid))
 
     def test_swarm(self):
@@ -101,7 +103,8 @@ class FurtherGroupTest(test_node_groups.NodeGroupsCase):
         self.poll()
 
         cluster = self.cluster(self.uuid)
-        self.assertEqual(("DELETE_FAILED", stack.reason), (cluster.status, cluster.status_reason))
+        said = f"The deletion of the cluster failed: {stack.reason}"
+        self.assertEqual(("DELETE_FAILED", said), (cluster.status, cluster.status_reason))
         self.assertEqual(
             {
                 ("default-master", "DELETE_FAILED", NOT_AT_FAULT),

@@ -65,6 +65,38 @@ class LifeTest(base.BaseTestCase):
                 self.assertNotEqual(before, after)
             self.doCleanups()
 
+    def test_failure_names_request(self):
+        """A request that fails because a service is away says so with its own name."""
+
+        def create(life):
+            life.create(which=0, managers=1, workers=0, healing=False, fate=None)
+
+        def create_without_rights(life):
+            life.trouble("keystone silent")
+            create(life)
+
+        begin = "The replacement of certificates failed: "
+        for kind, before, service, action, arguments, said in (
+            ("life", None, "keystone", "create", {}, "The creation of the cluster failed: "),
+            ("life", create_without_rights, "heat", "delete", {"surely": True}, "The deletion of"),
+            ("rotating", create, "keystone", "rotate_ca", {}, f"{begin}Failed to create"),
+            ("rotating", create, "heat", "rotate_ca", {}, f"{begin}heat does not answer. N"),
+            ("counting", create, "heat", "create_group", {"count": 1}, "Node group group-3: heat"),
+        ):
+            life = machine.EMPHASES[kind]()
+            self.addCleanup(life.simulation.close)
+            if before:
+                before(life)
+            life.trouble(f"{service} silent")
+            if action == "create":
+                create(life)
+            else:
+                getattr(life, action)(which=0, fate=None, **arguments)
+            row = life.simulation.facts()
+            self.assertEqual(said, (row.status_reason or "")[: len(said)])
+            self.assertEqual([], list(life.judge.told(0)))
+            self.doCleanups()
+
     def test_lost_request(self):
         """A resize that is complete in Magnum and was never carried out is a lost request."""
         life = self.begin()

@@ -9,6 +9,7 @@ from unittest import mock
 from cryptography import x509
 from oslotest import base
 
+from magnum_swarm_mode import exceptions
 from magnum_swarm_mode.certificates import names as certificate_names
 
 UUID = "08b1537e-874c-47de-814b-914ffb1c5a28"
@@ -77,6 +78,25 @@ class SuccessorTest(base.BaseTestCase):
         one = cluster("swarm", ref="x")
         with mock.patch("time.time", return_value=1.0):
             self.assertNotEqual(self.made(one), self.made(one))
+
+    def test_failure(self) -> None:
+        """A failure names the request, for Magnum shows nothing else of it."""
+
+        def generate(_: object, context: object = None) -> None:
+            raise ValueError("No store.")
+
+        for ref, said in (
+            (None, "The creation of the cluster failed: No store."),
+            (
+                "x",
+                "The replacement of certificates failed: No store. Nothing was changed; before you "
+                "try again, resize a node group to its present count.",
+            ),
+        ):
+            error = self.assertRaises(
+                exceptions.Unavailable, certificate_names.generate, generate, cluster("a", ref=ref)
+            )
+            self.assertEqual(said, str(error))
 
     def test_first(self) -> None:
         """The first one bears the cluster's name alone."""

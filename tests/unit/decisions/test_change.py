@@ -305,7 +305,8 @@ class WorkersTest(base.BaseTestCase):
 
         step = world.step()
 
-        self.assertEqual((Outcome.FAILED, "no"), (step.outcome, step.reason))
+        said = "The change of worker failed: no"
+        self.assertEqual((Outcome.FAILED, said), (step.outcome, step.reason))
         self.assertEqual({"active"}, {node.availability for node in world.nodes.values()})
         self.assertTrue(world.plan.is_over)
 

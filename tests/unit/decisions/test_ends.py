@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How operations end: what the status says, when a cluster is complete, and the ways out."""
 
+import copy
 import dataclasses
 
 from oslotest import base
@@ -292,7 +293,10 @@ class NotesTest(base.BaseTestCase):
 
         step = steps.fail(world.seen(), world.plan, "Heat failed.")
 
-        self.assertEqual("Heat failed. The former credential stays valid.", step.reason)
+        self.assertEqual(
+            "The change of worker failed: Heat failed. The former credential stays valid.",
+            step.reason,
+        )
         self.assertEqual([], step.plan.lasting)
 
     def test_without_a_look(self):
@@ -337,6 +341,48 @@ class DeletedTest(base.BaseTestCase):
             told = upgrade.told(seen, world.plan, "Draining.", failed=failed)
 
             self.assertEqual("Draining.", told)
+
+
+class NamedTest(base.BaseTestCase):
+    """A failure says which request it ends, unless it names a node or a group."""
+
+    def failed(self, world, why):
+        return change.with_progress(world.seen(), steps.fail(world.seen(), world.plan, why)).reason
+
+    def test_change(self):
+        """A change is one of the groups with a request."""
+        world = World(workers=2)
+        for group in ("masters", "worker"):
+            world.request(group, 3)
+        said = "The change of masters, worker failed: Heat is away."
+        self.assertEqual(said, self.failed(world, "Heat is away."))
+        self.assertEqual(said, world.plan.ended and world.plan.ended.reason)
+
+    def test_node(self):
+        """What names a node, or a node group, says what has failed."""
+        for why in ("The server swarm-worker-1 failed: No.", "Heat fails at node group worker."):
+            world = World(workers=2)
+            world.request("worker", 4)
+            self.assertEqual(why, self.failed(world, why))
+
+    def test_healing(self):
+        """The cause of a healing names the nodes that were down."""
+        world = World(workers=2)
+        world.plan = dataclasses.replace(world.plan, cause="Healing: swarm-worker-1 is gone.")
+        why = "Healing: swarm-worker-1 is gone. Heat is away."
+        self.assertEqual(why, self.failed(world, "Heat is away."))
+
+    def test_upgrade(self):
+        """An upgrade says how far it is, also where it waited for no group of its own."""
+        world = UpgradeWorld(managers=1, workers=2)
+        world.plan.upgrade = Upgrade({"worker": Target("worker", "i", "f", "seal")})
+        world.plan.pending = ["worker"]
+        self.assertEqual("Upgrading worker stopped", self.failed(world, "No.")[:24])
+        world.plan.upgrade = Upgrade({})
+        world.plan.pending = ["worker"]
+        seen = world.seen()
+        failed = change.with_progress(seen, steps.fail(seen, copy.deepcopy(world.plan), "No."))
+        self.assertEqual("The upgrade of worker failed: No.", failed.reason)
 
 
 class OwedTest(base.BaseTestCase):

@@ -60,8 +60,8 @@ class CreateTest(base.BaseTestCase):
         self.assertEqual(
             Decision(
                 "CREATE_FAILED",
-                "All nodes have reported that they are ready, but the swarm was not whole within "
-                "300 seconds: Refused.",
+                "The creation of the cluster failed: All nodes have reported that they are ready, "
+                "but the swarm was not whole within 300 seconds: Refused.",
             ),
             self.decide("CREATE_COMPLETE", docker_problem="Refused.", complete_since=NOW - 300),
         )
@@ -69,7 +69,7 @@ class CreateTest(base.BaseTestCase):
     def test_failed(self):
         """A failed stack fails the cluster with what failed first."""
         self.assertEqual(
-            Decision("CREATE_FAILED", "Worker 2: disk full"),
+            Decision("CREATE_FAILED", "The creation of the cluster failed: Worker 2: disk full"),
             self.decide("CREATE_FAILED", failure="Worker 2: disk full"),
         )
 
@@ -86,7 +86,8 @@ class CreateTest(base.BaseTestCase):
             self.assertEqual(
                 Decision(
                     "CREATE_FAILED",
-                    "The cluster's Heat stack was deleted from outside Magnum.",
+                    "The creation of the cluster failed: The cluster's Heat stack was deleted "
+                    "from outside Magnum.",
                 ),
                 self.decide(stack_status),
             )
@@ -198,7 +199,7 @@ class DeleteTest(base.BaseTestCase):
     def test_failed(self):
         """A delete that Heat could not do fails, with the cause."""
         self.assertEqual(
-            Decision("DELETE_FAILED", "Port in use"),
+            Decision("DELETE_FAILED", "The deletion of the cluster failed: Port in use"),
             self.decide("DELETE_FAILED", failure="Port in use"),
         )
 
