@@ -51,13 +51,12 @@ def read(cluster_uuid: str, reference: str) -> Pair:
 
 def delete(cluster_uuid: str, unwanted: Iterable[str | None]) -> list[str]:
     """Delete certificates; return those that may still be there."""
-    manager = cert_manager.get_backend().CertManager
     left = []
     for reference in unwanted:
         if not reference:
             continue
         try:
-            manager.delete_cert(
+            backend().CertManager.delete_cert(
                 reference, resource_ref=cluster_uuid, context=cloud_sessions.admin_context()
             )
         except Exception as error:
@@ -67,6 +66,18 @@ def delete(cluster_uuid: str, unwanted: Iterable[str | None]) -> list[str]:
             if 404 not in (getattr(error, "code", None), getattr(error, "status_code", None)):
                 left.append(reference)
     return left
+
+
+def backend() -> Any:
+    """Return Magnum's module for its certificate store.
+
+    The session with which all of Magnum asks Barbican has no time-out of its own, so that a
+    Barbican that takes requests and never answers would keep threads for ever.
+    """
+    found = cert_manager.get_backend()
+    if make := getattr(found, "get_admin_clients", None):
+        cloud_sessions.bounded(make().keystone().session)
+    return found
 
 
 @contextlib.contextmanager
@@ -82,7 +93,7 @@ def _reading(cluster_uuid: str) -> Iterator[None]:
 
 
 def _get(cluster_uuid: str, reference: str) -> Any:
-    return cert_manager.get_backend().CertManager.get_cert(
+    return backend().CertManager.get_cert(
         reference, resource_ref=cluster_uuid, context=cloud_sessions.admin_context()
     )
 

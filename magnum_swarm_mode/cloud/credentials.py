@@ -324,7 +324,8 @@ def remove_access_rules(
 
     Keystone keeps a rule when its credential is deleted, and lets only the owner, or somebody
     with the administrator's role on the whole system, remove it; not who comes with a trust. A
-    rule grants nothing by itself, so one that has to stay is only logged.
+    rule grants nothing by itself, so one that has to stay is only logged, for whatever reason:
+    what the caller has done before succeeded.
 
     :param magnum_path: the prefix that Magnum is served below, empty for none; None keeps the rules
         that all clusters share, which another creation may be about to use.
@@ -350,8 +351,9 @@ def remove_access_rules(
 
     try:
         _first_allowed(sessions, remove, "nobody may remove access rules")
-    except exceptions.SwarmModeError as error:
-        LOG.warning("Access rules of user %s stay behind: %s", owner_id, error.operator_message)
+    except Exception as error:
+        said = getattr(error, "operator_message", f"{type(error).__name__}: {error}")
+        LOG.warning("Access rules of user %s stay behind: %s", owner_id, said)
 
 
 def _remove_unused(keystone: Any, rule_id: str, owner_id: str) -> None:

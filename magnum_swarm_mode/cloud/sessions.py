@@ -42,12 +42,12 @@ def admin_context() -> Any:
 
 def user_session(context: Any) -> Any:
     """Return a session with the token that came with the request."""
-    return _bounded(clients.OpenStackClients(context).keystone().session)
+    return bounded(clients.OpenStackClients(context).keystone().session)
 
 
 def service_session() -> Any:
     """Return a session of Magnum's own user in its own project."""
-    return _bounded(clients.OpenStackClients(admin_context()).keystone().session)
+    return bounded(clients.OpenStackClients(admin_context()).keystone().session)
 
 
 def system_session() -> Any:
@@ -67,10 +67,11 @@ def _scoped_session(**scope: str) -> Any:
     )
     group = magnum_keystone_conf.CFG_GROUP
     auth = loading.load_auth_from_conf_options(CONF, group, **{**no_project, **scope})
-    return _bounded(loading.load_session_from_conf_options(CONF, group, auth=auth))
+    return bounded(loading.load_session_from_conf_options(CONF, group, auth=auth))
 
 
-def _bounded(session: Any) -> Any:
+def bounded(session: Any) -> Any:
+    """Return a session whose requests end in time, also where magnum.conf has no time-out."""
     if session.timeout is None:
         session.timeout = _TIMEOUT_SECONDS
     return session

@@ -130,7 +130,7 @@ def _begin(store: Store, session: Any, cluster: Any) -> Record | None:
         raise Conflict(cluster.uuid)
     if leased.state.phase not in (Phase.PREPARING, Phase.SUBMITTING):
         cluster.stack_id = leased.state.stack.id or None
-        store.release(leased)
+        lease.release(store, leased)
         return None
     if leased.state.thing(Kind.TRUST, "0") is not None:
         return leased
@@ -142,7 +142,7 @@ def _begin(store: Store, session: Any, cluster: Any) -> Record | None:
         )
     except Conflict:
         # A delete has begun; nothing was made that it does not know of.
-        store.release(leased)
+        lease.release(store, leased)
         return None
 
 

@@ -65,12 +65,29 @@ def kept(store: Store, record: Record, purpose: str) -> Iterator[None]:
     thread = threading.Thread(
         target=_renew, args=(store, record, purpose, done), name=name, daemon=True
     )
-    thread.start()
     try:
+        thread.start()
         yield
     finally:
         done.set()
+        release(store, record)
+
+
+def release(store: Store, record: Record) -> None:
+    """Release a lease; one that cannot be released now ends by itself.
+
+    Nothing is raised: what was done under the lease is done, and the caller must not take it for
+    failed.
+    """
+    try:
         store.release(record)
+    except Exception as error:
+        LOG.warning(
+            "The lease of cluster %s is left to end by itself: %s: %s",
+            record.cluster_uuid,
+            type(error).__name__,
+            error,
+        )
 
 
 def _renew(store: Store, record: Record, purpose: str, done: threading.Event) -> None:

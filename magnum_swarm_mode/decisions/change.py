@@ -61,8 +61,12 @@ _LABELS_PER_STEP = 50
 def decide(seen: Seen) -> Step:
     """Return what follows from one look."""
     plan = copy.deepcopy(seen.plan)
-    if step := steps.told_again(seen, plan):
-        return step
+    # Of a request whose conductor died before it reached the record, a row alone has the labels.
+    found = [one.uuid for one in seen.groups if plan.is_over and _mislabelled(seen, plan, one)]
+    told = steps.told_again(seen, plan)
+    if told and (told.outcome is not Outcome.COMPLETE or not found):
+        return told
+    plan.pending += found
     _note_away(seen, plan)
     if not plan.deadline:
         # Also for what waits behind a Heat that never ends: no operation is without one.
@@ -268,11 +272,10 @@ def _at_fault(seen: Seen, plan: Plan, groups: Sequence[Group]) -> Group:
 
 
 def _silence(seen: Seen, plan: Plan) -> Step | None:
-    if seen.nodes is None:
-        return steps.wait(
-            seen, plan, "docker", f"Waiting for the swarm: {seen.silence}", steps.PATIENCE
-        )
-    return None
+    if seen.nodes is not None:
+        return None
+    said = f"Waiting for the swarm: {seen.silence}"
+    return steps.wait(seen, plan, "docker", said, steps.PATIENCE)
 
 
 def _begin(seen: Seen, plan: Plan) -> Step | None:
@@ -413,8 +416,7 @@ def _ghosts(seen: Seen, plan: Plan) -> Step | None:
     ghosts = []
     for node in seen.nodes or ():
         if node.hostname not in members:
-            lost = node.is_ours and node.state == "down"
-            dead = lost or node.hostname in plan.leaving
+            dead = node.hostname in plan.leaving or (node.is_ours and node.state == "down")
         else:
             # Its server was replaced by another of the same name.
             twins = [one for one in seen.by_hostname[node.hostname] if one is not node]
@@ -465,23 +467,27 @@ def _labels(seen: Seen, plan: Plan) -> Step | None:
     for group in seen.groups:
         if group.labels is None or group.wanted is None:
             continue
+        differing = _mislabelled(seen, plan, group)
         # Once nodes have a label the plan says so until it is off all of them again.
-        old = plan.labels.get(group.uuid, [])
-        known = sorted({*old, *group.labels})
-        differing = []
-        for member in group.members:
-            node = seen.node(member)
-            if node is None:
-                continue
-            gone = tuple(key for key in known if key in node.labels and key not in group.labels)
-            wrong = any(node.labels.get(key) != value for key, value in group.labels.items())
-            if gone or wrong:
-                differing.append(SetNode(node.id, labels=group.labels, without=gone))
-        plan.labels[group.uuid] = known if differing else sorted(group.labels)
+        old = plan.labels.get(group.uuid, []) if differing else ()
+        plan.labels[group.uuid] = sorted({*old, *group.labels})
         actions += differing
     if not actions:
         return None
     return steps.act(plan, "Setting the labels of nodes.", *actions[:_LABELS_PER_STEP], soon=True)
+
+
+def _mislabelled(seen: Seen, plan: Plan, group: Group) -> list[SetNode]:
+    """Return what gives the nodes of a group its labels, and takes off those it has no more."""
+    if group.labels is None or group.wanted is None:
+        return []
+    labels, old = group.labels, plan.labels.get(group.uuid, [])
+    found = []
+    for node in filter(None, map(seen.node, group.members)):
+        gone = tuple(sorted(key for key in {*old} - {*labels} if key in node.labels))
+        if gone or any(node.labels.get(key) != value for key, value in labels.items()):
+            found.append(SetNode(node.id, labels=labels, without=gone))
+    return found
 
 
 def _arrivals(seen: Seen, plan: Plan) -> Step | None:

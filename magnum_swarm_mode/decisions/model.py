@@ -78,8 +78,7 @@ class Group:
     :ivar stack_status: as ``UPDATE_COMPLETE``; None where there is no stack (any more).
     :ivar stack_updated: when Heat last began to change the stack, in Heat's words.
     :ivar failure: what failed first in the stack.
-    :ivar image: of managers that are made now.
-    :ivar flavor: of managers that are made now.
+    :ivar image, flavor: of managers that are made now.
     :ivar labels: labels of the swarm that its nodes shall have; None where they are nobody's.
     :ivar is_new: whether it is being created.
     :ivar at_rest: whether nobody asked for anything of it.
@@ -196,6 +195,7 @@ class Plan:
     :ivar desired: group to its desired number of nodes; None for a group that is to be deleted.
     :ivar projected: group to the number that its row had at the end of the last pass.
     :ivar pending: groups with a request that has not ended.
+    :ivar served: groups with requests that the last operation has ended.
     :ivar named: group to what the user calls the nodes to remove.
     :ivar rollback: whether a failure leads back to the numbers before.
     :ivar previous: group to the number of nodes before.
@@ -235,6 +235,7 @@ class Plan:
     desired: dict[str, int | None] = dataclasses.field(default_factory=dict)
     projected: dict[str, int] = dataclasses.field(default_factory=dict)
     pending: list[str] = dataclasses.field(default_factory=list)
+    served: list[str] = dataclasses.field(default_factory=list)
     named: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     rollback: bool = False
     previous: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -353,8 +354,7 @@ class Seen:
     :ivar nodes: the swarm's; None where it could not be asked, for the reason in ``silence``.
     :ivar reports: server id to what the node said why it could not join.
     :ivar starting: how many tasks are on a node and do not run yet.
-    :ivar drain_timeout: seconds that the tasks of one node get to move away.
-    :ivar join_timeout: seconds that a new node tries to join.
+    :ivar drain_timeout, join_timeout: seconds for a node's tasks to leave, for a node to join.
     :ivar heat_timeout: seconds that Heat gets for one update.
     """
 

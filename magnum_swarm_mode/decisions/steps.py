@@ -40,7 +40,8 @@ def end(plan: Plan) -> None:
     """Forget what belongs to the operation that ends now."""
     plan.rollback = False
     plan.previous, plan.waiting, plan.named, plan.absent = {}, None, {}, []
-    plan.resized, plan.repairs, plan.repaired, plan.pending = [], [], [], []
+    plan.resized, plan.repairs, plan.repaired = [], [], []
+    plan.served, plan.pending = plan.pending, []
     plan.making = []
     plan.leaving, plan.away, plan.troubled, plan.blind = {}, {}, 0, 0
     plan.broken, plan.cause = [], ""

@@ -21,6 +21,7 @@ class FakeBarbican(fixtures.Fixture):
     :ivar url: of its endpoint.
     :ivar secrets, containers: what there is, by id.
     :ivar is_down: whether it answers 503.
+    :ivar is_silent: whether it answers after longer than any deadline of a test.
     :ivar projects: those that asked for anything.
     """
 
@@ -30,7 +31,7 @@ class FakeBarbican(fixtures.Fixture):
     def _setUp(self) -> None:  # noqa: N802 (fixtures)
         self.secrets: dict[str, dict[str, Any]] = {}
         self.containers: dict[str, dict[str, Any]] = {}
-        self.is_down = False
+        self.is_down = self.is_silent = False
         self.projects: set[str] = set()
         self.url = self.useFixture(wire.JsonServer(self._reply)).url
 
@@ -49,8 +50,8 @@ class FakeBarbican(fixtures.Fixture):
         }
 
     def _reply(self, request: wire.Request) -> wire.Reply:
-        if self.is_down:
-            return wire.Mood.MAINTENANCE
+        if self.is_down or self.is_silent:
+            return wire.Mood.MAINTENANCE if self.is_down else wire.Mood.SLOW
         if request.path == "/v1/":
             return 200, {"version": self._version()}, {}
         if request.path == "/":

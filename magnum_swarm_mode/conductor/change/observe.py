@@ -149,6 +149,17 @@ def is_unnamed(row: Any, plan: Plan) -> bool:
     return lowers and row.status == "UPDATE_IN_PROGRESS"
 
 
+def has_unheard_request(row: Any, plan: Plan) -> bool:
+    """Return whether a row has a request that the record has not heard of.
+
+    Its handler is about to write the record, or has died: which nodes it named, nobody knows then,
+    also where the number of nodes stays.
+    """
+    if row.status != "UPDATE_IN_PROGRESS":
+        return False
+    return is_unnamed(row, plan) or row.uuid not in (*plan.pending, *plan.served)
+
+
 def _wanted(row: Any, plan: Plan) -> int | None:
     count = plan.projected.get(row.uuid, 0) if is_unnamed(row, plan) else int(row.node_count)
     return plan.desired.get(row.uuid, count)

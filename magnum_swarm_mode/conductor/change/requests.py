@@ -97,20 +97,24 @@ def begin(store: Store, context: Any, cluster: Any) -> None:
 
     It is a step as the polls take it; whatever goes wrong with it, they try again.
     """
+    try:
+        _begin(store, context, cluster)
+    except Exception as error:
+        LOG.warning("Cluster %s: %s: %s", cluster.uuid, type(error).__name__, error)
+
+
+def _begin(store: Store, context: Any, cluster: Any) -> None:
     record = store.get(cluster.uuid)
     if record is None or not reach.brings_owners_token(context, cluster, record.state):
         return
     if record.state.is_rotating:
         return
     with lease.held(store, cluster.uuid, "first step") as record:
-        try:
-            row = objects.Cluster.get_by_uuid(cloud_sessions.admin_context(), cluster.uuid)
-            if not record or record.state.is_rotating or record.state.phase is not Phase.CREATED:
-                return
-            if row.status in decisions_status.BUSY:
-                change_step.step(store, context, row, record)
-        except Exception as error:
-            LOG.warning("Cluster %s: %s: %s", cluster.uuid, type(error).__name__, error)
+        row = objects.Cluster.get_by_uuid(cloud_sessions.admin_context(), cluster.uuid)
+        if not record or record.state.is_rotating or record.state.phase is not Phase.CREATED:
+            return
+        if row.status in decisions_status.BUSY:
+            change_step.step(store, context, row, record)
 
 
 def recall(store: Store, cluster: Any, record: Record | None) -> None:

@@ -34,8 +34,11 @@ def write(store: Store, view: View, step: Step) -> None:
     # Looks at the health ask whoever is named here, also while the operation goes on.
     for uuid, group in view.groups.items():
         addresses = _addresses(view, group)
-        if addresses:
-            rows.write_group(view.rows[uuid], {"node_addresses": addresses})
+        known: dict[str, Any] = {"node_addresses": addresses} if addresses else {}
+        if uuid in view.stacks:
+            # Heat's answer to the handler may have been lost.
+            known["stack_id"] = view.stacks[uuid].id
+        rows.write_group(view.rows[uuid], known)
     if step.outcome is Outcome.GOES_ON:
         rows.tell(cluster, cluster.status, step.reason, found)
         return
@@ -67,8 +70,7 @@ def _end_groups(view: View, step: Step) -> None:
     complete = step.outcome is Outcome.COMPLETE
     for uuid, row in view.rows.items():
         group = view.groups.get(uuid)
-        if group is None or observe.is_unnamed(row, step.plan):
-            # The latter has a request of its own, which is yet to be heard of, or to fail.
+        if group is None or observe.has_unheard_request(row, step.plan):
             continue
         done = complete or (
             uuid != step.group
@@ -76,7 +78,9 @@ def _end_groups(view: View, step: Step) -> None:
             and step.plan.target(group) is None
         )
         changes: dict[str, Any] = {}
-        if str(row.status).endswith("_IN_PROGRESS") or uuid == step.group:
+        # A handler may have called a request failed that the record went on with.
+        outdated = done and uuid in step.plan.served and str(row.status).endswith("_FAILED")
+        if str(row.status).endswith("_IN_PROGRESS") or uuid == step.group or outdated:
             operation, _, was = str(row.status).partition("_")
             if was == "COMPLETE":
                 # It is not being made any more.
@@ -95,7 +99,8 @@ def fail(cluster: Any, plan: Plan, reason: str | None, at_fault: str = "") -> No
     :param at_fault: the uuid of the group at fault, where one is.
     """
     for row in cluster.nodegroups:
-        if str(row.status).endswith("_IN_PROGRESS") and not observe.is_unnamed(row, plan):
+        unheard = observe.has_unheard_request(row, plan)
+        if str(row.status).endswith("_IN_PROGRESS") and not unheard:
             own = _reason_of(row.uuid, reason, at_fault)
             rows.write_group(row, {"status": "UPDATE_FAILED", "status_reason": own})
     # Only a delete leads out of ROLLBACK_FAILED in Magnum.

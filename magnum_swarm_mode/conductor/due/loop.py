@@ -77,15 +77,17 @@ class _Pool:
     """
 
     def __init__(self, most: int, take: Callable[[_Look], None]) -> None:
-        self._free, self._take = most, take
+        self._free, self._take, self._started = most, take, 0
         self._busy: set[_Look] = set()
         self._lock = threading.Lock()
         # Eventlet, on which conductors of some releases run, knows this one, and no SimpleQueue.
         self._queue: queue.Queue[_Look] = queue.Queue()
 
     def submit(self, look: _Look) -> None:
-        """Have a look taken. Only one thread submits at a time."""
-        self._queue.put(look)
+        """Have a look taken. Only one thread submits at a time.
+
+        :raises RuntimeError: when no thread can be started now, and none was before.
+        """
         with self._lock:
             hung = {one for one in self._busy if one.hangs}
             self._busy -= hung
@@ -93,8 +95,19 @@ class _Pool:
         for one in hung:
             LOG.error("%s of cluster %s hangs; another thread works in its place", *one.key)
         if self._free:
-            self._free -= 1
+            self._start()
+        self._queue.put(look)
+
+    def _start(self) -> None:
+        try:
             threading.Thread(target=self._work, name="swarm-mode look", daemon=True).start()
+        except RuntimeError as error:
+            if not self._started:
+                raise
+            LOG.warning("No further thread looks at clusters: %s", error)
+            return
+        self._free -= 1
+        self._started += 1
 
     def _work(self) -> None:
         while True:
@@ -145,18 +158,24 @@ class Calls:
             known = self._queued.get(key)
             if known is not None and not known.hangs:
                 return
-            self._queued[key] = _Look(look, key)
+            queued = _Look(look, key)
             is_slow = self._apart.get(key, 0.0) > time.monotonic()
             # Slow operations keep nobody from looking at the health of others.
             lane = (look.__name__, is_slow)
             pool = self._pools.get(lane)
             if pool is None:
                 pool = self._pools[lane] = _Pool(CONF.swarm_mode.clusters_at_once, self._take)
-            pool.submit(self._queued[key])
+            self._queued[key] = queued
+            try:
+                pool.submit(queued)
+            except RuntimeError:
+                del self._queued[key]
+                raise
 
     def _take(self, look: _Look) -> None:
         try:
-            look.take()
+            if _is_current(look):
+                look.take()
         except self._original.LoopingCallDone:
             pass
         except Exception:
@@ -173,6 +192,21 @@ class Calls:
                     self._apart[look.key] = now + _APART_SECONDS
             if look.key[0] == _STATUS:
                 self._pace.seen(look.job, now - look.began)
+
+
+def _is_current(look: _Look) -> bool:
+    """Return whether a look is still to be taken; it gets the cluster's row as it is now.
+
+    The look waited for a thread, and an earlier one, which was at work when the rows were listed,
+    may have ended the operation, or the cluster.
+    """
+    job = look.job
+    try:
+        job.cluster = objects.Cluster.get_by_uuid(cloud_sessions.admin_context(), look.key[1])
+    except magnum_exception.ClusterNotFound:
+        LOG.debug("Cluster %s is gone", look.key[1])
+        return False
+    return look.key[0] != _STATUS or pace.is_busy(job.cluster)
 
 
 class _Call:

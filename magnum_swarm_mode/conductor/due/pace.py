@@ -18,6 +18,7 @@ from magnum.common import exception as magnum_exception
 
 from magnum_swarm_mode import log
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
+from magnum_swarm_mode.conductor.due import shares
 from magnum_swarm_mode.db.store import Store
 
 CONF = cloud_sessions.CONF
@@ -93,8 +94,16 @@ class Pace:
                 return
             self._next[cluster.uuid] = (now + seconds, job)
             if not self._runs:
-                self._runs = True
-                threading.Thread(target=self._run, name="swarm-mode pace", daemon=True).start()
+                self._start()
+
+    def _start(self) -> None:
+        try:
+            threading.Thread(target=self._run, name="swarm-mode pace", daemon=True).start()
+        except RuntimeError as error:
+            LOG.warning("Clusters are looked at no more often than by Magnum: %s", error)
+            self._next.clear()
+        else:
+            self._runs = True
 
     def _run(self) -> None:
         while True:
@@ -112,6 +121,9 @@ class Pace:
     def _again(self, job: Any) -> None:
         uuid = job.cluster.uuid
         try:
+            if not shares.SHARES.is_mine(uuid):
+                # This conductor stood in for another one, or has a new neighbour.
+                return
             cluster = objects.Cluster.get_by_uuid(cloud_sessions.admin_context(), uuid)
             record = Store().get(uuid)
             # An operation ends after a number of looks that fail: these keep Magnum's interval, so

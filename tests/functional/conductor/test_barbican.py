@@ -4,6 +4,7 @@
 import configparser
 import json
 import logging
+import time
 
 import fixtures
 from magnum.common import cert_manager as certificate_backend
@@ -131,6 +132,24 @@ class BarbicanTest(base.DriverTest):
         self.barbican.is_down = False
         self.poll()
         self.assertEqual("CREATE_COMPLETE", self.cluster(uuid).status)
+
+    def test_never_answers(self):
+        """A Barbican that takes requests and does not answer keeps no conductor for long."""
+        self.useFixture(
+            fixtures.MonkeyPatch("magnum_swarm_mode.cloud.sessions._TIMEOUT_SECONDS", 0.2)
+        )
+        self.new_process()
+        uuid = self.made()
+        self.barbican.is_silent = True
+        began = time.monotonic()
+        self.delete(uuid)
+        self.cloud.finish_deletes()
+        self.poll(2)
+        self.assertEqual([], self.clusters())
+        self.pass_time(601)
+        loop.run(Store())
+        self.assertGreater(15.0, time.monotonic() - began)
+        self.assertEqual(1, len(self.records()))
 
     def test_away_while_deleting(self):
         """A cluster can be deleted without Barbican; its secrets stay, and that is logged."""

@@ -6,10 +6,12 @@ import time
 
 import fixtures
 from magnum import objects
+from magnum.service import periodic
 from oslo_db.sqlalchemy import enginefacade
+from oslo_service import loopingcall
 
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.conductor.due import loop, shares
+from magnum_swarm_mode.conductor.due import loop, pace, shares
 from magnum_swarm_mode.db import schema
 from magnum_swarm_mode.db.store import Store
 from tests.functional.conductor import base
@@ -80,6 +82,25 @@ class SharesTest(base.DriverTest):
         self.assertIsNotNone(self.store.lease(uuid, 60))
         self.pass_time(shares.GRACE_SECONDS + 1)
         self.assertFalse(loop.is_turn(self.store, uuid, health=False))
+
+    def test_deleted_meanwhile(self):
+        """A deletion is told once, though its cluster was listed again just before it ended."""
+        uuid = self.create()
+        self.delete(uuid)
+        self.useFixture(fixtures.MonkeyPatch(f"{pace.__name__}._LEAST_SECONDS", 60.0))
+        calls = loop.Calls(loopingcall)
+        admin = cloud_sessions.admin_context()
+        jobs = [periodic.ClusterUpdateJob(admin, self.cluster(uuid)) for _ in range(2)]
+        self.cloud.finish_deletes()
+        self.events.clear()
+        for job in jobs:
+            calls.FixedIntervalLoopingCall(f=job.update_status).start(1)
+            until = time.monotonic() + 60
+            while calls._queued and time.monotonic() < until:
+                time.sleep(0.01)
+            self.assertEqual([], self.clusters())
+        told = [(payload["action"], payload["outcome"]) for _, payload in self.events]
+        self.assertEqual([("delete", "success")], told)
 
     def test_without_record(self):
         """A cluster without a record, which nothing is known of, is looked at by everybody."""

@@ -2,6 +2,7 @@
 """Clusters to which something happens are looked at more often than Magnum does."""
 
 import queue
+import threading
 import time
 from types import SimpleNamespace
 from unittest import mock
@@ -12,7 +13,7 @@ from oslotest import base
 
 from magnum_swarm_mode import conf
 from magnum_swarm_mode.cloud import sessions
-from magnum_swarm_mode.conductor.due import pace
+from magnum_swarm_mode.conductor.due import pace, shares
 
 SECONDS = 10.0
 
@@ -54,6 +55,7 @@ class PaceTest(base.BaseTestCase):
         # Without a look before that to be compared with, nothing counts as unchanged for long.
         self.enterContext(mock.patch.object(pace, "_OF_UNCHANGED", 0.0))
         self.enterContext(mock.patch.object(sessions, "admin_context"))
+        self.mine = self.enterContext(mock.patch.object(shares.SHARES, "is_mine"))
         self.enterContext(mock.patch.object(objects.Cluster, "get_by_uuid", side_effect=self.row))
         store = self.enterContext(mock.patch.object(pace, "Store")).return_value
         store.get.side_effect = lambda _: SimpleNamespace(state=SimpleNamespace(errors=self.errors))
@@ -106,6 +108,22 @@ class PaceTest(base.BaseTestCase):
         """A cluster whose looks fail keeps Magnum's interval, after so many of which it ends."""
         self.rows["a"], self.errors = cluster("a"), 1
         self.see(cluster("a"))
+        self.assert_idle()
+
+    def test_not_mine(self):
+        """A conductor that stood in for another one does not go on as soon as that one is back."""
+        self.rows["a"] = cluster("a")
+        self.mine.return_value = False
+        self.see(cluster("a"))
+        self.assert_idle()
+
+    def test_no_thread(self):
+        """A process that can start no thread now is quicker again when it can."""
+        self.rows["a"] = cluster("a")
+        with mock.patch.object(threading.Thread, "start", side_effect=RuntimeError("no thread")):
+            self.see(cluster("a"))
+        self.see(cluster("a"))
+        self.assertEqual("a", self.taken.get(timeout=SECONDS).cluster.uuid)
         self.assert_idle()
 
     def test_slow(self):

@@ -7,12 +7,15 @@ import uuid
 from types import SimpleNamespace
 from unittest import mock
 
+from magnum import objects
+from magnum.common import exception as magnum_exception
 from oslo_service import loopingcall
 from oslotest import base
 
 from magnum_swarm_mode import conf
+from magnum_swarm_mode.cloud import sessions
 from magnum_swarm_mode.conductor import lease
-from magnum_swarm_mode.conductor.due import loop, shares
+from magnum_swarm_mode.conductor.due import loop, pace, shares
 
 UUIDS = [str(uuid.UUID(int=number * 7919)) for number in range(3000)]
 HOSTS = ["one", "two", "three"]
@@ -39,13 +42,18 @@ class ChosenTest(base.BaseTestCase):
                 self.assertEqual(before, shares.chosen(one, ["one", "three"]))
 
 
+def cluster(name, status="UPDATE_IN_PROGRESS", coe="swarm-mode"):
+    """Return what is known of a row."""
+    template = SimpleNamespace(coe=coe)
+    known = {"status": status, "status_reason": None}
+    return SimpleNamespace(uuid=name, cluster_template=template, **known)
+
+
 class Job:
     """As Magnum's for one cluster."""
 
     def __init__(self, test, name, coe="swarm-mode"):
-        template = SimpleNamespace(coe=coe)
-        status = {"status": "CREATE_COMPLETE", "status_reason": None}
-        self.cluster = SimpleNamespace(uuid=name, cluster_template=template, **status)
+        self.cluster = cluster(name, coe=coe)
         self.test, self.free = test, threading.Event()
         self.error = loopingcall.LoopingCallDone()
         self.begun, self.ended, self.times = threading.Event(), threading.Event(), 0
@@ -67,11 +75,21 @@ class CallsTest(base.BaseTestCase):
         self.calls = loop.Calls(loopingcall)
         self.turn = self.enterContext(mock.patch.object(loop, "is_turn", return_value=True))
         self.enterContext(mock.patch.object(loop, "Store"))
+        self.enterContext(mock.patch.object(sessions, "admin_context"))
+        self.enterContext(mock.patch.object(objects.Cluster, "get_by_uuid", side_effect=self.row))
+        # No look of a test is followed by another.
+        self.enterContext(mock.patch.object(pace, "_LEAST_SECONDS", 60.0))
         conf.register_opts(loop.CONF)
         loop.CONF.set_override("clusters_at_once", 2, group="swarm_mode")
         self.addCleanup(loop.CONF.clear_override, "clusters_at_once", group="swarm_mode")
         self.jobs: list[Job] = []
+        self.rows = {}
         self.addCleanup(self.free)
+
+    def row(self, _, name):
+        if name not in self.rows:
+            raise magnum_exception.ClusterNotFound(cluster=name)
+        return self.rows[name]
 
     def free(self):
         for job in self.jobs:
@@ -80,6 +98,7 @@ class CallsTest(base.BaseTestCase):
     def start(self, name, method="update_status", **more):
         job = Job(self, name, **more)
         self.jobs.append(job)
+        self.rows.setdefault(name, job.cluster)
         self.calls.FixedIntervalLoopingCall(f=getattr(job, method)).start(1, stop_on_exception=True)
         return job
 
@@ -174,6 +193,35 @@ class CallsTest(base.BaseTestCase):
         self.assertTrue(self.jobs[2].ended.wait(SECONDS))
         self.assertTrue(self.jobs[3].begun.wait(SECONDS))
         self.assertFalse(again.begun.wait(0.1))
+
+    def test_changed_while_waiting(self):
+        """What waits for a thread is looked at as it is then, and not if it is over or gone."""
+        loop.CONF.set_override("clusters_at_once", 1, group="swarm_mode")
+        first = self.start("first")
+        self.assertTrue(first.begun.wait(SECONDS))
+        gone, over, busy = (self.start(name) for name in ("gone", "over", "busy"))
+        del self.rows["gone"]
+        self.rows["over"] = cluster("over", "UPDATE_COMPLETE")
+        self.rows["busy"] = cluster("busy", "DELETE_IN_PROGRESS")
+        first.free.set()
+        self.assertTrue(busy.begun.wait(SECONDS))
+        self.assertIs(self.rows["busy"], busy.cluster)
+        self.assertEqual((0, 0), (gone.times, over.times))
+
+    def test_no_thread(self):
+        """A process that can start no thread now looks at clusters when it can."""
+        refused = mock.patch.object(threading.Thread, "start", side_effect=RuntimeError("no"))
+        with refused:
+            for _ in range(3):
+                self.assertRaises(RuntimeError, self.start, "first")
+        first = self.start("first")
+        self.assertTrue(first.begun.wait(SECONDS))
+        with refused:
+            second = self.start("second")
+        first.free.set()
+        self.assertTrue(second.begun.wait(SECONDS))
+        third = self.start("third")
+        self.assertTrue(third.begun.wait(SECONDS))
 
     def test_not_mine(self):
         """A cluster of another conductor is left to it."""

@@ -56,6 +56,8 @@ class LyingTest(base.BaseTestCase):
         pair = self.authority.client()
         self.identity = transport.Identity(self.authority.pem, pair.certificate, pair.key)
         self.calls = loop.Calls(loopingcall)
+        # The rows are as they were listed.
+        self.enterContext(mock.patch.object(loop, "_is_current", return_value=True))
 
     def swarm(self, port, timeout=SECONDS):
         swarm = swarm_client.Swarm(["127.0.0.1"], self.identity, timeout, port)
