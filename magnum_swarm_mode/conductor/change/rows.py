@@ -38,7 +38,9 @@ def write(store: Store, view: View, step: Step) -> None:
         if uuid in view.stacks:
             # Heat's answer to the handler may have been lost.
             known["stack_id"] = view.stacks[uuid].id
-        rows.write_group(view.rows[uuid], known)
+        # Of a group that has just been dropped nothing is known.
+        if known:
+            rows.write_group(view.rows[uuid], known)
     if step.outcome is Outcome.GOES_ON:
         rows.tell(cluster, cluster.status, step.reason, found)
         return
