@@ -361,6 +361,8 @@ def _unmade(seen: Seen, plan: Plan) -> Step | None:
         step = steps.wait(seen, plan, f"group {group.uuid}", reason)
         if plan.waiting and seen.now - plan.waiting.since < MAKE_SECONDS:
             return step
+        # A conductor that only stood still must not make it any more.
+        plan.sent.pop(group.stack, None)
         return steps.fail(
             seen,
             plan,

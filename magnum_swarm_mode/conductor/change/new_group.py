@@ -37,7 +37,7 @@ def create(store: Store, context: Any, cluster: Any, row: Any) -> None:
     request = node_group.build(cluster, row, values, stack, prefix, secret)
     name = node_group.stack_name(row.uuid)
     asked = {"name": name, "prefix": prefix, "since": int(clocks.now())}
-    _note_group(store, cluster, row, asked, ask=True)
+    _note_request(store, cluster, row, asked)
     is_asked = False
     try:
         swarm = reach.swarm_of(cluster, reach.output(stack, "manager_addresses"))
@@ -62,8 +62,9 @@ def create(store: Store, context: Any, cluster: Any, row: Any) -> None:
         "id": row.stack_id,
         "trust": credentials.only_new(before, _trusts(context)),
     }
-    if not _note_group(store, cluster, row, noted):
-        # A user's delete has begun meanwhile, and may already have looked for what is here.
+    if not _note_made(store, cluster, row, noted):
+        # A delete has begun meanwhile, and may already have looked for what is here; or this took
+        # so long that the request was given up.
         heat_api.delete(row.stack_id)
 
 
@@ -99,24 +100,35 @@ def _trusts(context: Any) -> set[str] | None:
     )
 
 
-def _note_group(
-    store: Store, cluster: Any, row: Any, made: Mapping[str, Any], *, ask: bool = False
-) -> bool:
-    """Write down what is made for a group; whether the cluster is there to have one."""
+def _note_request(store: Store, cluster: Any, row: Any, asked: Mapping[str, Any]) -> None:
+    """Write down that Heat is going to be asked for a group."""
 
     def noted(state: State) -> State:
         if state.phase is not Phase.CREATED:
             return state
-        plan = state.plan
-        if ask:
-            plan = plan.requested(row.uuid, resized=False)
-            plan.desired[row.uuid] = plan.projected[row.uuid] = int(row.node_count)
-            plan.making = [*plan.making, row.uuid]
-            # Whatever Heat says of the stack, it says because of this request.
-            plan.sent[row.uuid] = Sent(plan.number, "not made")
-        state = state.owning(Kind.GROUP, row.uuid, **made)
-        ca = state.ca.resumed if ask and state.ca else state.ca
+        plan = state.plan.requested(row.uuid, resized=False)
+        plan.desired[row.uuid] = plan.projected[row.uuid] = int(row.node_count)
+        plan.making = [*plan.making, row.uuid]
+        # Whatever Heat says of the stack, it says because of this request.
+        plan.sent[row.uuid] = Sent(plan.number, "not made")
+        state = state.owning(Kind.GROUP, row.uuid, **asked)
+        ca = state.ca.resumed if state.ca else None
         return dataclasses.replace(state, plan=plan, ca=ca)
 
+    store.amend(cluster.uuid, noted)
+
+
+def _note_made(store: Store, cluster: Any, row: Any, made: Mapping[str, Any]) -> bool:
+    """Write down what Heat makes for a group; whether the group is still wanted."""
+
+    def noted(state: State) -> State:
+        if state.phase is not Phase.CREATED or state.thing(Kind.GROUP, row.uuid) is None:
+            return state
+        # Also of one that is not wanted any more: its deletion looks for it here.
+        return state.owning(Kind.GROUP, row.uuid, **made)
+
     record = store.amend(cluster.uuid, noted)
-    return record is not None and record.state.phase is Phase.CREATED
+    if record is None or record.state.phase is not Phase.CREATED:
+        return False
+    is_known = record.state.thing(Kind.GROUP, row.uuid) is not None
+    return is_known and row.uuid in record.state.plan.sent

@@ -77,8 +77,10 @@ def look(context: Any, cluster: Any, record: Record) -> tuple[Seen, View]:
         if own is not None and own.status != "DELETE_COMPLETE":
             stacks[row.uuid] = own
         elif row.uuid not in plan.pending and not str(row.status).endswith("_IN_PROGRESS"):
-            # It was never made, and waits for its deletion: its row shall have no nodes.
+            # It was never made, and waits for its deletion: its row shall have no nodes, and a
+            # conductor that stood still before it asked Heat makes it no more.
             plan.desired = {**plan.desired, row.uuid: 0}
+            plan.sent = {stack: sent for stack, sent in plan.sent.items() if stack != row.uuid}
             continue
         groups[row.uuid] = _further_group(heat_api, stacks.get(row.uuid), row, plan)
     for group in groups.values():

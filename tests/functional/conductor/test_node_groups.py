@@ -7,7 +7,7 @@ import fixtures
 from magnum import objects
 from magnum.conductor.handlers import nodegroup_conductor
 
-from magnum_swarm_mode import exceptions
+from magnum_swarm_mode import exceptions, reach
 from magnum_swarm_mode.conductor import rows
 from magnum_swarm_mode.conductor.due import loop
 from magnum_swarm_mode.stack import node_group
@@ -220,6 +220,29 @@ class NodeGroupsTest(NodeGroupsCase):
 
         self.assertEqual(([], []), (self.clusters(), self.records()))
         self.assertEqual({}, self.cloud.leftovers())
+
+    def test_stood_still(self):
+        """A conductor that stood still until its request was given up makes no group any more."""
+        submit = reach.submit
+
+        def late(*arguments):
+            while self.row("gpu").status != "CREATE_FAILED":
+                self.pass_time(100)
+                self.poll()
+            return submit(*arguments)
+
+        before = set(self.cloud.stacks)
+        with fixtures.MonkeyPatch("magnum_swarm_mode.reach.submit", late):
+            self.add()
+        for _ in range(3):
+            self.pass_time(100)
+            self.cloud.finish_deletes()
+            self.poll()
+        made = [stack.status for key, stack in self.cloud.stacks.items() if key not in before]
+        self.assertEqual(["DELETE_COMPLETE"], made)
+        self.assertEqual("CREATE_FAILED", self.row("gpu").status)
+        self.assertIn("interrupted before Heat", self.row("gpu").status_reason)
+        self.assertFalse(self.cluster(self.uuid).status.endswith("_IN_PROGRESS"))
 
     def test_failed(self):
         """A group that Heat cannot make fails, the rest of the cluster does not; it can go."""
