@@ -65,13 +65,19 @@ def generate(original: Callable[..., Any], cluster: Any, context: Any = None) ->
 def _requested(what: str, advice: str = "") -> Iterator[None]:
     """Name the request that fails: Magnum's handlers save the sentence as it is.
 
-    :raises Unavailable: for whatever is raised.
+    :raises MagnumException: for one, of the same class.
+    :raises Unavailable: for whatever else is raised.
     """
+    from magnum.common import exception  # needs Magnum's configuration
+
     try:
         yield
     except Exception as error:
         why = str(error).rstrip(". ")
         said = f"{sentences.failed(what, why)}. {advice}".rstrip()
+        if isinstance(error, exception.MagnumException):
+            error.message = said
+            raise
         raise exceptions.Unavailable(said, f"{type(error).__name__}: {error}") from error
 
 

@@ -27,7 +27,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from magnum_swarm_mode import clocks, sentences
-from magnum_swarm_mode.decisions import resize, steps, upgrade
+from magnum_swarm_mode.decisions import healing, resize, steps, upgrade
 from magnum_swarm_mode.decisions.model import (
     Action,
     DeleteStack,
@@ -312,7 +312,7 @@ def _begin(seen: Seen, plan: Plan) -> Step | None:
     for group in seen.groups:
         _take_named(seen, plan, group)
     plan.named = {}
-    _take_broken(seen, plan)
+    healing.take_broken(seen, plan)
     upgrade.begin(seen, plan)
     return None
 
@@ -380,32 +380,6 @@ def _take_named(seen: Seen, plan: Plan, group: Group) -> None:
             steps.note(plan, f"Node {name} was not in node group {group.name}.")
         else:
             steps.leave(seen, plan, group, member, "named")
-
-
-def _take_broken(seen: Seen, plan: Plan) -> None:
-    """Have those nodes replaced that are to be healed and have not come back meanwhile."""
-    if not plan.broken:
-        return
-    back, gone = [], []
-    for group in seen.groups:
-        for member in group.members:
-            if member.hostname not in plan.broken or group.wanted is None:
-                continue
-            if seen.is_well(group, member):
-                back.append(member.hostname)
-            else:
-                steps.leave(seen, plan, group, member, "broken")
-                gone.append(member.hostname)
-    stale = [name for name in plan.broken if name not in (*back, *gone)]
-    parts = [plan.cause]
-    if gone:
-        parts.append(f"Replaced {steps.listed(gone)}.")
-    if back:
-        parts.append(f"{steps.listed(back)} came back before.")
-    if stale:
-        parts.append(f"Removed {steps.listed(stale)}, which had no server any more.")
-    plan.broken = []
-    steps.note(plan, " ".join(parts))
 
 
 def _ghosts(seen: Seen, plan: Plan) -> Step | None:

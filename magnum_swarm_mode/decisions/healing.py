@@ -25,7 +25,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from magnum_swarm_mode.decisions.model import DRAIN, Node
+from magnum_swarm_mode.decisions import steps
+from magnum_swarm_mode.decisions.model import DRAIN, Node, Plan, Seen
 from magnum_swarm_mode.decisions.steps import listed, quorum
 
 HOUR = 3600
@@ -232,3 +233,29 @@ def _waiting(
             "drained and left alone"
         )
     return "; ".join(parts)
+
+
+def take_broken(seen: Seen, plan: Plan) -> None:
+    """Have those nodes replaced that are to be healed and have not come back meanwhile."""
+    if not plan.broken:
+        return
+    back, gone = [], []
+    for group in seen.groups:
+        for member in group.members:
+            if member.hostname not in plan.broken or group.wanted is None:
+                continue
+            if seen.is_well(group, member):
+                back.append(member.hostname)
+            else:
+                steps.leave(seen, plan, group, member, "broken")
+                gone.append(member.hostname)
+    stale = [name for name in plan.broken if name not in (*back, *gone)]
+    parts = [plan.cause]
+    if gone:
+        parts.append(f"Replaced {listed(gone)}.")
+    if back:
+        parts.append(f"{listed(back)} came back before.")
+    if stale:
+        parts.append(f"Removed {listed(stale)}, which had no server any more.")
+    plan.broken = []
+    steps.note(plan, " ".join(parts))

@@ -36,6 +36,17 @@ def connect(address: str, port: int = 2376) -> socket.socket:
     return connection
 
 
+def is_ended(connection: socket.socket) -> bool:
+    """Wait for the other side's next words; whether it ends the connection instead.
+
+    :raises TimeoutError: it does neither
+    """
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
 def ask(
     address: str,
     path: str = "/info",

@@ -161,9 +161,7 @@ class Life(RuleBasedStateMachine):
         for group in self.simulation.groups():
             self.ledger.each.append(request.part("count", group["uuid"], group["node_count"]))
         if not self.from_the_beginning:
-            # Nothing disturbs it; how it comes to rest is what other sequences are about.
-            self._turn()
-            self.time_passes(which=0, turns=MOST_TURNS)
+            self.settle()
 
     @rule(which=conductors, turns=st.integers(1, 6))
     def time_passes(self, which: int, turns: int) -> None:

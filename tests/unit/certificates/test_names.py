@@ -7,6 +7,7 @@ import types
 from unittest import mock
 
 from cryptography import x509
+from magnum.common import exception
 from oslotest import base
 
 from magnum_swarm_mode import exceptions
@@ -97,6 +98,20 @@ class SuccessorTest(base.BaseTestCase):
                 exceptions.Unavailable, certificate_names.generate, generate, cluster("a", ref=ref)
             )
             self.assertEqual(said, str(error))
+
+    def test_magnums_failure(self) -> None:
+        """What Magnum raises keeps its class, by which its handlers know it."""
+
+        def generate(_: object, context: object = None) -> None:
+            raise exception.CertificatesToClusterFailed(message="100 % lost.")
+
+        error = self.assertRaises(
+            exception.CertificatesToClusterFailed,
+            certificate_names.generate,
+            generate,
+            cluster("a", ref=None),
+        )
+        self.assertEqual("The creation of the cluster failed: 100 % lost.", str(error))
 
     def test_first(self) -> None:
         """The first one bears the cluster's name alone."""
