@@ -36,6 +36,11 @@ PROOF = "X-Swarm-Mode-Proof"
 # The manager that founds the swarm.
 FIRST = "0"
 _COMMON_NAME = re.compile(r"swarm-manager-(0|[1-9][0-9]{0,4})")
+# One request and nothing around it: of two, another reader may take the other one.
+_PEM = re.compile(
+    r"-----BEGIN CERTIFICATE REQUEST-----\n(?:[A-Za-z0-9+/=]{1,76}\n)+"
+    r"-----END CERTIFICATE REQUEST-----\n*"
+)
 # A request of a manager has less than a third of that.
 _LONGEST = 8192  # characters
 _UNREADABLE = (
@@ -73,7 +78,7 @@ def read(cluster_uuid: str, csr: str, proof: str) -> Request:
     :raises Refused: when it is not one that a manager makes.
     """
     try:
-        if len(csr) > _LONGEST or len(proof) > _LONGEST:
+        if len(csr) > _LONGEST or len(proof) > _LONGEST or not _PEM.fullmatch(csr):
             raise ValueError
         parsed = x509.load_pem_x509_csr(csr.encode())
         key = parsed.public_key()
@@ -139,6 +144,10 @@ def _has_signed(key: str, request: Request) -> bool:
         if not isinstance(public, ec.EllipticCurvePublicKey):
             return False
         public.verify(request.proof, request.signed, ec.ECDSA(hashes.SHA256()))
-    except (ValueError, cryptography_exceptions.InvalidSignature):
+    except (
+        ValueError,
+        cryptography_exceptions.InvalidSignature,
+        cryptography_exceptions.UnsupportedAlgorithm,
+    ):
         return False
     return True

@@ -25,6 +25,11 @@ from .join_server import Service
 
 # As OpenSSL prints it, with blanks in older releases.
 _SUBJECT = re.compile(r"subject=\s*CN\s*=\s*swarm-manager-([0-9]{1,5})")
+# One request and nothing around it: of two, Magnum may read another one than OpenSSL does.
+_PEM = re.compile(
+    r"-----BEGIN CERTIFICATE REQUEST-----\n(?:[A-Za-z0-9+/=]{1,76}\n)+"
+    r"-----END CERTIFICATE REQUEST-----\n*"
+)
 
 
 class Signatures(Service):
@@ -66,6 +71,8 @@ class Signatures(Service):
 
         :raises NodeError: (403) it is, or (400) the request is for no manager
         """
+        if not _PEM.fullmatch(csr):
+            raise NodeError("the request is no single one in PEM", 400)
         subject = system.run("openssl", "req", "-noout", "-subject", stdin=csr, check=False)
         match = _SUBJECT.fullmatch(subject.strip())
         if not match:

@@ -72,6 +72,12 @@ class ReadTest(base.BaseTestCase):
         changed = x509.load_der_x509_csr(bytes(der)).public_bytes(serialization.Encoding.PEM)
         self.refused(changed.decode())
 
+    def test_two_requests(self) -> None:
+        """A text with more than one request is refused: another reader may take the other one."""
+        own, other = Maker().csr("swarm-manager-1"), Maker().csr("swarm-manager-0")
+        for text in (own + other, f" {other}{own}", f"x\n{own}"):
+            self.assertRaises(exceptions.Refused, manager_keys.read, UUID, text, "")
+
     def test_rubbish(self) -> None:
         """What is no request, or no base64, is refused."""
         good = Maker().csr("swarm-manager-0")

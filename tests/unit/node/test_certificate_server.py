@@ -131,6 +131,14 @@ class SignaturesTest(SignaturesCase):
         later = Maker().csr("swarm-manager-7")
         self.assertEqual({"pem": "PEM\n"}, self.answer(csr=later))
 
+    def test_two_requests(self):
+        """Of a text with two requests OpenSSL and Magnum could read another one each."""
+        own, other = self.csr, Maker().csr("swarm-manager-0")
+        for text in (own + other, other + own, f" {other}{own}", f"{own}x", f"x\n{own}", ""):
+            error = self.assertRaises(NodeError, self.answer, csr=text)
+            self.assertEqual(400, error.status, text)
+        self.assertEqual([], self.asked())
+
     def test_not_known(self):
         """Nothing is signed for an address at which something else than TLS is served."""
         plain = self.useFixture(fakes.Engine())
