@@ -274,6 +274,11 @@ def _replace_broken(seen: Seen, plan: Plan, group: Group) -> Step | None:
     # A node that was made for this very request is waited for longer, and elsewhere.
     if not away or group.uuid in plan.repaired:
         return None
+    for member in away:
+        node = seen.node(member)
+        if node is not None and node.is_well and node.in_raft and not group.is_manager:
+            # It works, and counts for the quorum until it is demoted.
+            return steps.demote(seen, plan, node, "a user promoted it", group)
     lost = [one for one in away if _seconds_away(seen, plan, one) >= REPAIR_SECONDS]
     if not lost:
         names = steps.listed(member.hostname for member in away)

@@ -79,6 +79,20 @@ class WorkersTest(base.BaseTestCase):
         self.assertEqual(Outcome.COMPLETE, world.run().outcome)
         self.assertEqual([("worker", 1, ("0",))], world.updates)
 
+    def test_promoted_stays(self):
+        """A repair makes a worker that a user promoted a worker again, and replaces it not."""
+        world = World(workers=2)
+        world.change("swarm-worker-0", role="manager", in_raft=True, reachable=True)
+        world.request("worker", 2)
+
+        step = world.step()
+
+        self.assertEqual("Demoting swarm-worker-0 (a user promoted it).", step.reason)
+        world.advance()
+        self.assertEqual(Outcome.COMPLETE, world.run().outcome)
+        self.assertEqual([], world.updates)
+        self.assertEqual("worker", world.node("swarm-worker-0").role)
+
     def test_unknown_name(self):
         """A name that fits no node is said at the end."""
         world = World(workers=2)
