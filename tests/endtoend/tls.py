@@ -2,9 +2,11 @@
 """Raw TLS connections to a Docker API, with any certificate or none."""
 
 import http.client
+import selectors
 import socket
 import ssl
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -36,15 +38,15 @@ def connect(address: str, port: int = 2376) -> socket.socket:
     return connection
 
 
-def is_ended(connection: socket.socket) -> bool:
-    """Wait for the other side's next words; whether it ends the connection instead.
-
-    :raises TimeoutError: it does neither
-    """
-    try:
-        return connection.recv(1) == b""
-    except ConnectionResetError:
-        return True
+def ended(connections: Sequence[socket.socket]) -> list[socket.socket]:
+    """Those of several silent connections that the other side has ended."""
+    with selectors.DefaultSelector() as selector:
+        for connection in connections:
+            selector.register(connection, selectors.EVENT_READ)
+        # The other side says nothing before a handshake: what can be read is the end.
+        return [
+            one for key, _ in selector.select(0) if isinstance(one := key.fileobj, socket.socket)
+        ]
 
 
 def ask(
