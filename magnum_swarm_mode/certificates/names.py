@@ -66,7 +66,7 @@ def _requested(what: str, advice: str = "") -> Iterator[None]:
     """Name the request that fails: Magnum's handlers save the sentence as it is.
 
     :raises MagnumException: for one, of the same class.
-    :raises Unavailable: for whatever else is raised.
+    :raises Unavailable: for any other exception.
     """
     from magnum.common import exception  # needs Magnum's configuration
 

@@ -57,6 +57,7 @@ def noted(cluster_uuid: str) -> Iterator[None]:
     store = Store()
     with contextlib.suppress(Conflict):
         sweep(store, cluster_uuid)
+    # Gives the session a time-out with which Magnum asks Barbican for what is made here.
     certificate_store.backend()
     made = [cluster_uuid]
     token = _MAKING.set(made)

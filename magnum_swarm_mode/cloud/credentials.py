@@ -324,7 +324,7 @@ def remove_access_rules(
 
     Keystone keeps a rule when its credential is deleted, and lets only the owner, or somebody
     with the administrator's role on the whole system, remove it; not who comes with a trust. A
-    rule grants nothing by itself, so one that has to stay is only logged, for whatever reason:
+    rule grants nothing by itself, so one that has to stay, for any reason, is only logged:
     what the caller has done before succeeded.
 
     :param magnum_path: the prefix that Magnum is served below, empty for none; None keeps the rules

@@ -109,7 +109,7 @@ def _note_request(store: Store, cluster: Any, row: Any, asked: Mapping[str, Any]
         plan = state.plan.requested(row.uuid, resized=False)
         plan.desired[row.uuid] = plan.projected[row.uuid] = int(row.node_count)
         plan.making = [*plan.making, row.uuid]
-        # Whatever Heat says of the stack, it says because of this request.
+        # All that Heat says of the stack, it says because of this request.
         plan.sent[row.uuid] = Sent(plan.number, "not made")
         state = state.owning(Kind.GROUP, row.uuid, **asked)
         ca = state.ca.resumed if state.ca else None

@@ -278,7 +278,7 @@ def _look(store: Store, uuid: str) -> list[Record]:
 
 
 def _take_up(cluster: Any, record: Record) -> None:
-    if cluster.status.endswith("_IN_PROGRESS") or cluster.status.startswith("DELETE"):
+    if pace.is_busy(cluster) or cluster.status.startswith("DELETE"):
         # Magnum looks itself, or the deletion failed and waits for a user.
         return
     if record.state.phase in (Phase.DELETING, Phase.CLEANING):

@@ -84,7 +84,7 @@ class SharesTest(base.DriverTest):
         self.assertFalse(loop.is_turn(self.store, uuid, health=False))
 
     def test_deleted_meanwhile(self):
-        """A deletion is told once, though its cluster was listed again just before it ended."""
+        """The end of a deletion is notified once, also after a list that was read before it."""
         uuid = self.create()
         self.delete(uuid)
         self.useFixture(fixtures.MonkeyPatch(f"{pace.__name__}._LEAST_SECONDS", 60.0))

@@ -177,7 +177,7 @@ class _Served(_Quiet):
         return _GREETING if self.greets and b"/_ping" in first else self.data
 
     def each(self, *questions: Callable[[], Any]) -> Iterator[str]:
-        """Ask, and yield what is told of each refusal.
+        """Ask, and yield what each refusal says.
 
         :raises NodeError: where all are refused; then the input is.
         """

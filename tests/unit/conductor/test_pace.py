@@ -90,7 +90,7 @@ class PaceTest(base.BaseTestCase):
         self.assert_idle()
 
     def test_ended(self):
-        """A cluster that is at rest is left alone, whoever brought it there."""
+        """A cluster that is at rest is left alone, also where another conductor ended it."""
         self.rows["b"] = cluster("b", "CREATE_COMPLETE")
         self.see(cluster("a", "CREATE_FAILED"))
         self.see(cluster("b"))
@@ -145,7 +145,7 @@ class PaceTest(base.BaseTestCase):
         self.assert_idle()
 
     def test_since(self):
-        """A change of the status or of its reason begins anew what counts as unchanged."""
+        """A change of the status or its reason restarts the time that counts as unchanged."""
         clock = self.enterContext(mock.patch.object(time, "monotonic", return_value=100.0))
         pauses = self.enterContext(mock.patch.object(pace, "pause", return_value=None))
         for seconds, reason in ((100.0, "a"), (107.0, "a"), (108.0, "b"), (110.0, "b")):

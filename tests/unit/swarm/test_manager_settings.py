@@ -117,7 +117,7 @@ class TestTelling(base.BaseTestCase):
         self.assertEqual(2, len(self.configs))
 
     def test_only_the_newest_is_read(self):
-        """Earlier settings are not decoded, in whatever order they are listed."""
+        """Earlier settings are not decoded, in any order of the list."""
         self.configs.append(config("magnum-swarm-mode.settings.1", b"no JSON"))
         self.configs.append(config("magnum-swarm-mode.settings.10", {"api": {"x": 1}}))
         self.configs.append(config("magnum-swarm-mode.settings.9", b"no JSON"))
