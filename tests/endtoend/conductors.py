@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from devcloud import infrastructure, processes, releases, settings
+from tests.endtoend.waiting import wait_for
 
 OWN = "magnum-conductor"
 OTHERS = ("magnum-conductor-2", "magnum-conductor-3")
@@ -17,6 +18,7 @@ ALL = (OWN, *OTHERS)
 _DATABASE = releases.DEFAULT.database
 # Each looks at what is under way every ten seconds; apart they look three times as often.
 _APART = 3.3
+_CREATION = 120.0  # seconds until Heat has been asked for a cluster
 
 
 def start_others() -> None:
@@ -43,6 +45,7 @@ def stop_others() -> None:
     for name in OTHERS:
         if processes.running(name) is None:
             continue
+        _wait_for_creations()
         processes.stop([name])
         (settings.RUN / f"{name}.conf").unlink()
         # Else `magnum service-list` would show it as down from now on.
@@ -61,8 +64,27 @@ def kill(name: str, python_path: str | None = None) -> None:
         service = dataclasses.replace(service, environment=environment)
     record = processes.running(name)
     assert record is not None, f"{name} does not run"
+    _wait_for_creations()
     os.killpg(record.pid, signal.SIGKILL)
     processes.start(service)
+
+
+def _wait_for_creations() -> None:
+    """Wait until Heat has been asked for every cluster that is created.
+
+    A creation fails where its conductor dies before: only the user's own token, which the request
+    has, lets Heat make a cluster. Tests that run beside create clusters of their own.
+    """
+    wait_for(
+        "Heat to be asked for the clusters that are created",
+        lambda: infrastructure.query(
+            f"SELECT name FROM {_DATABASE}.cluster "
+            "WHERE status = 'CREATE_IN_PROGRESS' AND stack_id IS NULL;"
+        ),
+        lambda names: not names,
+        timeout=_CREATION,
+        interval=0.2,
+    )
 
 
 def at_work(cluster_uuid: str) -> str | None:

@@ -733,7 +733,8 @@ class DeathTest(base.DriverTest):
         self.assertEqual({}, self.cloud.stacks)
         self.poll()
         self.assertEqual("CREATE_IN_PROGRESS", self.cluster(uuid).status)
-        self.pass_time(700)
+        # The lease of the one that died, and what Heat may take.
+        self.pass_time(125)
 
         self.poll()
 

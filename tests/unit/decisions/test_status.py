@@ -100,10 +100,28 @@ class CreateTest(base.BaseTestCase):
     def test_interrupted(self):
         """A conductor that died before Heat had the stack leaves a failed cluster, in time."""
         for phase in (Phase.PREPARING, Phase.SUBMITTING):
-            decision = self.decide(None, phase, phase_since=NOW - 600)
+            waits = self.decide(None, phase, phase_since=NOW - status.SUBMIT_SECONDS + 1)
+            decision = self.decide(None, phase, phase_since=NOW - status.SUBMIT_SECONDS)
 
+            self.assertEqual("CREATE_IN_PROGRESS", waits.status)
             self.assertEqual("CREATE_FAILED", decision.status)
             self.assertIn("interrupted", decision.reason)
+
+    def test_interrupted_before_it_had_the_lease(self):
+        """Nothing shows that a conductor lives which only reads what a creation needs: it gets more
+        time."""
+        for age, expected in (
+            (status.SUBMIT_SECONDS, "CREATE_IN_PROGRESS"),
+            (status.PREPARE_SECONDS, "CREATE_FAILED"),
+        ):
+            look = dataclasses.replace(
+                seen("CREATE_IN_PROGRESS", None),
+                state=dataclasses.replace(
+                    new(Phase.PREPARING, "", "swarm-mode-1"), phase_since=NOW - age
+                ),
+            )
+
+            self.assertEqual(expected, status.decide(look).status)
 
     def test_interrupted_after_submitting(self):
         """A stack that a dead conductor asked for is taken over."""
