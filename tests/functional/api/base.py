@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import atexit
 import configparser
 import contextlib
+import functools
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -101,6 +105,52 @@ def write_distribution(site: Path, name: str, points: str) -> None:
     (directory / "entry_points.txt").write_text(textwrap.dedent(points))
 
 
+def _kept_directory() -> Path:
+    """Return a directory that is there until this process ends."""
+    directory = Path(tempfile.mkdtemp(prefix="magnum-tests-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return directory
+
+
+@functools.cache
+def _site(installed: bool, other_driver: str | None) -> Path:
+    """Make entry points known, as an installation would, ahead of what is installed.
+
+    Installations with the same ones share it: stevedore reads all that are installed, which takes
+    a second, unless its cache knows the directories.
+    """
+    site = _kept_directory() / "site"
+    write_distribution(site, "magnum_swarm_mode", entry_points() if installed else "")
+    if other_driver:
+        write_distribution(
+            site,
+            "other_driver",
+            f"""
+            [magnum.drivers]
+            {other_driver} = tests.functional.api.other_driver:Driver
+            """,
+        )
+    return site
+
+
+@functools.cache
+def _tables(python: str) -> bytes:
+    """Return a sqlite database with the tables of a release, whose migrations need another one."""
+    file = _kept_directory() / "magnum.sqlite"
+    subprocess.run(
+        [
+            python,
+            "-c",
+            "import sqlalchemy, sys; from magnum.db.sqlalchemy import models; "
+            "models.Base.metadata.create_all(sqlalchemy.create_engine(sys.argv[1]))",
+            f"sqlite:///{file}",
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return file.read_bytes()
+
+
 class MagnumService(fixtures.Fixture):
     """One of Magnum's services in a process of its own.
 
@@ -145,8 +195,8 @@ class MagnumService(fixtures.Fixture):
         self.url = f"http://127.0.0.1:{self.port}"
         self.journal = self.directory / "journal"
         self._config = self.directory / "magnum.conf"
+        self.site = _site(self.installed, self.other_driver)
         self._write_configuration()
-        self._write_distributions()
         self._create_tables()
         if self.kind:
             self._start()
@@ -168,19 +218,7 @@ class MagnumService(fixtures.Fixture):
         )
 
     def _create_tables(self) -> None:
-        # Magnum's migrations do not run on sqlite, and the tables are those of the release.
-        subprocess.run(
-            [
-                self.python,
-                "-c",
-                "import sqlalchemy, sys; from magnum.db.sqlalchemy import models; "
-                "models.Base.metadata.create_all(sqlalchemy.create_engine(sys.argv[1]))",
-                self.database,
-            ],
-            env=self.environment,
-            check=True,
-            capture_output=True,
-        )
+        (self.directory / "magnum.sqlite").write_bytes(_tables(self.python))
         # A template of an earlier day.
         self.insert(
             "cluster_template",
@@ -217,20 +255,6 @@ class MagnumService(fixtures.Fixture):
             connection.execute(found.insert(), [row])
         engine.dispose()
 
-    def _write_distributions(self) -> None:
-        """Make entry points known, as an installation would, ahead of what is installed."""
-        self.site = self.directory / "site"
-        write_distribution(self.site, "magnum_swarm_mode", entry_points() if self.installed else "")
-        if self.other_driver:
-            write_distribution(
-                self.site,
-                "other_driver",
-                f"""
-                [magnum.drivers]
-                {self.other_driver} = tests.functional.api.other_driver:Driver
-                """,
-            )
-
     @property
     def environment(self) -> dict[str, str]:
         """The environment of processes that belong to this installation."""
@@ -239,7 +263,7 @@ class MagnumService(fixtures.Fixture):
                 filter(None, (str(self.site), str(ROOT), os.environ.get("PYTHONPATH")))
             ),
             # stevedore's cache of entry points knows nothing of PYTHONPATH's content.
-            "XDG_CACHE_HOME": str(self.directory / "cache"),
+            "XDG_CACHE_HOME": str(self.site.parent / "cache"),
             "OS_STDOUT_CAPTURE": "0",
         }
 

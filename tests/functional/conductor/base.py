@@ -52,7 +52,7 @@ CONF = magnum.conf.CONF
 DRIVER = driver.Driver  # its import makes swarm-mode known to Magnum
 # Where a conductor is killed at each of its requests in turn, so many are passed over each time.
 # It is odd, so that deaths before and after the request take turns. ``tools/test --long`` has 1.
-DEATH_STEP = int(os.environ.get("DEATH_STEP", "3"))
+DEATH_STEP = int(os.environ.get("DEATH_STEP", "5"))
 
 _ENTRY_POINTS = """[magnum.drivers]
 swarm_mode = magnum_swarm_mode.driver:Driver

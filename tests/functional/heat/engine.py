@@ -1,21 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Heat's own engine code, run in a process of its own, with the other services faked at the wire.
 
-Its options and Magnum's do not go together in one process. Run as a module it reads a list of jobs
-in JSON from standard input and writes the list of their results to standard output.
+Its options and Magnum's do not go together in one process. Run as a module it reads lists of jobs
+from standard input, each a line of JSON, and writes the lists of their results to standard output.
+It takes seconds to start, so that one process serves all tests of a process.
 """
 
+import atexit
+import functools
 import json
+import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from magnum_swarm_mode.stack.request import StackRequest
 
 _CLOUD = "http://cloud.test"
 _SERVICES = ("compute", "image", "network", "volumev3", "orchestration")
+_MOST_SECONDS = 240.0  # for one list of jobs
 
 
 def job(action: str, request: StackRequest, **more: Any) -> dict[str, Any]:
@@ -39,17 +46,58 @@ def run(*jobs: Mapping[str, Any]) -> list[Any]:
 
     :raises AssertionError: when the process itself fails.
     """
-    process = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", __name__],
-        input=json.dumps(jobs),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    results: list[Any] = json.loads(process.stdout)
-    return results
+    try:
+        return _process().run(jobs)
+    except AssertionError:
+        # The next jobs get a process of their own.
+        _process.cache_clear()
+        raise
+
+
+class _Process:
+    """A process of Heat's engine that waits for jobs."""
+
+    def __init__(self) -> None:
+        # Open as long as the process.
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
+        atexit.register(self._process.kill)
+
+    def run(self, jobs: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Return the results of jobs.
+
+        :raises AssertionError: the process ended, with what it wrote last.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        timer = threading.Timer(_MOST_SECONDS, self._process.kill)
+        timer.start()
+        answer = ""
+        try:
+            self._process.stdin.write(json.dumps(jobs) + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        except BrokenPipeError:
+            pass
+        finally:
+            timer.cancel()
+        if not answer:
+            self._process.wait()
+            self._errors.seek(0)
+            raise AssertionError(f"Heat's engine ended: {self._errors.read()[-4000:]}")
+        results: list[Any] = json.loads(answer)
+        return results
+
+
+@functools.cache
+def _process() -> _Process:
+    return _Process()
 
 
 def _fake_cloud() -> Any:
@@ -207,12 +255,21 @@ def _preview(job_: Mapping[str, Any]) -> Any:
     from heat.engine import service
     from oslo_config import cfg
 
-    cfg.CONF.set_override("max_stacks_per_tenant", job_["stacks"])
-    cfg.CONF.set_override("max_resources_per_stack", job_["resources"])
-    engine = service.EngineService("host", "topic")
-    name, template = job_["body"]["stack_name"], job_["body"]["template"]
-    engine._parse_template_and_validate_stack(_context(), name, template, {}, {}, None, None, {})
-    return None
+    limits = {
+        "max_stacks_per_tenant": job_["stacks"],
+        "max_resources_per_stack": job_["resources"],
+    }
+    for limit, value in limits.items():
+        cfg.CONF.set_override(limit, value)
+    try:
+        engine = service.EngineService("host", "topic")
+        name, template = job_["body"]["stack_name"], job_["body"]["template"]
+        engine._parse_template_and_validate_stack(
+            _context(), name, template, {}, {}, None, None, {}
+        )
+    finally:
+        for limit in limits:
+            cfg.CONF.clear_override(limit)
 
 
 def _members(job_: Mapping[str, Any]) -> Any:
@@ -286,15 +343,19 @@ def _main() -> None:
         "properties": _properties,
         "replace": _replace,
     }
-    results = []
-    for item in json.load(sys.stdin):
-        try:
-            results.append(actions[item["action"]](item))
-        except Exception as error:
-            if item.get("trace"):
-                raise
-            results.append({"error": f"{type(error).__name__}: {error}"})
-    json.dump(results, sys.stdout)
+    # Whatever else is printed goes to the other stream.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        results = []
+        for item in json.loads(line):
+            try:
+                results.append(actions[item["action"]](item))
+            except Exception as error:
+                if item.get("trace"):
+                    raise
+                results.append({"error": f"{type(error).__name__}: {error}"})
+        print(json.dumps(results), file=answers, flush=True)
 
 
 if __name__ == "__main__":
