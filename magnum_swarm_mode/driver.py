@@ -128,9 +128,7 @@ class Driver(driver.Driver):
     def delete_nodegroup(self, context: Any, cluster: Any, nodegroup: Any) -> None:
         """Let a further group of workers be emptied and deleted."""
         with _requested(cluster, group=nodegroup):
-            requests.request(
-                Store(), cluster, nodegroup, resized=False, status="DELETE_IN_PROGRESS"
-            )
+            requests.request(Store(), cluster, nodegroup, resized=False, status=requests.DELETING)
 
     def create_federation(self, context: Any, federation: Any) -> None:
         """Refuse: swarms do not federate."""

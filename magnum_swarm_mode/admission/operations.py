@@ -109,6 +109,18 @@ def check_group_change(status: str, reason: str | None, *, creates: bool) -> Non
     check_resize(status, reason)
 
 
+def check_group_stays(name: str, status: str | None) -> None:
+    """Refuse to change a node group whose deletion was requested: the deletion wins.
+
+    :raises Refused: with what to do instead.
+    """
+    if (status or "").startswith("DELETE"):
+        raise exceptions.Refused(
+            f"Node group {shown(name)} is {status} and cannot be changed any more. Delete it again "
+            "if its deletion failed, and create another node group if you need one."
+        )
+
+
 def check_group_owner(owner_id: str, user_id: str) -> None:
     """Refuse to let somebody else than the cluster's owner create a node group.
 

@@ -57,6 +57,7 @@ def _resize(
     cluster: Any, node_count: int, nodes_to_remove: Sequence[str], nodegroup: Any, **_: Any
 ) -> None:
     operation_rules.check_resize(cluster.status, cluster.status_reason)
+    operation_rules.check_group_stays(nodegroup.name, nodegroup.status)
     operation_rules.check_count(_row(nodegroup), int(node_count))
     if nodes_to_remove:
         names = [str(name) for name in nodes_to_remove]
@@ -69,6 +70,7 @@ def _upgrade(
 ) -> dict[str, Any]:
     """Refuse what cannot be upgraded; else return what the conductor is sent instead."""
     operation_rules.check_upgrade(cluster.status, cluster.status_reason)
+    operation_rules.check_group_stays(nodegroup.name, nodegroup.status)
     size = 1 if request_fields.is_unset(max_batch_size) else int(max_batch_size)
     if size < 1:
         raise exceptions.Refused(
@@ -192,6 +194,7 @@ def _wanted(cluster: Any, group: Any, values: label_table.Labels, count: int) ->
 
 def _update_group(cluster: Any, nodegroup: Any, **_: Any) -> None:
     operation_rules.check_group_change(cluster.status, cluster.status_reason, creates=False)
+    operation_rules.check_group_stays(nodegroup.name, nodegroup.status)
     _check_fields(nodegroup)
 
 

@@ -309,7 +309,11 @@ class Plan:
     def target(self, group: Group) -> Target | None:
         """Return what a group is being upgraded to, unless it is done."""
         target = self.upgrade.groups.get(group.uuid) if self.upgrade else None
-        return None if target is None or target.done else target
+        return target if target and not target.done else None
+
+    def is_to_go(self, group: str) -> bool:
+        """Return whether a group is to be deleted, which no later request takes back."""
+        return self.desired.get(group, 0) is None
 
     @property
     def is_upgrading(self) -> bool:
@@ -319,28 +323,23 @@ class Plan:
     @property
     def is_over(self) -> bool:
         """Whether every request was looked at, and the operation has ended that served it."""
-        ended = not self.deadline and not self.leaving and not self.waiting
-        return self.begun == self.number and ended
+        return self.begun == self.number and not (self.deadline or self.leaving or self.waiting)
 
     def adopted(self, rows: Mapping[str, int], deleted: Sequence[str] = ()) -> "Plan":
         """Return the plan after requests that reached Magnum's rows but not the record.
 
-        Magnum's handler saves a row before it calls the driver; a conductor that dies between
-        leaves a row that differs from the last projection.
+        A conductor that dies between the two leaves a row that differs from the last projection.
 
         :param rows: group to the number of nodes in its row.
         :param deleted: groups whose rows say that they are to be deleted.
         """
         plan = self
         for group, count in rows.items():
-            if group in deleted:
-                if plan.desired.get(group, count) is not None:
-                    plan = plan.requested(group, resized=False)
-                    plan.desired[group] = None
-            elif group in plan.projected and count not in (
-                plan.projected[group],
-                plan.desired.get(group, plan.projected[group]),
-            ):
+            known = plan.projected.get(group, count)
+            if group in deleted and not plan.is_to_go(group):
+                plan = plan.requested(group, resized=False)
+                plan.desired[group] = None
+            elif count not in (known, plan.desired.get(group, known)) and not plan.is_to_go(group):
                 plan = plan.requested(group)
                 plan.desired[group] = plan.projected[group] = count
         return plan

@@ -24,6 +24,8 @@ from magnum_swarm_mode.decisions.record import Phase, State
 
 LOG = log.of(__name__)
 
+# The status of a group that is to go.
+DELETING = "DELETE_IN_PROGRESS"
 # How long a conductor may take from a group's row to the record.
 _REQUEST_SECONDS = 120
 _INTERRUPTED = "The request was interrupted before it began; resize the group again."
@@ -43,7 +45,8 @@ def request(
     """Write down that a group shall be as its row says; the next polls see to it.
 
     Whatever is under way goes on; this is served after what cannot be interrupted. Nothing is
-    raised for a cluster that is being deleted, for Magnum would then stop the deletion.
+    raised for a cluster that is being deleted, for Magnum would then stop the deletion. Of a group
+    whose deletion was requested before, any other request asks for its deletion again.
 
     :param named: nodes to remove, by server id, host name or index.
     :param rollback: whether a failure shall lead back to the number of nodes before.
@@ -62,12 +65,14 @@ def request(
     def asked(state: State) -> State:
         if state.phase is not Phase.CREATED:
             return state
+        if state.plan.is_to_go(group.uuid):
+            return dataclasses.replace(state, plan=state.plan.requested(group.uuid, resized=False))
         plan = state.plan.requested(
             group.uuid, named, rollback=rollback, resized=resized, upgrade=upgrade
         )
         # From now on a row with another number is a request of its own.
         plan.projected = {**at_rest, **plan.projected}
-        if status == "DELETE_IN_PROGRESS":
+        if status == DELETING:
             plan.desired[group.uuid] = None
         elif resized:
             plan.desired[group.uuid] = int(group.node_count)
@@ -85,6 +90,8 @@ def request(
         for row in cluster.nodegroups
         if upgrade is not None and row.uuid in upgrade.groups and row.uuid != group.uuid
     ]
+    if record.state.plan.is_to_go(group.uuid):
+        others, status = [], DELETING
     for row in (group, *others):
         row.status, row.status_reason = status, None
         row.save()

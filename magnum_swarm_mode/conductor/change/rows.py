@@ -18,13 +18,7 @@ from magnum_swarm_mode.swarm import client as swarm_client
 def write(store: Store, view: View, step: Step) -> None:
     """Write what a step led to, and go on with what was requested meanwhile."""
     cluster = view.cluster
-    for uuid, row in view.rows.items():
-        count = step.plan.desired.get(uuid, row.node_count)
-        if observe.is_unnamed(row, step.plan):
-            continue
-        if count is not None and row.node_count != count:
-            row.node_count = count
-            row.save()
+    _mend(view, step)
     for uuid, target in (step.plan.upgrade.groups if step.plan.upgrade else {}).items():
         made = view.rows.get(uuid)
         if target.done and made is not None:
@@ -57,6 +51,16 @@ def write(store: Store, view: View, step: Step) -> None:
     # health of one that is ROLLBACK_COMPLETE.
     rows.tell(cluster, f"UPDATE_{step.outcome.name}", step.reason, found)
     _reopen(store, cluster)
+
+
+def _mend(view: View, step: Step) -> None:
+    """Let rows say what was requested where something else was saved over it."""
+    for uuid, row in view.rows.items():
+        count = step.plan.desired.get(uuid, row.node_count)
+        if count is None and not str(row.status).startswith("DELETE"):
+            rows.write_group(row, {"status": "DELETE_IN_PROGRESS", "status_reason": None})
+        elif count is not None and not observe.is_unnamed(row, step.plan):
+            rows.write_group(row, {"node_count": count})
 
 
 def _reopen(store: Store, cluster: Any) -> None:
@@ -104,7 +108,8 @@ def fail(cluster: Any, plan: Plan, reason: str | None, at_fault: str = "") -> No
         unheard = observe.has_unheard_request(row, plan)
         if str(row.status).endswith("_IN_PROGRESS") and not unheard:
             own = _reason_of(row.uuid, reason, at_fault)
-            rows.write_group(row, {"status": "UPDATE_FAILED", "status_reason": own})
+            operation = "DELETE" if plan.is_to_go(row.uuid) else "UPDATE"
+            rows.write_group(row, {"status": f"{operation}_FAILED", "status_reason": own})
     # Only a delete leads out of ROLLBACK_FAILED in Magnum.
     rows.tell(cluster, "UPDATE_FAILED", reason)
 

@@ -33,7 +33,7 @@ class ClusterCase(base.MagnumTestCase):
         self.assert_refused(self.post(template, **fields), *words)
         self.assertEqual(before, self.settle())
 
-    def existing(self, **fields):
+    def existing(self, group_status="CREATE_COMPLETE", **fields):
         """Put a cluster that is complete into the database, and return its uuid."""
         template = self.create_template(name="existing")
         ident = str(uuid.uuid4())
@@ -64,7 +64,7 @@ class ClusterCase(base.MagnumTestCase):
                 "node_count": count,
                 "min_node_count": 0,
                 "is_default": True,
-                "status": "CREATE_COMPLETE",
+                "status": group_status,
                 "labels": "{}",
                 "node_addresses": "[]",
                 "flavor_id": "m1.medium",
@@ -300,6 +300,27 @@ class LivingClusterTest(ClusterCase):
                 answer = self.service.call("POST", path, body, headers=headers)
                 sentence = self.sentence(answer)
                 cases.shown(self, case, sentence, answer=answer.status_code)
+
+    def test_group_goes(self):
+        """A node group whose deletion was requested is not changed any more."""
+        template = self.create_template(name="other", labels={"log_max_file": "9"})
+        headers = {"OpenStack-API-Version": "container-infra latest"}
+        for status in ("DELETE_IN_PROGRESS", "DELETE_FAILED"):
+            ident = self.existing(group_status=status)
+            path = f"/v1/clusters/{ident}"
+            body = {"node_count": 5, "nodegroup": "default-worker"}
+            patch = [{"path": "/max_node_count", "value": 20, "op": "replace"}]
+            before = self.settle()
+            for answer in (
+                self.service.call("POST", f"{path}/actions/resize", body, headers=headers),
+                self.upgrade(ident, template, nodegroup="default-worker"),
+                self.service.call(
+                    "PATCH", f"{path}/nodegroups/default-worker", patch, headers=headers
+                ),
+            ):
+                sentence = self.sentence(answer)
+                cases.shown(self, "change-group-goes", sentence, answer=answer.status_code)
+            self.assertEqual(before, self.settle())
 
     def test_nodes_unseen(self):
         """Nodes cannot be named while Heat does not show them."""

@@ -2,6 +2,7 @@
 import contextlib
 import json
 import uuid
+from typing import Any
 
 import fixtures
 from magnum import objects
@@ -11,6 +12,7 @@ from magnum_swarm_mode import exceptions, reach
 from magnum_swarm_mode.conductor import rows
 from magnum_swarm_mode.conductor.due import loop
 from magnum_swarm_mode.stack import node_group
+from magnum_swarm_mode.stack import upgrade as stack_upgrade
 from tests import cases
 from tests.fakes import docker as fake_docker
 from tests.functional.conductor import base, fake_cloud, test_operations
@@ -176,6 +178,48 @@ class NodeGroupsTest(NodeGroupsCase):
         self.assertEqual([], self.docker.answers["/configs"][1])
         self.assertEqual(["swarm-manager-0", "swarm-worker-0", "swarm-worker-1"], self.hostnames())
         self.assertIn(("swarm-gpu-0", {"Availability": "drain"}), self.docker.changes)
+
+    def test_deletion_wins(self):
+        """A resize, an upgrade or labels that arrive after a deletion do not take it back."""
+        for number, late in enumerate(("resize", "upgrade", "label", "row")):
+            row = self.made(name=f"gpu-{number}")
+            cluster, changed = self.cluster(self.uuid), self.row(row.name)
+            nodegroup_conductor.Handler().nodegroup_delete(
+                self.context(), self.cluster(self.uuid), self.row(row.name)
+            )
+            changed.status = "UPDATE_IN_PROGRESS"
+            if late == "row":
+                # The conductor died before it called the driver.
+                changed.node_count = 5
+                changed.save()
+            elif late == "resize":
+                changed.node_count = 5
+                base.DRIVER().resize_cluster(self.context(), cluster, None, 5, [], changed)
+            elif late == "upgrade":
+                template = cluster.cluster_template
+                size: Any = stack_upgrade.message(1, [row.uuid])
+                base.DRIVER().upgrade_cluster(self.context(), cluster, template, size, changed)
+                changed.save()
+            else:
+                base.DRIVER().update_nodegroup(self.context(), cluster, changed)
+            for _ in range(10):
+                self.poll()
+                self.cloud.finish_deletes()
+
+            self.assertIsNone(self.row(row.name), late)
+            self.assertEqual("UPDATE_COMPLETE", self.cluster(self.uuid).status)
+            self.assertEqual("DELETE_COMPLETE", self.stack_of(row).status)
+
+    def test_failed_deletion(self):
+        """A deletion that failed says so in the group's row whoever ended it."""
+        self.made()
+        nodegroup_conductor.Handler().nodegroup_delete(
+            self.context(), self.cluster(self.uuid), self.row("gpu")
+        )
+        with fixtures.MonkeyPatch("magnum_swarm_mode.decisions.change.decide", lambda: None):
+            self.poll(10)
+
+        self.assertEqual("DELETE_FAILED", self.row("gpu").status)
 
     def test_cluster_deleted(self):
         """Deleting the cluster deletes its groups first, and leaves nothing."""

@@ -44,6 +44,14 @@ class StatusTest(base.BaseTestCase):
         sentence = self.refusal(operation_rules.check_group_owner, "me", "you")
         cases.shown(self, "group-not-owner", sentence, answer=400)
 
+    def test_group_stays(self):
+        """A node group whose deletion was requested is changed no more."""
+        for status in (None, "CREATE_COMPLETE", "UPDATE_IN_PROGRESS", "UPDATE_FAILED"):
+            operation_rules.check_group_stays("gpu", status)
+        for status in ("DELETE_IN_PROGRESS", "DELETE_FAILED"):
+            sentence = self.refusal(operation_rules.check_group_stays, "gpu", status)
+            cases.shown(self, "change-group-goes", sentence, answer=400)
+
     def test_rotate_credential(self):
         """A credential is rotated in a cluster at rest, also after a failure, and in no other."""
         for status in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_FAILED"):
