@@ -27,7 +27,8 @@ from typing import Any
 
 from magnum_swarm_mode.decisions import steps
 from magnum_swarm_mode.decisions.model import DRAIN, Node, Plan, Seen
-from magnum_swarm_mode.decisions.steps import listed, quorum
+from magnum_swarm_mode.decisions.roles import quorum
+from magnum_swarm_mode.decisions.steps import listed
 
 HOUR = 3600
 # How long lost managers wait at least for workers of which nobody knows whether they are lost.

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from magnum_swarm_mode.decisions.steps import quorum
+from magnum_swarm_mode.decisions.roles import quorum
 from magnum_swarm_mode.wire import nodes as swarm_nodes
 
 HEALTHY, UNHEALTHY, UNKNOWN = "HEALTHY", "UNHEALTHY", "UNKNOWN"

@@ -8,7 +8,7 @@ at a time. Heat makes what is missing, and makes anew what does not come back.
 from collections.abc import Sequence
 from typing import Any
 
-from magnum_swarm_mode.decisions import steps, upgrade
+from magnum_swarm_mode.decisions import roles, steps, upgrade
 from magnum_swarm_mode.decisions.model import (
     FreePorts,
     Group,
@@ -114,6 +114,8 @@ def _only_shrinks(plan: Plan, group: Group) -> bool:
 
 def _dismiss(seen: Seen, plan: Plan, group: Group, victims: Sequence[Member]) -> Step | None:
     """Demote and empty managers that leave; None once that is done."""
+    if step := steps.unlisted(seen, plan, victims):
+        return step
     raft = [node for member in victims for node in seen.entries(member) if node.in_raft]
     # First whoever is lost, and the leader last.
     raft.sort(key=lambda node: (node.role == "manager", node.reachable, node.leader))
@@ -180,10 +182,10 @@ def _refuse_with_lost(
         stays = sum(node.reachable for node in raft if node.hostname not in names)
         consequence = (
             f"removing {len(names)} that work would leave {stays} reachable of {rest}, of which "
-            f"{steps.quorum(rest)} are needed for a quorum and none more could fail"
-            if stays == steps.quorum(rest)
+            f"{roles.quorum(rest)} are needed for a quorum and none more could fail"
+            if stays == roles.quorum(rest)
             else f"removing {len(names)} that work would leave {stays} reachable of {rest}, where "
-            f"{steps.quorum(rest)} are needed for a quorum"
+            f"{roles.quorum(rest)} are needed for a quorum"
         )
     else:
         consequence = "none joins before all are"

@@ -7,11 +7,11 @@ certificates of managers. A role that somebody changed by hand is changed back.
 """
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from magnum_swarm_mode import text
-from magnum_swarm_mode.decisions.steps import quorum
+from magnum_swarm_mode.decisions.model import Node
 from magnum_swarm_mode.wire import nodes as swarm_nodes
 
 Json = Mapping[str, Any]
@@ -55,6 +55,32 @@ class Finding:
         if refused and self.role == swarm_nodes.WORKER:
             return what + _REFUSED.format(cluster=cluster, count=count, name=name)
         return what + (_BACK if self.now else _LATER).format(role=self.role)
+
+
+def quorum(managers: int) -> int:
+    """Return how many of so many managers must be reachable."""
+    return managers // 2 + 1
+
+
+def loses_quorum(nodes: Iterable[Node], victim: Node) -> str:
+    """Say with the arithmetic why a manager must not be removed; empty where it may."""
+    raft = [node for node in nodes if node.in_raft]
+    reachable = sum(node.reachable for node in raft)
+    present, left = len(raft), len(raft) - 1
+    stays = reachable - victim.reachable
+    if reachable < quorum(present):
+        return (
+            f"{reachable} of {present} managers are reachable and {quorum(present)} are needed for "
+            "a quorum: nothing can be changed before it is back."
+        )
+    if left < 1:
+        return f"{victim.hostname} is the only manager."
+    if stays < quorum(left):
+        return (
+            f"{reachable} of {present} managers are reachable; without {victim.hostname} "
+            f"{stays} of {left} would be, and {quorum(left)} are needed for a quorum."
+        )
+    return ""
 
 
 def find(

@@ -26,9 +26,12 @@ from magnum_swarm_mode.decisions.model import (
     Step,
     Waiting,
 )
+from magnum_swarm_mode.decisions.roles import loses_quorum
 
 # How long a demotion, or the swarm's answer, may take before the operation is given up, in seconds.
 PATIENCE = 300
+# How old the swarm's list of nodes may be, in seconds.
+LIST_SECONDS = 60
 # The part of a cluster's nodes that is emptied at a time.
 DRAIN_SHARE = 10
 _MOST_NAMES = 5
@@ -354,32 +357,6 @@ def late(seen: Seen, plan: Plan, missing: Sequence[tuple[Group, Member]]) -> Ste
     )
 
 
-def quorum(managers: int) -> int:
-    """Return how many of so many managers must be reachable."""
-    return managers // 2 + 1
-
-
-def loses_quorum(nodes: Iterable[Node], victim: Node) -> str:
-    """Say with the arithmetic why a manager must not be removed; empty where it may."""
-    raft = [node for node in nodes if node.in_raft]
-    reachable = sum(node.reachable for node in raft)
-    present, left = len(raft), len(raft) - 1
-    stays = reachable - victim.reachable
-    if reachable < quorum(present):
-        return (
-            f"{reachable} of {present} managers are reachable and {quorum(present)} are needed for "
-            "a quorum: nothing can be changed before it is back."
-        )
-    if left < 1:
-        return f"{victim.hostname} is the only manager."
-    if stays < quorum(left):
-        return (
-            f"{reachable} of {present} managers are reachable; without {victim.hostname} "
-            f"{stays} of {left} would be, and {quorum(left)} are needed for a quorum."
-        )
-    return ""
-
-
 def demote(
     seen: Seen,
     plan: Plan,
@@ -414,6 +391,24 @@ def demote(
         f"Demoting {victim.hostname}{leads} ({why}).",
         SetNode(victim.id, role="worker"),
     )
+
+
+def unlisted(seen: Seen, plan: Plan, victims: Sequence[Member]) -> Step | None:
+    """Wait for managers that the swarm does not list, before their servers are removed.
+
+    The list can be older than their joining, and they count for the quorum then. One that stays
+    absent from it for a while never joined.
+    """
+    names = [
+        member.hostname
+        for member in victims
+        if not seen.entries(member)
+        and seen.now - plan.away.get(member.hostname, seen.now) < LIST_SECONDS
+    ]
+    if not names:
+        return None
+    shown = listed(names)
+    return wait(seen, plan, f"list {shown}", f"Waiting until the swarm lists {shown}.")
 
 
 def empty(seen: Seen, plan: Plan, victims: Sequence[Member]) -> Step | None:

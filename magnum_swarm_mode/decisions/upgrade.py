@@ -21,7 +21,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from magnum_swarm_mode.decisions import steps
+from magnum_swarm_mode.decisions import roles, steps
 from magnum_swarm_mode.decisions.model import (
     GREEN,
     Forget,
@@ -341,7 +341,7 @@ def _refuse_with_lost(seen: Seen, plan: Plan, group: Group, victim: Member) -> S
         plan,
         f"Upgrading the managers is refused: {sum(node.reachable for node in raft)} of {len(raft)} "
         f"managers are reachable ({lost[0].hostname} is not), and without {victim.hostname} "
-        f"{stays} of {rest} would be, where {steps.quorum(rest)} are needed for a quorum and none "
+        f"{stays} of {rest} would be, where {roles.quorum(rest)} are needed for a quorum and none "
         "more could fail.",
         group,
     )
@@ -350,6 +350,8 @@ def _refuse_with_lost(seen: Seen, plan: Plan, group: Group, victim: Member) -> S
 def _take_away(seen: Seen, plan: Plan, group: Group, target: Target, victim: Member) -> Step:
     """Drain, demote and take away one of several managers."""
     steps.leave(seen, plan, group, victim, "upgraded")
+    if step := steps.unlisted(seen, plan, [victim]):
+        return step
     if step := steps.empty(seen, plan, [victim]):
         return step
     raft = [node for node in seen.entries(victim) if node.in_raft]

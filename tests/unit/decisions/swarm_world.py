@@ -9,7 +9,7 @@ import itertools
 from typing import Any
 
 from magnum_swarm_mode import stored
-from magnum_swarm_mode.decisions import change, model, steps
+from magnum_swarm_mode.decisions import change, model, roles
 from magnum_swarm_mode.decisions.model import (
     Forget,
     Group,
@@ -131,7 +131,7 @@ class World:
 
     def seen(self, **more):
         raft = [n for n in self.nodes.values() if n.in_raft]
-        answers = sum(n.reachable for n in raft) >= steps.quorum(len(raft))
+        answers = sum(n.reachable for n in raft) >= roles.quorum(len(raft))
         return Seen(
             groups=tuple(
                 Group(
@@ -212,7 +212,7 @@ class World:
 
     def check(self):
         raft = [n for n in self.nodes.values() if n.in_raft]
-        if sum(n.reachable for n in raft) < steps.quorum(len(raft)):
+        if sum(n.reachable for n in raft) < roles.quorum(len(raft)):
             raise LostQuorumError(raft)
         leaders = [n for n in raft if n.leader]
         assert len(leaders) == 1, leaders

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from oslotest import base
 
 from magnum_swarm_mode import stored
-from magnum_swarm_mode.decisions import change, model, steps
+from magnum_swarm_mode.decisions import change, model, roles, steps
 from magnum_swarm_mode.decisions.model import Node, Outcome, Plan
 from tests import cases
 from tests.unit.decisions.swarm_world import World
@@ -376,6 +376,31 @@ class ManagersTest(base.BaseTestCase):
         )
         self.assertEqual([("masters", 1, ("0", "1"))], world.updates)
 
+    def test_list_is_old(self):
+        """No server of a manager is removed that the swarm does not list yet: it may have joined.
+
+        One that stays absent from the list is removed after a while.
+        """
+        for joined in (True, False):
+            world = World(managers=3)
+            world.request("masters", 1)
+            new = world.node("swarm-manager-2")
+            del world.nodes[new.id]
+
+            for _ in range(3):
+                step = change.decide(world.seen())
+                world.plan = step.plan
+                self.assertEqual((), step.actions)
+                self.assertEqual("Waiting until the swarm lists swarm-manager-2.", step.reason)
+                world.now += 10
+            if joined:
+                world.nodes[new.id] = new
+            else:
+                world.now += steps.LIST_SECONDS
+
+            self.assertEqual(Outcome.COMPLETE, world.run().outcome)
+            self.assertEqual([0], world.rows["masters"].indices)
+
     def test_two_named(self):
         """Two managers that are named are replaced one after the other."""
         world = World(managers=3)
@@ -527,7 +552,7 @@ class AnythingTest(base.BaseTestCase):
             node.hostname
             for node in world.nodes.values()
             if node.state == "ready"
-            and (not node.in_raft or reachable - 1 >= steps.quorum(len(raft)))
+            and (not node.in_raft or reachable - 1 >= roles.quorum(len(raft)))
         ]
         if candidates:
             world.kill(dice.choice(candidates))

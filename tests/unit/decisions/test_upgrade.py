@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from oslotest import base
 
 from magnum_swarm_mode import stored
-from magnum_swarm_mode.decisions import model
+from magnum_swarm_mode.decisions import change, model
 from magnum_swarm_mode.decisions.model import Recolour, Remake, Resize
 from magnum_swarm_mode.decisions.upgrade_plan import Upgrade
 from tests import cases
@@ -249,6 +249,24 @@ class ManagersTest(base.BaseTestCase):
         self.assertEqual(["0", "2", "1"], away)
         self.assertEqual({"default"}, set(world.machines))
         self.assertEqual(3, sum(node.in_raft for node in world.nodes.values()))
+
+    def test_list_is_old(self):
+        """No manager is taken away that the swarm does not list yet, for it may have joined."""
+        world = UpgradeWorld(managers=3, workers=0)
+        world.upgrade()
+        new = world.node("swarm-manager-2")
+        del world.nodes[new.id]
+
+        for _ in range(3):
+            step = change.decide(world.seen())
+            world.plan = step.plan
+            self.assertEqual((), step.actions)
+            self.assertIn("Waiting until the swarm lists swarm-manager-2.", step.reason or "")
+            world.now += 10
+        world.nodes[new.id] = new
+
+        self.assertEqual(COMPLETE, world.run().outcome)
+        self.assertEqual({f"swarm-manager-{i}": NEW for i in range(3)}, world.made())
 
     def test_managers_before_workers(self):
         """Workers follow when all managers are done."""
