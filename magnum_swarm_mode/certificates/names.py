@@ -116,6 +116,7 @@ def _note(reference: str) -> None:
     from magnum_swarm_mode.certificates import orphans  # needs Magnum's configuration
 
     orphans.note(reference)
+    orphans.made(reference)
 
 
 def issuer_name(original: Callable[[Any], str], cluster: Any) -> str:

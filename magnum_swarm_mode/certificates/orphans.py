@@ -10,12 +10,15 @@ soon as the store has given it. It counts as used as soon as a row of Magnum's, 
 names it, and leaves the record when the store has deleted it.
 
 Whoever wants to delete one says so in the record first, and what is said to be deleted is never
-taken up. With Barbican, one can still be lost: where the conductor dies, or the database is away,
-between the store's answer and the write. With ``x509keypair``, one can be lost where the conductor
-stands still for more than five minutes between the write and the making, and then dies.
+taken up. A conductor that stood still between the write and the making finds that out as soon as it
+has made the certificate, and deletes it. As it may also die then, the reference of what may not
+have been made yet stays in the record for a day, and is deleted again and again meanwhile. With
+Barbican, one can still be lost: where the conductor dies, or the database is away, between the
+store's answer and the write.
 
-Where the store is away at the end of a cluster's deletion, the deletion ends, and the record stays
-as the list of what is to be deleted; the loop over all that is due looks at it every ten minutes.
+Where that day is not over, or the store is away, at the end of a cluster's deletion, the deletion
+ends, and the record stays as the list of what is to be deleted; the loop over all that is due looks
+at it every ten minutes.
 """
 
 import contextlib
@@ -24,8 +27,12 @@ import dataclasses
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from magnum import objects
+from magnum.common import exception as magnum_exception
+
 from magnum_swarm_mode import clocks, exceptions, log
 from magnum_swarm_mode.certificates import store as certificate_store
+from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions.model import Plan
 from magnum_swarm_mode.decisions.record import Kind, Owned, Phase, State, new
@@ -37,6 +44,8 @@ LOG = log.of(__name__)
 OLD_SECONDS = 300
 # In the place of the time at which one was made.
 _TO_DELETE = 0
+# How long a conductor may stand still between the note and the making, in seconds.
+STANDSTILL_SECONDS = 86_400
 # The cluster for which certificates are made, and then their references.
 _MAKING: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("making", default=None)
 
@@ -65,7 +74,8 @@ def noted(cluster_uuid: str) -> Iterator[None]:
         yield
     except Exception:
         try:
-            # Nobody else has heard of them.
+            # Nobody else has heard of them, and none of them will be made any more.
+            store.amend(cluster_uuid, lambda state: _with(state, made[1:], until=0))
             _delete(store, cluster_uuid, made[1:])
         except Exception as error:
             # The next look at the cluster's health tries it again.
@@ -90,9 +100,28 @@ def note(reference: str) -> None:
         return
     making.append(reference)
     now = int(clocks.now())
-    uuid = making[0]
-    if not Store().amend(uuid, lambda state: state.owning(Kind.CERTIFICATE, reference, since=now)):
-        raise exceptions.Refused("The cluster was deleted while its certificates were made.")
+    times = {"since": now, "until": now + STANDSTILL_SECONDS}
+    if not Store().amend(
+        making[0], lambda state: state.owning(Kind.CERTIFICATE, reference, **times)
+    ):
+        raise _deleted_meanwhile()
+
+
+def made(reference: str) -> None:
+    """Write down that the store has what was noted before.
+
+    :raises Refused: when it is not to be used any more.
+    """
+    making = _MAKING.get()
+    if making is None:
+        return
+    record = Store().amend(making[0], lambda state: _with(state, [reference], until=0))
+    if record is None or not are_kept(record.state, [reference]):
+        raise _deleted_meanwhile()
+
+
+def _deleted_meanwhile() -> exceptions.Refused:
+    return exceptions.Refused("The cluster was deleted while its certificates were made.")
 
 
 def are_kept(state: State, references: Collection[str]) -> bool:
@@ -103,7 +132,7 @@ def are_kept(state: State, references: Collection[str]) -> bool:
 
 def used(state: State, references: Collection[str]) -> State:
     """Return a state in which certificates are named by something else as well."""
-    return _with(state, references, used=True)
+    return _with(state, references, used=True, until=0)
 
 
 def deleted(state: State, references: Collection[str], left: Collection[str]) -> State:
@@ -111,14 +140,15 @@ def deleted(state: State, references: Collection[str], left: Collection[str]) ->
 
     :param left: those that may still be there.
     """
+    left = {*left, *_unmade(state)} & {*references}
     state = state.without(Kind.CERTIFICATE, *(one for one in references if one not in left))
-    for reference in left:
+    for reference in sorted(left):
         state = state.owning(Kind.CERTIFICATE, reference, since=_TO_DELETE, used=False)
     return state
 
 
 def discard(store: Store, cluster_uuid: str, references: Collection[str]) -> None:
-    """Delete some; what the store does not delete now stays noted, and is tried again later."""
+    """Delete some; what may still be there then stays noted, and is tried again later."""
 
     def mark(state: State) -> State:
         # What is not loose any more was taken up.
@@ -127,7 +157,7 @@ def discard(store: Store, cluster_uuid: str, references: Collection[str]) -> Non
 
     record = store.amend(cluster_uuid, mark)
     if record is None:
-        certificate_store.delete(cluster_uuid, references)
+        _delete(store, cluster_uuid, references)
         return
     doomed = [one.key for one in _loose(record.state) if one.since == _TO_DELETE]
     _delete(store, cluster_uuid, [one for one in references if one in doomed])
@@ -153,12 +183,11 @@ def delete_all(store: Store, cluster: Any, record: Record) -> None:
     magnums = {references["ca_cert_ref"], references["magnum_cert_ref"]}
     doomed = {one.key for one in record.state.things(Kind.CERTIFICATE)} | {*references.values()}
     left = certificate_store.delete(cluster.uuid, sorted(doomed - magnums))
-    if not left:
-        store.delete(record)
-        return
-    LOG.warning("Certificates of cluster %s stay in their store until it is back", cluster.uuid)
-    # Of Magnum's own attempt nobody hears whether it worked.
-    _keep_only(store, record, [*left, *filter(None, sorted(magnums))])
+    if left:
+        LOG.warning("Certificates of cluster %s stay in their store until it is back", cluster.uuid)
+        # Of Magnum's own attempt nobody hears whether it worked.
+        left += filter(None, sorted(magnums))
+    forget(store, record, left)
 
 
 def sweep_gone(store: Store, record: Record) -> bool:
@@ -166,19 +195,58 @@ def sweep_gone(store: Store, record: Record) -> bool:
     doomed = [one.key for one in record.state.things(Kind.CERTIFICATE)]
     left = certificate_store.delete(record.cluster_uuid, doomed)
     with contextlib.suppress(Conflict):
-        if left:
-            _keep_only(store, record, left)
-        else:
-            store.delete(record)
+        forget(store, record, left)
     return not left
 
 
-def _keep_only(store: Store, record: Record, references: Collection[str]) -> None:
-    """Let a record be the list of certificates that are to be deleted."""
-    state = dataclasses.replace(
-        record.state.entering(Phase.CLEANING), owned=(), plan=Plan(), ca=None, credential=None
+def is_left(record: Record) -> bool:
+    """Return whether certificates are all that there can be of a cluster whose row is gone."""
+    if record.state.phase is Phase.CLEANING:
+        return True
+    # Its conductor stood still, and wrote the record after the deletion had ended.
+    return record.state.phase is Phase.PREPARING and record.state.thing(Kind.TRUST, "0") is None
+
+
+def forget(store: Store, record: Record, left: Collection[str] = ()) -> None:
+    """Delete the record of a cluster that is gone, unless certificates are, or may yet be, left.
+
+    The record is then the list of them.
+
+    :param left: certificates that may still be there.
+    :raises Conflict: when somebody changed the record.
+    """
+    unmade = _unmade(record.state)
+    if not left and not unmade:
+        store.delete(record)
+        return
+    listed = tuple(
+        dataclasses.replace(
+            record.state.thing(Kind.CERTIFICATE, one) or Owned(Kind.CERTIFICATE, one),
+            since=_TO_DELETE,
+            used=False,
+        )
+        for one in sorted({*left, *unmade})
     )
-    store.write(record, deleted(state, references, references))
+    state = dataclasses.replace(
+        record.state,
+        phase=Phase.CLEANING,
+        phase_since=int(clocks.now()),
+        owned=listed,
+        plan=Plan(),
+        ca=None,
+        credential=None,
+    )
+    store.write(record, state)
+
+
+def _unmade(state: State) -> list[str]:
+    """Return the certificates that a conductor that stands still may yet make."""
+    now = clocks.now()
+    return [
+        one.key
+        for one in state.things(Kind.CERTIFICATE)
+        if one.until > now and not clocks.is_ahead(one.until, now, STANDSTILL_SECONDS)
+    ]
 
 
 def _loose(state: State) -> list[Owned]:
@@ -197,6 +265,25 @@ def _with(state: State, references: Collection[str], **changes: object) -> State
 
 
 def _delete(store: Store, cluster_uuid: str, doomed: Collection[str]) -> None:
-    if doomed:
-        left = certificate_store.delete(cluster_uuid, doomed)
-        store.amend(cluster_uuid, lambda state: deleted(state, doomed, left))
+    if not doomed:
+        return
+    left = certificate_store.delete(cluster_uuid, doomed)
+    record = store.amend(cluster_uuid, lambda state: deleted(state, doomed, left))
+    if record is not None and record.state.phase is Phase.CLEANING and not record.state.owned:
+        # It was nothing but the list.
+        with contextlib.suppress(Conflict):
+            store.delete(record)
+    if record is None and left and not _is_there(cluster_uuid):
+        # The cluster is gone, and its record with it: one that is nothing but the list.
+        state = State(Phase.CLEANING, "", int(clocks.now()))
+        with contextlib.suppress(Conflict):
+            store.insert(cluster_uuid, "", deleted(state, doomed, left))
+
+
+def _is_there(cluster_uuid: str) -> bool:
+    """Return whether Magnum has the cluster."""
+    try:
+        objects.Cluster.get_by_uuid(cloud_sessions.admin_context(), cluster_uuid)
+    except magnum_exception.ClusterNotFound:
+        return False
+    return True

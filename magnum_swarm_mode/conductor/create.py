@@ -107,7 +107,7 @@ def _save(store: Store, cluster: Any) -> None:
         orphans.discard(store, cluster.uuid, references)
         record = store.get(cluster.uuid)
         if record is not None:
-            store.delete(record)
+            orphans.forget(store, record)
         raise
     store.amend(cluster.uuid, lambda state: orphans.used(state, references))
 
@@ -115,17 +115,19 @@ def _save(store: Store, cluster: Any) -> None:
 def _begin(store: Store, session: Any, cluster: Any) -> Record | None:
     """Write the record; None when there is nothing to make (any more)."""
     owner_id = session.get_user_id()
-    state = new(Phase.PREPARING, owner_id, stack_request.stack_name(cluster))
-    seconds = lease.LEASE_SECONDS
+    name = stack_request.stack_name(cluster)
+    state = new(Phase.PREPARING, owner_id, name)
+    leased: Record | None = None
     with contextlib.suppress(Conflict):
-        record = store.insert(cluster.uuid, cluster.project_id, state, lease=seconds)
-        if _is_wanted(cluster):
-            return record
-        # A delete was quicker, has finished, and will not look for this record.
-        store.delete(record)
-        return None
-    # The record is there since the certificates were made, and polls look at it.
-    leased = lease.take(store, cluster.uuid, _LEASE_PATIENCE)
+        # Without rights it is forgotten again if this conductor dies here after a delete.
+        empty, seconds = new(Phase.PREPARING, "", name), lease.LEASE_SECONDS
+        leased = store.insert(cluster.uuid, cluster.project_id, empty, lease=seconds)
+        if not _is_wanted(cluster):
+            # A delete was quicker, has finished, and will not look for this record.
+            store.delete(leased)
+            return None
+    # Else the record is there since the certificates were made, and polls look at it.
+    leased = leased or lease.take(store, cluster.uuid, _LEASE_PATIENCE)
     if leased is None:
         raise Conflict(cluster.uuid)
     if leased.state.phase not in (Phase.PREPARING, Phase.SUBMITTING):

@@ -83,6 +83,8 @@ class Owned:
     :ivar owner_id: Keystone's id of the user who gave a right.
     :ivar since: seconds since 1970 at which its service was asked for it; 0 before. Of a
         certificate that is to be deleted, 0.
+    :ivar until: of a certificate that its conductor may yet make, until when its deletion is
+        repeated, in seconds since 1970; 0 for what was made.
     :ivar used: whether a certificate is named by the cluster's row, or by a replacement.
     :ivar trust: the trust that Heat has of a stack's owner; empty where it is not known.
     :ivar prefix: of the host names of a further group's nodes.
@@ -95,6 +97,7 @@ class Owned:
     id: str = ""
     owner_id: str = ""
     since: int = 0
+    until: int = 0
     used: bool = False
     trust: str = ""
     prefix: str = ""
@@ -263,6 +266,9 @@ class State:
         if self.phase in (Phase.DELETING, Phase.CLEANING):
             only = self.owned and all(one.kind == Kind.CERTIFICATE for one in self.owned)
             return self.phase_since + (_ORPHAN_SECONDS if only else _MARK_SECONDS)
+        if self.phase is Phase.PREPARING:
+            # Its conductor may have stood still until the cluster was gone, and died then.
+            return self.phase_since + _ORPHAN_SECONDS
         if self.replaces_ca and self.ca is not None and self.ca.failed:
             return 0
         if not self._is_over or self.is_rotating:

@@ -103,11 +103,11 @@ class Judge:
         world = self._world
         if self._simulation.record() is not None:
             yield "a deleted cluster leaves its record"
-        left = [stack.name for stack in world.stacks.living()]
-        if left or world.trusts or world.credentials:
-            yield f"a deleted cluster leaves {left} {world.trusts} {world.credentials}"
-        if forgotten := set(world.certificates) - world.excused:
-            yield f"a deleted cluster leaves {sorted(forgotten)}"
+        stacks = [stack.id for stack in world.stacks.living()]
+        made = (*stacks, *world.trusts, *world.credentials, *world.certificates)
+        if left := [one for one in made if not world.is_lost(one)]:
+            kinds = f"stacks {stacks}, {world.trusts}, {world.credentials}, {world.certificates}"
+            yield f"a deleted cluster leaves {left} of {kinds}"
 
     # A cluster that is complete
 

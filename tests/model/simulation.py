@@ -75,6 +75,7 @@ class Simulation:
         self.database.boundary = self.conductors.boundary
         self.database.live = self.conductors.live
         self.database.now = lambda: self.world.now
+        self.world.is_gone = lambda: not self.database.get_cluster_list(None)
         state = record_state.new(Phase.CREATED, OWNER, "bystander", "bystander")
         self.database.add_bystander(state.to_json())
         self.bystander = self.database.bystander()

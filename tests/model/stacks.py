@@ -137,6 +137,10 @@ class Stacks:
         if "heat" in self._world.stale:
             self._before = copy.deepcopy(self.each)
 
+    def are_busy(self) -> bool:
+        """Return whether Heat is at work on any."""
+        return any(one.status.endswith("_IN_PROGRESS") for one in self.each.values())
+
     def create(self, name: str, parameters: Mapping[str, Any]) -> str:
         """Begin to make a stack."""
         if self.find(name):
@@ -146,6 +150,7 @@ class Stacks:
         made = Stack(str(uuid.uuid4()), name, values, kinds, lag=self.lag)
         made.first_authority = str(values["ca_certificate"])
         self.each[made.id] = made
+        self._world.note_late(made.id)
         return made.id
 
     def update(self, name: str, parameters: Mapping[str, Any]) -> None:

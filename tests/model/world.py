@@ -37,8 +37,7 @@ class World:
     :ivar trusts: id to whose it is, and the number of the rights that it belongs to.
     :ivar credentials: likewise for application credentials.
     :ivar certificates: reference to the set that it was made with.
-    :ivar excused: certificates that their store did not delete when it was asked: the deletion of
-        a cluster does not wait for it.
+    :ivar is_gone: returns whether there is no cluster (any more).
     """
 
     def __init__(self, conductors: Conductors, cluster_uuid: str) -> None:
@@ -51,8 +50,9 @@ class World:
         self.trusts: dict[str, tuple[str, int]] = {}
         self.credentials: dict[str, tuple[str, int]] = {}
         self.certificates: dict[str, int] = {}
-        self.excused: set[str] = set()
         self.certificate_sets = 0
+        self.is_gone: Callable[[], bool] = lambda: False
+        self._late: dict[str, int] = {}
         self.swarm = Swarm(self)
         self.stacks = Stacks(self)
 
@@ -80,6 +80,18 @@ class World:
         self.conductors.live()
         self.tick(seconds)
 
+    def note_late(self, made: str) -> None:
+        """Note what is made for a cluster that is gone: its conductor has stood still."""
+        if self.is_gone():
+            self._late[made] = self.conductors.deaths
+
+    def is_lost(self, made: str) -> bool:
+        """Return whether something was made late, and a conductor died before it could delete it.
+
+        Nobody has the rights any more to find it.
+        """
+        return self._late.get(made, self.conductors.deaths) < self.conductors.deaths
+
     # Keystone
 
     def create_trust(self, session: "Session", _: str, __: str, number: int = 0) -> str:
@@ -103,6 +115,7 @@ class World:
                 del rights[known]
             made = uuid.uuid4().hex
             rights[made] = whose
+            self.note_late(made)
             return made
 
         return self.request("keystone", act)
@@ -171,7 +184,6 @@ class World:
         try:
             return self.request("keystone", act) if unwanted else []
         except exceptions.Unavailable:
-            self.excused |= set(unwanted)
             return unwanted
 
     def sets_in(self, text: str) -> set[int]:

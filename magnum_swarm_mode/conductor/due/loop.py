@@ -271,7 +271,7 @@ def _look(store: Store, uuid: str) -> list[Record]:
             _take_up(cluster, record)
     except magnum_exception.ClusterNotFound:
         LOG.debug("Cluster %s is gone", uuid)
-        return [record] if record is not None and record.state.phase is Phase.CLEANING else []
+        return [record] if record is not None and orphans.is_left(record) else []
     except Exception:
         LOG.exception("Looking at cluster %s, which is due, failed", uuid)
     return []

@@ -13,6 +13,7 @@ from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.cloud import credentials
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import create
+from magnum_swarm_mode.conductor.due import loop
 from magnum_swarm_mode.db.store import Record, Store
 from magnum_swarm_mode.decisions.record import Phase
 from tests.functional.conductor import base, fake_cloud
@@ -191,6 +192,62 @@ class CreateTest(base.DriverTest):
             self.assertEqual([], self.certificates())
             self.assertEqual([], self.records())
             self.assertEqual({}, self.cloud.leftovers())
+
+    def test_deleted_before_a_certificate_is_made(self):
+        """A certificate is deleted that a conductor made after the cluster was gone, and died."""
+        for number in range(1, 5):
+            uuid = self.new_cluster().uuid
+            noted: list[str] = []
+            note = orphans.note
+
+            def noting(reference, uuid=uuid, number=number, noted=noted, note=note):
+                note(reference)
+                if reference not in noted:
+                    noted.append(reference)
+                    if len(noted) == number:
+                        self._delete_wholly(uuid)
+
+            def made(_, number=number, noted=noted):
+                if len(noted) == number:
+                    raise base.Died
+
+            with (
+                mock.patch.object(orphans, "note", noting),
+                mock.patch.object(orphans, "made", made),
+                contextlib.suppress(base.Died),
+            ):
+                self.create(uuid=uuid)
+            self.assertEqual([], self.clusters())
+            self.assertEqual(1, len(self.certificates()))
+
+            self.pass_time(601)
+            loop.run(Store())
+
+            self.assertEqual([], self.certificates())
+            self.assertEqual(1, len(self.records()))
+            self.pass_time(orphans.STANDSTILL_SECONDS)
+            loop.run(Store())
+            self.assertEqual([], self.records())
+            self.assertEqual({}, self.cloud.leftovers())
+
+    def test_record_after_the_end(self):
+        """A record is deleted that a conductor wrote after the cluster was gone, and died."""
+        uuid = self.new_cluster().uuid
+        begin = orphans.begin
+
+        def beginning(cluster):
+            self._delete_wholly(uuid)
+            begin(cluster)
+            raise base.Died
+
+        with mock.patch.object(orphans, "begin", beginning), contextlib.suppress(base.Died):
+            self.create(uuid=uuid)
+        self.assertEqual(([], 1), (self.clusters(), len(self.records())))
+
+        self.pass_time(601)
+        loop.run(Store())
+
+        self.assertEqual([], self.records())
 
     def _delete_wholly(self, uuid):
         """Delete a cluster, and poll in another conductor."""

@@ -130,7 +130,7 @@ class LifeTest(base.BaseTestCase):
     def test_creation_dies(self):
         """Whenever a conductor dies during a creation, the cluster's deletion leaves nothing."""
         most = 0
-        for number in range(24):
+        for number in range(28):
             for how in ("dies", "dies after"):
                 life = self.begin(machine.Life, Fate(number, how))
                 self.assertEqual(1, life.simulation.conductors.deaths)
@@ -143,6 +143,31 @@ class LifeTest(base.BaseTestCase):
                 self.assertEqual([], list(life.judge.at_rest()), f"{number}, {how}")
                 self.doCleanups()
         self.assertEqual(4, most)
+
+    def test_stands_still(self):
+        """A conductor that stands still until the cluster is gone leaves nothing behind.
+
+        Neither do certificates stay when it dies after it has gone on.
+        """
+        ended = 0
+        for kind, action in ((machine.Life, "create"), (machine.Rotating, "rotate_ca")):
+            for number in range(20):
+                for fate in (None, Fate(0, "dies after"), Fate(1, "dies")):
+                    stalls, whole = Fate(number, "stalls"), None
+                    life = self.begin(kind, stalls if action == "create" else whole)
+                    if action == "rotate_ca":
+                        life.rotate_ca(which=0, fate=stalls)
+                    if life.simulation.status() and life.simulation.conductors.each[0].is_stalled:
+                        life.delete(which=1, surely=True, fate=None)
+                        for _ in range(12):
+                            life.time_passes(which=1, turns=1)
+                        ended += life.simulation.row() is None
+                        life.go_on(fate=fate, seconds=0)
+                        life.nothing_is_broken()
+                        life.settle()
+                        self.assertEqual([], list(life.judge.at_rest()), f"{number}, {fate}")
+                    self.doCleanups()
+        self.assertLess(80, ended)
 
 
 class SequencesTest(base.BaseTestCase):
