@@ -155,6 +155,21 @@ class SlowClientsTest(JoinServerTest):
         patient.settimeout(0)
         self.assertRaises(BlockingIOError, patient.recv, 1)
 
+    def test_threads(self):
+        """However many connections there are, no more wait than there are places."""
+        for number in range(ATTACKERS):
+            self.addCleanup(self.connect(f"127.0.2.{1 + number % 50}").close)
+        # It is served after those that came before.
+        self.assertEqual(200, self.ask(request()))
+
+        deadline = time.monotonic() + join_server.CLIENT_TIMEOUT / 2
+        while (found := self._at_work()) > join_server.MOST_CLIENTS:
+            self.assertGreater(deadline, time.monotonic(), f"{found} connections wait")
+            time.sleep(0.05)
+
+    def _at_work(self):
+        return sum("process_request_thread" in one.name for one in threading.enumerate())
+
     def test_one_deadline(self):
         """A client that sends a byte again and again has no more time than a silent one."""
         self.useFixture(fixtures.MonkeyPatch(f"{join_server.__name__}.CLIENT_TIMEOUT", 1))

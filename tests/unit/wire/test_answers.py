@@ -35,3 +35,11 @@ class CostTest(base.BaseTestCase):
         bound = answers.Bound(2 * len(body), 10, {})
         error = self.assertRaises(answers.BadAnswerError, answers.listing, pieces, bound)
         self.assertIn("more parts", str(error))
+
+
+class PartsTest(base.BaseTestCase):
+    def test_document(self):
+        """A document of more parts than an honest one has is refused before it is parsed."""
+        for body in (b"[" + b"{}," * 60_000 + b"0]", b"[" + b"0," * 200_000 + b"0]"):
+            error = self.assertRaises(answers.BadAnswerError, answers.document, body)
+            self.assertIn("more parts", str(error))
