@@ -172,11 +172,11 @@ def sweep(store: Store, cluster_uuid: str) -> None:
         discard(store, cluster_uuid, forgotten)
 
 
-def delete_all(store: Store, cluster: Any, record: Record) -> None:
-    """Delete all certificates of a cluster that goes, and its record, which is the last of it.
+def delete_all(cluster: Any, record: Record) -> list[str]:
+    """Delete all certificates of a cluster that goes; return those that may still be there.
 
-    While the store is away the delete ends all the same. The record stays then, with what is left,
-    and :func:`sweep_gone` tries it again.
+    While the store is away the delete ends all the same. With :func:`forget` the record becomes the
+    list of what is left, and :func:`sweep_gone` tries it again.
     """
     references = certificate_store.references(cluster)
     # Magnum deletes these two itself with its row, and forgets the others.
@@ -187,7 +187,7 @@ def delete_all(store: Store, cluster: Any, record: Record) -> None:
         LOG.warning("Certificates of cluster %s stay in their store until it is back", cluster.uuid)
         # Of Magnum's own attempt nobody hears whether it worked.
         left += filter(None, sorted(magnums))
-    forget(store, record, left)
+    return left
 
 
 def sweep_gone(store: Store, record: Record) -> bool:
@@ -197,6 +197,13 @@ def sweep_gone(store: Store, record: Record) -> bool:
     with contextlib.suppress(Conflict):
         forget(store, record, left)
     return not left
+
+
+def is_list(record: Record) -> bool:
+    """Return whether a record is nothing but the list of what is to be deleted."""
+    things = record.state.owned
+    only = all(one.kind == Kind.CERTIFICATE for one in things)
+    return record.state.phase is Phase.CLEANING and only
 
 
 def is_left(record: Record) -> bool:

@@ -12,6 +12,7 @@ from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.cloud import grants, leftover_ports
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.cloud.credentials import Grant
+from magnum_swarm_mode.conductor import rows
 from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions import status
 from magnum_swarm_mode.decisions.record import Kind, Owned, Phase, State, new
@@ -202,7 +203,10 @@ def clean_up(store: Store, context: Any, cluster: Any, record: Record) -> None:
     if cloud_sessions.has_token(context):
         sessions.append(functools.partial(cloud_sessions.user_session, context))
     revoke(store, cluster, record.state, sessions)
-    orphans.delete_all(store, cluster, record)
+    left = orphans.delete_all(cluster, record)
+    # Before the record goes, so that nobody who finds none takes the end for forgotten.
+    rows.mark_end(cluster.uuid)
+    orphans.forget(store, record, left)
 
 
 def revoke(

@@ -7,6 +7,7 @@ from typing import Any
 from magnum.common import exception as magnum_exception
 
 from magnum_swarm_mode import clocks, log
+from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.conductor import lease, rows, watch
 from magnum_swarm_mode.conductor.change import rows as change_rows
 from magnum_swarm_mode.conductor.change import step as change_step
@@ -33,7 +34,9 @@ def poll(store: Store, context: Any, cluster: Any) -> None:
     ``due``); the record's lease lets one of them act. ``context`` has no token.
     """
     with lease.held(store, cluster.uuid, "poll") as record:
-        if record is not None:
+        if record is not None and orphans.is_list(record):
+            _poll_without_record(cluster)
+        elif record is not None:
             _pass(store, context, cluster, record)
         elif store.get(cluster.uuid) is None:
             _poll_without_record(cluster)
@@ -107,8 +110,10 @@ def _mend_delete(cluster: Any, record: Record) -> None:
 
 def _poll_without_record(cluster: Any) -> None:
     if cluster.status == "DELETE_IN_PROGRESS":
-        # The record goes last, so this cluster was cleaned up by a conductor that then died.
-        rows.remember(cluster, {"status": "DELETE_COMPLETE", "status_reason": None})
+        # The record goes last, so this cluster was cleaned up by a conductor that is about to say
+        # so, or has died.
+        if rows.take_end(cluster.uuid):
+            rows.remember(cluster, {"status": "DELETE_COMPLETE", "status_reason": None})
         return
     if cluster.status in status.BUSY:
         watch.change(

@@ -6,6 +6,7 @@ overwritten by a poll that began earlier. Here a row is changed only where its s
 one that was read. What others say is made storable before.
 """
 
+import datetime
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,11 +14,14 @@ import sqlalchemy as sa
 from oslo_db import api as oslo_db_api
 from oslo_db.sqlalchemy import enginefacade
 
-from magnum_swarm_mode import text
+from magnum_swarm_mode import clocks, text
 
 # Magnum's other columns of text hold so many characters.
 _SHORT = 255
 _LONG = ("status_reason",)
+_DELETING = "DELETE_IN_PROGRESS"
+# How long a conductor may take from the end of a deletion to the row.
+_END_SECONDS = 120
 
 
 def write(cluster: Any, changes: Mapping[str, Any]) -> bool:
@@ -80,6 +84,47 @@ def change(cluster_uuid: str, expected_status: str, changes: Mapping[str, Any]) 
         )
     # MySQL counts rows that were found unless told otherwise, as SQLAlchemy does tell it.
     return bool(result.rowcount == 1)
+
+
+def mark_end(cluster_uuid: str) -> None:
+    """Note in a row that its conductor is about to have it removed, and says so to others."""
+    change(cluster_uuid, _DELETING, {"updated_at": _moment(0)})
+
+
+@oslo_db_api.wrap_db_retry(
+    max_retries=5, retry_interval=0.2, inc_retry_interval=True, retry_on_disconnect=True
+)
+def take_end(cluster_uuid: str) -> bool:
+    """Return whether the caller is to have a row removed, which another conductor has not done.
+
+    Only one caller gets that answer for some minutes, and none while the conductor that has deleted
+    the cluster may be about to do it: whoever does tells it to others.
+    """
+    from magnum.db.sqlalchemy import models  # as above
+
+    table = models.Cluster.__table__
+    touched = sa.func.coalesce(table.c.updated_at, table.c.created_at)
+    with enginefacade.writer.get_engine().begin() as connection:
+        result = connection.execute(
+            sa.update(table)
+            .where(
+                table.c.uuid == cluster_uuid,
+                table.c.status == _DELETING,
+                sa.or_(
+                    touched.is_(None),
+                    touched < _moment(-_END_SECONDS),
+                    touched > _moment(clocks.APART),
+                ),
+            )
+            .values(updated_at=_moment(0))
+        )
+    return bool(result.rowcount == 1)
+
+
+def _moment(seconds: float) -> datetime.datetime:
+    """Return the time so many seconds from now as Magnum's columns have it."""
+    moment = datetime.datetime.fromtimestamp(clocks.now() + seconds, datetime.UTC)
+    return moment.replace(tzinfo=None)
 
 
 def storable(changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Conductors share the clusters, and none is left alone."""
 
+import contextlib
 import datetime
 import time
+from unittest import mock
 
 import fixtures
 from magnum import objects
@@ -101,6 +103,54 @@ class SharesTest(base.DriverTest):
             self.assertEqual([], self.clusters())
         told = [(payload["action"], payload["outcome"]) for _, payload in self.events]
         self.assertEqual([("delete", "success")], told)
+
+    def told(self):
+        """Return what was notified of clusters."""
+        return [(payload["action"], payload["outcome"]) for _, payload in self.events]
+
+    def test_deleted_by_two(self):
+        """The end of a deletion is notified by one conductor; by another one if that died."""
+        for dies in (False, True):
+            uuid = self.create()
+            self.delete(uuid)
+            self.cloud.finish_deletes()
+            self.events.clear()
+
+            def destroyed(*_, dies=dies):
+                # The other conductor looks between the notification and the end of the row.
+                self.poll()
+                if dies:
+                    raise base.Died
+
+            with (
+                mock.patch.object(objects.Cluster, "destroy", destroyed)
+                if dies
+                else self._before_destroy(destroyed),
+                contextlib.suppress(base.Died),
+            ):
+                self.poll()
+            self.assertEqual([("delete", "success")], self.told())
+            self.assertEqual(dies, bool(self.clusters()))
+            self.assertEqual([], self.records())
+
+            self.pass_time(121)
+            self.poll(2)
+
+            self.assertEqual([("delete", "success")] * (1 + dies), self.told())
+            self.assertEqual([], self.clusters())
+
+    def _before_destroy(self, act):
+        """Have something done before a cluster's row is removed, once."""
+        destroy = objects.Cluster.destroy
+        done: list[int] = []
+
+        def destroyed(row):
+            if not done:
+                done.append(1)
+                act()
+            destroy(row)
+
+        return mock.patch.object(objects.Cluster, "destroy", destroyed)
 
     def test_without_record(self):
         """A cluster without a record, which nothing is known of, is looked at by everybody."""
