@@ -29,7 +29,7 @@ _DONE = tuple(
 )
 # What Magnum's conductor itself serves; what it does not it drops without a word to the user.
 _UPDATABLE = _DONE
-_RESIZABLE = (*_DONE, "UPDATE_FAILED", "UPDATE_IN_PROGRESS")
+RESIZABLE = (*_DONE, "UPDATE_FAILED", "UPDATE_IN_PROGRESS")
 
 
 def is_settled(status: str) -> bool:
@@ -44,7 +44,7 @@ def check_update(status: str, reason: str | None) -> None:
     """
     if status in _UPDATABLE:
         return
-    if status in _RESIZABLE:
+    if status in RESIZABLE:
         what = "An operation is under way" if status.endswith("PROGRESS") else "The last one failed"
         raise exceptions.Refused(
             f"The cluster is {status}, so that node_count cannot be updated. {what}"
@@ -59,7 +59,7 @@ def check_resize(status: str, reason: str | None) -> None:
 
     :raises Refused: with what to do instead.
     """
-    if status not in _RESIZABLE:
+    if status not in RESIZABLE:
         _refuse_status(status, reason)
 
 
@@ -82,7 +82,7 @@ def check_rotation(status: str, reason: str | None) -> None:
     """
     if status in _DONE:
         return
-    if status in _RESIZABLE:
+    if status in RESIZABLE:
         advice = (
             "Try again when that has ended."
             if status.endswith("PROGRESS")
@@ -147,7 +147,7 @@ def check_credential_rotation(status: str, reason: str | None) -> None:
             f"The cluster is {status}{_because(reason)} Rotate the credential when that has ended."
         )
     # Also after a failure, which may be due to the rights of a user who is gone.
-    if status not in _RESIZABLE:
+    if status not in RESIZABLE:
         _refuse_status(status, reason)
 
 

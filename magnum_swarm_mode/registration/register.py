@@ -209,6 +209,40 @@ def _set_up_tasks(original: Callable[..., Any], settings: Any, *args: Any) -> An
 _TASKS = Patch(_PERIODIC, "setup", ("conf", "tg"), _set_up_tasks)
 
 
+_HANDLERS = "magnum.conductor.handlers"
+
+
+def _conductor_patches() -> list[Patch]:
+    """Return what is put around what only a conductor has imported, from its start."""
+    patches = [_TASKS] if _PERIODIC in sys.modules else []
+    if f"{_HANDLERS}.cluster_conductor" not in sys.modules:
+        return patches
+    # The conductor's modules import Magnum's, as in _with_loop.
+    from magnum_swarm_mode.conductor.change import handlers
+
+    return [
+        *patches,
+        Patch(
+            f"{_HANDLERS}.cluster_conductor",
+            "Handler.cluster_resize",
+            ("self", "context", "cluster", "node_count", "nodes_to_remove", "nodegroup"),
+            handlers.resize,
+        ),
+        *(
+            Patch(
+                f"{_HANDLERS}.nodegroup_conductor",
+                f"Handler.{name}",
+                ("self", "context", "cluster", "nodegroup"),
+                hook,
+            )
+            for name, hook in (
+                ("nodegroup_update", handlers.update),
+                ("nodegroup_delete", handlers.delete),
+            )
+        ),
+    ]
+
+
 def _plain(found: Any) -> Any:
     return found.__func__ if isinstance(found, (classmethod, staticmethod)) else found
 
@@ -401,9 +435,7 @@ def register(api: bool | None = None) -> None:
                 _apply(_api_patches())
                 _register_cluster_names()
             else:
-                # Only the conductor has it, from its start.
-                periodic = [_TASKS] if _PERIODIC in sys.modules else []
-                _apply([*_CERTIFICATES, *periodic])
+                _apply([*_CERTIFICATES, *_conductor_patches()])
         except (exceptions.Inconsistent, ImportError, AttributeError) as error:
             LOG.critical("swarm-mode cannot be registered: %s", error)
             raise SystemExit(

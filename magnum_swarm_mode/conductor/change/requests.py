@@ -2,9 +2,11 @@
 """Takes requests for changes of a cluster, and recalls those that were forgotten."""
 
 import contextlib
+import contextvars
+import copy
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from magnum import objects
@@ -28,6 +30,8 @@ LOG = log.of(__name__)
 DELETING = "DELETE_IN_PROGRESS"
 # How long a conductor may take from a group's row to the record.
 _REQUEST_SECONDS = 120
+# The group whose request was written down before its row.
+_FORETOLD: contextvars.ContextVar[str] = contextvars.ContextVar("foretold", default="")
 _INTERRUPTED = "The request was interrupted before it began; resize the group again."
 
 
@@ -55,31 +59,31 @@ def request(
     """
     # The row goes first: whoever finds it different from the record takes it for a request.
     group.save()
-
-    at_rest = {
-        row.uuid: int(row.node_count)
-        for row in cluster.nodegroups
-        if not str(row.status).endswith("_IN_PROGRESS")
-    }
+    at_rest = _at_rest(cluster)
+    is_foretold = _FORETOLD.get() == group.uuid
 
     def asked(state: State) -> State:
         if state.phase is not Phase.CREATED:
             return state
         if state.plan.is_to_go(group.uuid):
             return dataclasses.replace(state, plan=state.plan.requested(group.uuid, resized=False))
-        plan = state.plan.requested(
-            group.uuid, named, rollback=rollback, resized=resized, upgrade=upgrade
-        )
-        # From now on a row with another number is a request of its own.
-        plan.projected = {**at_rest, **plan.projected}
+        if is_foretold and group.uuid in state.plan.pending:
+            plan = copy.deepcopy(state.plan)
+        else:
+            # What was foretold and served already takes no further nodes.
+            plan = state.plan.requested(
+                group.uuid,
+                () if is_foretold else named,
+                rollback=rollback,
+                resized=resized,
+                upgrade=upgrade,
+            )
         if status == DELETING:
             plan.desired[group.uuid] = None
         elif resized:
             plan.desired[group.uuid] = int(group.node_count)
             plan.projected[group.uuid] = int(group.node_count)
-        # It has a replacement of certificates that stopped go on as well.
-        ca = state.ca.resumed if state.ca else None
-        return dataclasses.replace(state, plan=plan, ca=ca)
+        return _after(state, plan, at_rest)
 
     record = store.amend(cluster.uuid, asked)
     if record is None or record.state.phase is not Phase.CREATED:
@@ -97,6 +101,53 @@ def request(
         row.save()
     # The handler does so as well, if its conductor lives long enough.
     rows.change(cluster.uuid, cluster.status, {"status": "UPDATE_IN_PROGRESS"})
+
+
+@contextlib.contextmanager
+def foretold(
+    store: Store, cluster: Any, group: Any, count: int, named: Sequence[str]
+) -> Iterator[None]:
+    """Write a request down before anything of it is saved; :func:`request` follows in the block.
+
+    A conductor that dies in the block leaves a request that the polls serve.
+
+    :param count: how many nodes the group shall have, which its row does not say yet.
+    """
+    at_rest = _at_rest(cluster)
+
+    def asked(state: State) -> State:
+        if state.phase is not Phase.CREATED or state.plan.is_to_go(group.uuid):
+            return state
+        plan = state.plan.requested(group.uuid, named)
+        plan.desired[group.uuid] = count
+        return _after(state, plan, at_rest)
+
+    store.amend(cluster.uuid, asked)
+    token = _FORETOLD.set(group.uuid)
+    try:
+        yield
+    finally:
+        _FORETOLD.reset(token)
+
+
+def _at_rest(cluster: Any) -> dict[str, int]:
+    """Return how many nodes the rows say of groups of which nothing is under way."""
+    return {
+        row.uuid: int(row.node_count)
+        for row in cluster.nodegroups
+        if not str(row.status).endswith("_IN_PROGRESS")
+    }
+
+
+def _after(state: State, plan: Plan, at_rest: Mapping[str, int]) -> State:
+    """Return a state after a request.
+
+    :param at_rest: what rows say; from now on one with another number is a request of its own.
+    """
+    plan.projected = {**at_rest, **plan.projected}
+    # It has a replacement of certificates that stopped go on as well.
+    ca = state.ca.resumed if state.ca else None
+    return dataclasses.replace(state, plan=plan, ca=ca)
 
 
 def begin(store: Store, context: Any, cluster: Any) -> None:

@@ -27,7 +27,7 @@ from keystoneauth1 import loading
 from magnum import objects
 from magnum.common import context as magnum_context
 from magnum.common import rpc
-from magnum.conductor.handlers import cluster_conductor
+from magnum.conductor.handlers import cluster_conductor, nodegroup_conductor  # noqa: F401
 from magnum.conductor.handlers.common import cert_manager
 from magnum.db.sqlalchemy import models
 from magnum.service import periodic
@@ -41,6 +41,7 @@ from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.db import migration, schema
 from magnum_swarm_mode.db.store import Store
 from magnum_swarm_mode.decisions.record import Kind
+from magnum_swarm_mode.registration import register
 from magnum_swarm_mode.swarm import pool as swarm_pool
 from magnum_swarm_mode.wire import exchange
 from tests.fakes import docker as fake_docker
@@ -82,6 +83,8 @@ def _prepare() -> None:
     (info / "entry_points.txt").write_text(_ENTRY_POINTS)
     if not importlib.metadata.entry_points(group="magnum.drivers", name="swarm_mode_legacy"):
         sys.path.insert(0, str(info.parent))
+    # The driver may have been imported before Magnum's handlers.
+    register.register()
     models.Base.metadata.create_all(enginefacade.writer.get_engine())
     migration.ensure(enginefacade.writer.get_engine())
 

@@ -11,6 +11,13 @@ REQUEST = "magnum_swarm_mode.conductor.change.requests.request"
 
 
 class UnnamedTest(test_operations.OperationsCase):
+    def setUp(self):
+        super().setUp()
+        # As a conductor of an earlier release.
+        self.useFixture(
+            fixtures.MonkeyPatch(test_operations.FORETOLD, lambda *_: contextlib.nullcontext())
+        )
+
     def names(self):
         """Return the workers that are ready, and those that are to get no more tasks."""
         nodes = self.docker.answers["/nodes"][1]
