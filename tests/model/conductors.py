@@ -51,19 +51,28 @@ class Conductors:
         if (conductor := self._present()) is not None:
             conductor.live()
 
+    def done(self) -> int:
+        """Return how many writes and requests the conductor at work has done of what it does."""
+        conductor = self._present()
+        return conductor.done if conductor is not None else 0
+
     @staticmethod
     def _present() -> "Conductor | None":
         return getattr(greenlet.getcurrent(), "conductor", None)
 
 
 class Conductor:
-    """One process; it does one thing at a time."""
+    """One process; it does one thing at a time.
+
+    :ivar done: how many writes and requests it has done of that.
+    """
 
     def __init__(self, all_of_them: Conductors) -> None:
         self._all = all_of_them
         self._task: Any = None
         self._fate: Fate | None = None
         self._passed = 0
+        self.done = 0
         self._dead = self._dies_next = False
 
     @property
@@ -84,6 +93,7 @@ class Conductor:
                 self._all.errors.append(error)
 
         self._dead = self._dies_next = False
+        self.done = 0
         self._task = greenlet.greenlet(run)
         self._task.conductor = self
         self._go(fate)
@@ -123,13 +133,16 @@ class Conductor:
         self._all.boundaries += 1
         self._passed += 1
         if self._fate is None or self._passed <= self._fate.at:
+            self.done += 1
             return
         how, self._fate = self._fate.how, None
         if how == "stalls":
             self._task.parent.switch()
             self.live()
+            self.done += 1
         elif how == "dies after":
             self._dies_next = True
+            self.done += 1
         else:
             self._end()
             raise Died

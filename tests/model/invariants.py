@@ -118,6 +118,7 @@ class Judge:
         yield from self._counts(groups, history)
         yield from self._groups(groups, history)
         yield from self._looks(groups, history)
+        yield from self._labels(groups, history)
         yield from self._rights(row, history)
 
     def _whole(self, row: Any, groups: dict[str, Any]) -> Iterator[str]:
@@ -172,13 +173,13 @@ class Judge:
         ids = {one.id for one in self._world.stacks.servers().values()}
         for about in self._ledger.abouts("named"):
             for request in self._ledger.binding("named", about, history):
-                if request.outcome == ACCEPTED and request.value in ids:
+                if request.is_binding and request.value in ids:
                     yield f"a request is lost: {request.value} was to be removed"
 
     def _groups(self, groups: dict[str, Any], history: Any) -> Iterator[str]:
         for about in self._ledger.abouts("group"):
             standing = self._ledger.binding("group", about, history)
-            wanted = {one.value for one in standing if one.outcome == ACCEPTED}
+            wanted = {one.value for one in standing if one.is_binding}
             present = any(group["name"] == about for group in groups.values())
             if len(wanted) == 1 and len(standing) == 1 and present not in wanted:
                 yield f"a request is lost: group {about} is {'' if present else 'not '}there"
@@ -191,6 +192,19 @@ class Judge:
             accepted = any(one.outcome == ACCEPTED for one in standing)
             if accepted and not images <= wanted:
                 yield f"a request is lost: {group['name']} is made of {images}, not {wanted}"
+
+    def _labels(self, groups: dict[str, Any], history: Any) -> Iterator[str]:
+        for uuid, group in groups.items():
+            standing = self._ledger.binding("label", uuid, history)
+            wanted = {one.value for one in standing}
+            names = {one.hostname for one in self._servers(uuid, group)}
+            shown = {
+                (node["Spec"].get("Labels") or {}).get("x")
+                for node in self._world.swarm.nodes.values()
+                if node["Description"]["Hostname"] in names
+            }
+            if any(one.is_binding for one in standing) and not shown <= wanted:
+                yield f"a request is lost: nodes of {group['name']} bear {shown}, not {wanted}"
 
     def _rights(self, row: Any, history: Any) -> Iterator[str]:
         world, record = self._world, self._simulation.record()

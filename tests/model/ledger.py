@@ -9,6 +9,8 @@ from tests.model.conductors import Died
 
 History = Sequence[tuple[str, str | None]]
 ACCEPTED, REFUSED, UNKNOWN = "accepted", "refused", "unknown"
+# What a request is about, and asks for, that lets a group be deleted.
+_DELETION = ("group", False)
 
 
 @dataclasses.dataclass
@@ -16,10 +18,12 @@ class Answer:
     """What became of a request.
 
     :ivar outcome: of Magnum's handler; unknown where its conductor died, or is not done.
+    :ivar is_begun: whether a conductor that died had written something of it.
     :ivar ended: its place in the order of all that happened.
     """
 
     outcome: str = UNKNOWN
+    is_begun: bool = False
     error: str = ""
     ended: int = 1 << 30
 
@@ -46,6 +50,12 @@ class Request:
     def outcome(self) -> str:
         """What became of it."""
         return self.answer.outcome
+
+    @property
+    def is_binding(self) -> bool:
+        """Whether it must be satisfied, or a failure told: its first trace is enough for some."""
+        kept = self.what in ("count", "named", "label") or (self.what, self.value) == _DELETION
+        return self.outcome == ACCEPTED or (kept and self.answer.is_begun)
 
     @property
     def error(self) -> str:
@@ -76,8 +86,13 @@ class Ledger:
         self.each.append(request)
         return request
 
-    def followed(self, request: Request, action: Callable[[], Any]) -> Callable[[], None]:
-        """Return an action that says what became of a request."""
+    def followed(
+        self, request: Request, action: Callable[[], Any], done: Callable[[], int]
+    ) -> Callable[[], None]:
+        """Return an action that says what became of a request.
+
+        :param done: returns how many writes there were of it.
+        """
 
         answer = request.answer
 
@@ -85,6 +100,7 @@ class Ledger:
             try:
                 action()
             except Died:
+                answer.is_begun = done() > 0
                 raise
             except Exception as error:
                 answer.outcome, answer.error = REFUSED, f"{type(error).__name__}: {error}"
@@ -103,8 +119,8 @@ class Ledger:
             for one in self.each
             if (one.what, one.about) == (what, about) and one.outcome != REFUSED
         ]
-        accepted = [one for one in own if one.outcome == ACCEPTED]
-        return [one for one in own if all(other.began < one.ended for other in accepted)]
+        binding = [one for one in own if one.is_binding]
+        return [one for one in own if all(other.began < one.ended for other in binding)]
 
     def abouts(self, what: str) -> list[str]:
         """Return all that requests of a kind were about."""

@@ -122,7 +122,8 @@ class Life(RuleBasedStateMachine):
         self, which: int, action: Callable[[], Any], fate: Fate | None, *requests: Request
     ) -> None:
         for request in requests:
-            action = self.ledger.followed(request, action)
+            done = self.simulation.conductors.done
+            action = self.ledger.followed(request, action, done)
         self._do(which, action, fate)
 
     def _note(self, what: str, about: str, value: Any) -> Request:
