@@ -13,9 +13,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from magnum import objects
-from magnum.common import exception as magnum_exception
-
 from magnum_swarm_mode import log
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor.due import shares
@@ -124,15 +121,12 @@ class Pace:
             if not shares.SHARES.is_mine(uuid):
                 # This conductor stood in for another one, or has a new neighbour.
                 return
-            cluster = objects.Cluster.get_by_uuid(cloud_sessions.admin_context(), uuid)
             record = Store().get(uuid)
             # An operation ends after a number of looks that fail: these keep Magnum's interval, so
             # that what is broken for a minute ends none.
-            fails = record is not None and record.state.errors
-            if is_busy(cluster) and not fails:
-                self._look(type(job)(job.ctx, cluster))
-        except magnum_exception.ClusterNotFound:
-            LOG.debug("Cluster %s is gone", uuid)
+            if record is None or not record.state.errors:
+                # Its row is read again when a thread is free for it.
+                self._look(job)
         except Exception as error:
             # Magnum's own task looks at it in any case.
             LOG.warning("Cluster %s: %s: %s", uuid, type(error).__name__, error)
