@@ -182,12 +182,12 @@ def _complete(seen: Seen, plan: Plan) -> Step:
     """End an operation of which nothing is left to do.
 
     A group that failed before, and of which nothing was requested since, held nothing up; but what
-    is not as desired is not called complete.
+    is not as desired is not called complete. A node that was lost is a matter of the health.
     """
-    lacking = steps.lacking(seen)
+    lacking = [one for one in seen.groups if one in steps.lacking(seen) or _unjoined(seen, one)]
     outcome, fault = (Outcome.FAILED, lacking[0].uuid) if lacking else (Outcome.COMPLETE, "")
     for group in lacking:
-        steps.note(plan, _lack(group))
+        steps.note(plan, _lack(seen, group))
     reason = " ".join(plan.notes) or None
     plan.failed, plan.notes = "", []
     steps.end(plan)
@@ -199,12 +199,23 @@ def _complete(seen: Seen, plan: Plan) -> Step:
     return Step(reason, plan, (), outcome, fault, owed=plan.debts)
 
 
-def _lack(group: Group) -> str:
+def _unjoined(seen: Seen, group: Group) -> list[str]:
+    """Return which nodes never came into the swarm of a group that nobody waits for now."""
+    if not group.at_rest:
+        return []
+    return [one.hostname for one in group.members if one.server_id and not seen.node(one)]
+
+
+def _lack(seen: Seen, group: Group) -> str:
     """Return a sentence with what a group lacks, and what helps."""
+    missing = _unjoined(seen, group)
     said = f": {group.failure}" if group.failure else "."
+    if missing and not group.failure:
+        said = f"; not in the swarm: {steps.listed(missing)}."
     return (
-        f"What was requested is done, but node group {group.name} has {steps.made(group)} of "
-        f"{group.wanted} nodes{said} Resize {group.name} to try again, or delete it."
+        f"What was requested is done, but node group {group.name} has "
+        f"{steps.made(group) - len(missing)} of {group.wanted} nodes{said} "
+        f"Resize {group.name} to try again, or delete it."
     )
 
 

@@ -10,7 +10,7 @@ from magnum_swarm_mode import sentences
 from magnum_swarm_mode.conductor.rotation import credential_state
 from magnum_swarm_mode.decisions import change
 from magnum_swarm_mode.decisions.model import Plan
-from magnum_swarm_mode.decisions.record import Kind
+from magnum_swarm_mode.decisions.record import Kind, Phase
 from tests.model.ledger import ACCEPTED, Ledger, has_failed
 from tests.model.simulation import Simulation
 from tests.model.stacks import Server, Stack
@@ -59,6 +59,19 @@ class Judge:
         if updates > most:
             yield f"Heat was asked {updates} times: {sorted(requests.values())}, {losses} losses"
 
+    def in_time(self, moment: float) -> Iterator[str]:
+        """Yield whether an operation is under way although a conductor could have ended it.
+
+        :param moment: when a conductor could last act, while all services work.
+        """
+        record = self._simulation.record()
+        if record is None or record.state.phase is not Phase.CREATED or record.state.is_rotating:
+            return
+        plan = record.state.plan
+        if not plan.is_over and plan.deadline and plan.deadline < moment:
+            late = int(moment - plan.deadline)
+            yield f"an operation goes on {late} s after its deadline: {plan.pending}"
+
     def told(self, since: int) -> Iterator[str]:
         """Yield what is wrong with statuses that were told."""
         for status, reason in self._simulation.database.history(since):
@@ -98,6 +111,20 @@ class Judge:
             yield f"delete wins: {row.status}: {row.status_reason}"
         if row.status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
             yield from self._complete(row)
+        elif row.status != "DELETE_FAILED":
+            yield from self._owed(row)
+
+    def _owed(self, row: Any) -> Iterator[str]:
+        """Yield which nodes that stay did not get back what an operation took from them."""
+        servers = self._world.stacks.servers()
+        for node in self._world.swarm.nodes.values():
+            name, spec = node["Description"]["Hostname"], node["Spec"]
+            if node["Status"]["State"] != "ready" or name not in servers:
+                continue
+            if spec["Availability"] != "active":
+                yield f"{row.status} while {name} is in {spec['Availability']}"
+            if "-manager-" in name and spec["Role"] != "manager":
+                yield f"{row.status} while {name} is no manager"
 
     def _deleted(self) -> Iterator[str]:
         world = self._world

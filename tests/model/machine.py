@@ -320,7 +320,7 @@ class Life(RuleBasedStateMachine):
         for turn in range(MOST_TURNS):
             self._turn(turn % CONDUCTORS, seconds)
             self.nothing_is_broken()
-            self._assert(list(self.judge.healthy()))
+            self._assert([*self.judge.healthy(), *self.judge.in_time(self.world.now - seconds)])
             status = self.simulation.status()
             if not status:
                 if self.simulation.record() is not None:
@@ -356,17 +356,25 @@ class Life(RuleBasedStateMachine):
         """Do what the documentation says of a cluster that failed, and then delete it."""
         status = self.simulation.status()
         if status in ("UPDATE_FAILED", *_DONE):
-            for group in self.simulation.groups()[:2]:
-                request = self._note("count", group["uuid"], group["node_count"])
-                action = self.simulation.resize(group["uuid"], group["node_count"], [])
-                self._ask(0, action, None, request)
-            self.settle()
-            self._assert(list(self.judge.at_rest()))
+            self._resize_again(self.simulation.groups()[:2])
+            reason = self.simulation.facts().status_reason or ""
+            further = [one for one in self.simulation.groups()[2:] if one["name"] in reason]
+            if self.simulation.status() not in _DONE and further:
+                self._resize_again(further)
             if self.simulation.status() not in _DONE:
                 self._assert([f"there is no way out: {self.simulation.facts().status_reason}"])
         if not status:
             return
         self._ask(0, self.simulation.delete(), None, self._note("delete", "", None))
+        self.settle()
+        self._assert(list(self.judge.at_rest()))
+
+    def _resize_again(self, groups: list[dict[str, Any]]) -> None:
+        """Resize groups to as many nodes as they are to have."""
+        for group in groups:
+            request = self._note("count", group["uuid"], group["node_count"])
+            action = self.simulation.resize(group["uuid"], group["node_count"], [])
+            self._ask(0, action, None, request)
         self.settle()
         self._assert(list(self.judge.at_rest()))
 
@@ -392,23 +400,25 @@ class Counting(Life):
     @rule(
         which=conductors,
         group=st.integers(0, 4),
-        node=st.integers(0, 4),
+        nodes=st.lists(st.integers(0, 4), min_size=1, max_size=2),
         fewer=st.booleans(),
         fate=fates,
     )
-    def replace(self, which: int, group: int, node: int, fewer: bool, fate: Fate | None) -> None:
-        """Remove a node, and let another one take its place unless there shall be fewer."""
+    def replace(
+        self, which: int, group: int, nodes: list[int], fewer: bool, fate: Fate | None
+    ) -> None:
+        """Remove nodes, and let others take their places; one less, where there shall be fewer."""
         row = self._group(group)
         servers = self.judge._servers(row["uuid"], row)
         if not servers or (row["role"] == "master" and len(servers) == 1):
             return
-        server = servers[node % len(servers)]
+        ids = sorted({servers[node % len(servers)].id for node in nodes})
         number = row["node_count"]
         if fewer and number and row["role"] != "master":
             number -= 1
-        action = self.simulation.resize(row["uuid"], number, [server.id])
-        count = self._note("count", row["uuid"], number)
-        self._ask(which, action, fate, count, self._note("named", server.id, server.id))
+        action = self.simulation.resize(row["uuid"], number, ids)
+        named = [self._note("named", one, one) for one in ids]
+        self._ask(which, action, fate, self._note("count", row["uuid"], number), *named)
 
     @precondition(lambda self: self._is_admitted(*_DONE))
     @rule(which=conductors, count=st.integers(0, 4), rollback=st.booleans(), fate=fates)

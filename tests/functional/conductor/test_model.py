@@ -111,6 +111,66 @@ class LifeTest(base.BaseTestCase):
 
         self.assertIn("a request is lost", [one.split(":")[0] for one in life.judge.at_rest()])
 
+    def test_node_never_joins(self):
+        """A change is not called complete while a node of another group has never joined."""
+        life = self.begin()
+        life.trouble("a mute")
+        life.create_group(which=0, count=2, fate=None)
+        life.settle()
+        self.assertEqual([], list(life.judge.at_rest()))
+        life.resize(which=0, group=1, count=1, fate=None)
+        life.settle()
+        self.assertEqual([], list(life.judge.at_rest()))
+        row = life.simulation.facts()
+        self.assertEqual("UPDATE_FAILED", row.status)
+        self.assertIn(
+            "What was requested is done, but node group group-3 has 1 of 2 nodes; not in the "
+            "swarm: swarm-group-3-0.",
+            row.status_reason,
+        )
+
+        life._resize_again(life.simulation.groups()[2:])
+
+        self.assertEqual([], list(life.judge.at_rest()))
+        self.assertEqual("UPDATE_COMPLETE", life.simulation.status())
+
+    def test_two_managers(self):
+        """Two managers that are to be replaced leave one after the other."""
+        life = self.begin()
+        life.replace(which=0, group=0, nodes=[0, 1], fewer=False, fate=None)
+        life.settle()
+        self.assertEqual([], list(life.judge.at_rest()))
+        self.assertEqual("UPDATE_COMPLETE", life.simulation.status())
+
+    def test_heat_never_ends(self):
+        """A change that Heat begins and never ends fails when its deadline has passed."""
+        life = self.begin()
+        life.world.stacks.lag = 1 << 30
+        life.resize(which=0, group=1, count=4, fate=None)
+        for _ in range(8):
+            life._turn(0, 1500)
+            self.assertEqual([], list(life.judge.in_time(life.world.now - 1500)))
+        row = life.simulation.facts()
+        self.assertEqual("UPDATE_FAILED", row.status)
+        self.assertIn("did not end before its deadline", row.status_reason)
+
+    def test_swarm_silent_meanwhile(self):
+        """A change that fails while nodes are drained gives these nodes their tasks again."""
+        life = self.begin()
+        life.resize(which=0, group=1, count=1, fate=None)
+        nodes = life.world.swarm.nodes.values()
+        while all(node["Spec"]["Availability"] != "drain" for node in nodes):
+            life._turn(0, 1)
+        life.trouble("swarm silent")
+        for _ in range(6):
+            life._turn(0)
+        self.assertEqual("UPDATE_FAILED", life.simulation.status())
+
+        life.trouble("no trouble")
+        life.settle()
+
+        self.assertEqual([], list(life.judge.at_rest()))
+
     def test_delete_dies(self):
         """A delete whose conductor dies before the status is saved ends all the same."""
         for kind, status in (
