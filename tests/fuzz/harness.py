@@ -19,7 +19,7 @@ import time
 import traceback
 import tracemalloc
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tests.fuzz import inputs as making
@@ -57,11 +57,14 @@ class Target:
     :cvar name: also of the folder of its kept inputs.
     :cvar refusals: the exceptions that may leave the parser.
     :cvar longest: of each text that is shown, in characters.
+    :cvar depths: functions that return, and do not raise, where a kept input is valid; see
+        :mod:`tests.fuzz.depth`.
     """
 
     name = ""
     refusals: tuple[type[BaseException], ...] = ()
     longest = 10_000
+    depths: tuple[Callable[..., Any], ...] = ()
 
     def inputs(self) -> making.Make:
         """Return what makes inputs."""
@@ -146,7 +149,7 @@ class Runner:
         The first of these that breaks the contract is made smaller, and ends it.
         """
         began = time.process_time()
-        with self.target.ready(), _alarm(), _silence():
+        with self.target.ready(), _alarm(), silence():
             known = list(kept(self.target.name))
             for data in known:
                 self.figures.kept += 1
@@ -337,7 +340,7 @@ def _where(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Have libraries log nothing of all this."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 import fixtures
 from oslotest import base
 
-from tests.fuzz import harness, inputs, targets
+from tests.fuzz import depth, harness, inputs, targets
+from tests.fuzz.targets import heat
 
 # Of each target, always the same.
 _INPUTS = 120
@@ -61,6 +62,33 @@ class ParsersTest(base.BaseTestCase):
         groups = {name.partition("-")[0] for name in targets.ALL}
         tests = {name.removeprefix("test_") for name in dir(self) if name.startswith("test_")}
         self.assertEqual(set(), groups - tests)
+
+
+class DepthTest(base.BaseTestCase):
+    """No target is blind."""
+
+    def test_valid(self):
+        """Each target takes its valid inputs, which come to the end of its parser."""
+        for name, target in targets.ALL.items():
+            with self.subTest(name):
+                self.assertNotEqual((), target.depths)
+                known = depth.valid(name)
+                self.assertNotEqual([], known)
+                self.assertEqual(set(), depth.missed(target, known))
+
+    def test_blind(self):
+        """A target whose stack has no location is seen to reach nothing behind it."""
+        target = targets.ALL["heat-stacks"]
+        original = heat._Session.request
+
+        def request(*given, **more):
+            answer = original(*given, **more)
+            del answer.headers["Location"]
+            return answer
+
+        self.useFixture(fixtures.MonkeyPatch("tests.fuzz.targets.heat._Session.request", request))
+        missed = depth.missed(target, depth.valid("heat-stacks"))
+        self.assertEqual({"failure", "reports", "members_of", "explain"}, missed)
 
 
 class _Faulty(harness.Target):

@@ -91,6 +91,7 @@ class Bodies(Target):
     """
 
     name = "api-body"
+    depths = (cluster_request.check_cluster, operations.check_count)
     refusals = (exceptions.Refused,)
 
     def inputs(self) -> inputs.Make:
@@ -130,6 +131,7 @@ class Labels(Target):
     """
 
     name = "api-labels"
+    depths = (parsing.parse, parsing.port_range)
     refusals = (exceptions.Refused,)
 
     def inputs(self) -> inputs.Make:
@@ -164,6 +166,7 @@ class Tokens(Target):
     """
 
     name = "api-token"
+    depths = (node_token.refusal, cluster_request.check_credential)
     refusals = (exceptions.Refused,)
 
     def inputs(self) -> inputs.Make:

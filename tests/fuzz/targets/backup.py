@@ -120,6 +120,7 @@ class Files(_Command):
     """
 
     name = "backup-file"
+    depths = (restore.refuse_unfit, restore.summary)
 
     def inputs(self) -> inputs.Make:
         return _archives(inputs.documents(MANIFEST))
@@ -142,6 +143,7 @@ class Words(_Command):
     """
 
     name = "backup-status"
+    depths = (host.unpack, host.Status.of)
 
     def inputs(self) -> inputs.Make:
         said = inputs.documents(
@@ -167,6 +169,7 @@ class Records(_Command):
     """
 
     name = "backup-record"
+    depths = (restore.record_of,)
 
     def inputs(self) -> inputs.Make:
         record = restore.Record(

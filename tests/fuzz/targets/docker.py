@@ -159,6 +159,7 @@ class Nodes(_Engine):
     """
 
     name = "docker-nodes"
+    depths = (health.judge, swarm_nodes.address)
     longest = 60_000
 
     def inputs(self) -> inputs.Make:
@@ -187,6 +188,7 @@ class Lists(_Engine):
     """
 
     name = "docker-lists"
+    depths = (health.measure,)
 
     def inputs(self) -> inputs.Make:
         both = {**TASK, **SERVICE, "Spec": {**TASK["Spec"], **SERVICE["Spec"]}}  # type: ignore[dict-item]
@@ -208,6 +210,7 @@ class Version(_Engine):
     """
 
     name = "docker-version"
+    depths = (access.seen, engine.connect)
 
     def inputs(self) -> inputs.Make:
         # Both are asked of the same input.
@@ -232,6 +235,7 @@ class Settings(Target):
     """
 
     name = "docker-settings"
+    depths = (manager_settings.newest, manager_settings.merged)
     refusals = (exceptions.SwarmModeError,)
 
     def __init__(self) -> None:
@@ -269,6 +273,7 @@ class Chunks(Target):
     """
 
     name = "docker-pieces"
+    depths = (answers.listing,)
     refusals = (answers.BadAnswerError,)
 
     def inputs(self) -> inputs.Make:

@@ -104,6 +104,7 @@ class Stacks(Target):
     """
 
     name = "heat-stacks"
+    depths = (members.failure, members.reports, members.members_of, failures.explain)
     refusals = (exceptions.SwarmModeError,)
     longest = 5000
 
@@ -233,6 +234,7 @@ class Words(Target):
     """
 
     name = "heat-words"
+    depths = (failures.explain, failures.late)
     longest = 5000
 
     def inputs(self) -> inputs.Make:

@@ -105,6 +105,7 @@ class Tokens(Target):
     """
 
     name = "join-body"
+    depths = (join_server.Service.answer,)
     refusals = (NodeError,)
     longest = 500
 
@@ -118,6 +119,29 @@ class Tokens(Target):
         return answer["managers"]
 
 
+def exchanged(to: join_server.Server, address: str, data: bytes) -> tuple[bytes, str]:
+    """Return what a server's handler answers a client, and the line that it writes."""
+    client, server = socket.socketpair()
+    said = io.StringIO()
+    with client, server:
+        client.settimeout(5)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+        client.setblocking(False)
+        # No more than this is read of a request.
+        client.send(data[: 2 * join_server.LONGEST_REQUEST])
+        client.shutdown(socket.SHUT_WR)
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            join_server.Handler(server, (address, 1), to)
+        server.close()
+        client.setblocking(True)
+        answer = b""
+        while piece := client.recv(65536):
+            answer += piece
+    assert len(answer) < 20_000
+    assert said.getvalue().count("\n") <= 1
+    return answer, said.getvalue()
+
+
 class Requests(Target):
     """All that a client sends, to the server's handler at a pair of sockets.
 
@@ -126,6 +150,7 @@ class Requests(Target):
     """
 
     name = "join-request"
+    depths = (join_server.Handler.do_POST, join_server.Service.answer)
     refusals = (ConnectionError,)
     longest = 1000
 
@@ -143,26 +168,9 @@ class Requests(Target):
 
     def read(self, data: bytes) -> Iterable[str]:
         self._server.service._next.clear()
-        client, server = socket.socketpair()
-        said = io.StringIO()
-        with client, server:
-            client.settimeout(5)
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
-            client.setblocking(False)
-            # No more than this is read of a request.
-            client.send(data[: 2 * join_server.LONGEST_REQUEST])
-            client.shutdown(socket.SHUT_WR)
-            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-                join_server.Handler(server, (_ADDRESS, 1), self._server)
-            server.close()
-            client.setblocking(True)
-            answer = b""
-            while piece := client.recv(65536):
-                answer += piece
+        answer, said = exchanged(self._server, _ADDRESS, data)
         assert b"SWMTKN-1-manager" not in answer
-        assert len(answer) < 20_000
-        assert said.getvalue().count("\n") <= 1
-        yield said.getvalue()
+        yield said
 
 
 TARGETS = (Tokens(), Requests())

@@ -80,6 +80,7 @@ class Configuration(_Quiet):
     """
 
     name = "node-config"
+    depths = (node_module.Node.load, openstack.proxy_for)
 
     def inputs(self) -> inputs.Make:
         return inputs.documents(
@@ -106,6 +107,7 @@ class Identity(_Quiet):
     """
 
     name = "node-identity"
+    depths = (node_module.Node.load, node_module.Node.say)
 
     def inputs(self) -> inputs.Make:
         own = {"uuid": SERVER, "name": "m", "docker_volume": ""}
@@ -199,6 +201,7 @@ class Http(_Served):
     """
 
     name = "node-http"
+    depths = (web.request,)
 
     def inputs(self) -> inputs.Make:
         return inputs.answers(
@@ -222,6 +225,7 @@ class Engine(_Served):
     """
 
     name = "node-docker"
+    depths = (node_docker.Docker.info, node_docker.Docker.tokens)
 
     def inputs(self) -> inputs.Make:
         one = {**INFO, **_SWARM, "Version": "26.1.5"}
@@ -254,6 +258,7 @@ class Told(_Served):
     """
 
     name = "node-settings"
+    depths = (settings.newest, config.parse)
 
     def inputs(self) -> inputs.Make:
         told = [
@@ -288,6 +293,7 @@ class Services(_Served):
     """
 
     name = "node-openstack"
+    depths = (openstack.cluster_status, openstack.sign)
 
     def inputs(self) -> inputs.Make:
         token = {"token": {"issued_at": "2026-11-29T17:00:00.000000Z", "user": {"id": "u"}}}

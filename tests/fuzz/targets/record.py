@@ -21,6 +21,7 @@ class Records(Target):
     """
 
     name = "record"
+    depths = (State.from_json, State.to_json)
     refusals = (exceptions.Inconsistent,)
 
     def inputs(self) -> inputs.Make:
