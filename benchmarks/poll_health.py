@@ -29,6 +29,7 @@ import ipaddress
 import json
 import os
 import resource
+import signal
 import ssl
 import subprocess
 import sys
@@ -411,7 +412,10 @@ def main() -> int:
     if _INSIDE not in os.environ:
         inside = 'ip link set lo up && exec "$@"'
         command = ["unshare", "--net", "sh", "-c", inside, "sh", sys.executable, *sys.argv]
-        return subprocess.run(command, env={**os.environ, _INSIDE: "1"}, check=False).returncode
+        # In its place, so that a signal to this process reaches who ends all others.
+        os.execvpe(command[0], command, {**os.environ, _INSIDE: "1"})
+    # So that whoever ends this process has all others ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     return watch(options) if options.conductors else run(options)
 
 
