@@ -80,10 +80,9 @@ _OPTIONS: list[cfg.Opt] = [
         "clusters_at_once",
         default=20,
         min=1,
-        help="How many clusters one process of magnum-conductor looks at at the same time, and at "
-        "the health of how many beside those. A cluster whose managers or whose cloud answer "
-        "slowly keeps no other from its turn: after its first slow look it has its turn among "
-        "others of its kind, of which as many are looked at beside those.",
+        help="How many clusters that are being changed one process of magnum-conductor looks at at "
+        "the same time. It looks at the health of as many others beside them. Clusters that answer "
+        "slowly are looked at apart, again as many, so that they delay no others.",
     ),
     cfg.FloatOpt(
         "preflight_timeout",

@@ -197,6 +197,7 @@ def _docker_volume_size(value: Any) -> str | None:
     )
 
 
+_PROXY = "proxy of the engine, of apt, and of the nodes' requests to Keystone, Magnum and Heat"
 _STORAGE = (
     "docker_storage_driver is only offered as overlay2, the engine's default; use overlay2 or "
     "leave it out."
@@ -258,9 +259,9 @@ CLUSTER_TEMPLATE_FIELDS: Mapping[str, Field] = {
         "overlay2, storage driver of the engine",
         lambda value: None if value == STORAGE_DRIVER else _STORAGE,
     ),
-    "http_proxy": _honoured("proxy of the engine", _proxy("http_proxy")),
-    "https_proxy": _honoured("proxy of the engine", _proxy("https_proxy")),
-    "no_proxy": _honoured("what the engine reaches without proxy", _no_proxy),
+    "http_proxy": _honoured(_PROXY, _proxy("http_proxy")),
+    "https_proxy": _honoured(_PROXY, _proxy("https_proxy")),
+    "no_proxy": _honoured("what all of these reach without the proxy", _no_proxy),
     "insecure_registry": _honoured(
         "registry that the engine talks to without a trusted certificate", _insecure_registry
     ),
@@ -285,8 +286,10 @@ CLUSTER_FIELDS: Mapping[str, Field] = {
     "name": _honoured("name of the cluster"),
     "cluster_template_id": _honoured("the template"),
     "keypair": _honoured("SSH key of all nodes"),
-    "node_count": _honoured("number of workers", _node_count),
-    "master_count": _honoured("number of managers, odd", manager_count),
+    "node_count": _honoured("number of workers, 0 to 10000", _node_count),
+    "master_count": _honoured(
+        "number of managers, odd, at most 99; 3, 5 or 7 are usual", manager_count
+    ),
     "docker_volume_size": _honoured(
         "GiB of a Cinder volume for each node's engine", _docker_volume_size
     ),
@@ -294,7 +297,9 @@ CLUSTER_FIELDS: Mapping[str, Field] = {
     "merge_labels": _magnums("whether the template's labels are added"),
     "master_flavor_id": _honoured("flavor of managers"),
     "flavor_id": _honoured("flavor of workers"),
-    "create_timeout": _honoured("minutes until creation fails; 0 is Heat's limit", _create_timeout),
+    "create_timeout": _honoured(
+        "minutes until creation fails, 1 to 720; 0 is one hour", _create_timeout
+    ),
     "fixed_network": _honoured("existing network of all nodes"),
     "fixed_subnet": _honoured("existing subnet of all nodes"),
     "floating_ip_enabled": _honoured("whether managers get floating IPs"),
@@ -330,7 +335,7 @@ CLUSTER_FIELDS: Mapping[str, Field] = {
 
 NODE_GROUP_FIELDS: Mapping[str, Field] = {
     "name": _honoured("name of the group, and the node label magnum.node_group of its nodes"),
-    "node_count": _honoured("number of workers", _node_count),
+    "node_count": _honoured("number of workers, 0 to 10000", _node_count),
     "min_node_count": _magnums("the fewest workers that a resize may ask for"),
     "max_node_count": _magnums("the most workers that a resize may ask for"),
     "role": _honoured("any word but master; all further groups are of workers"),

@@ -145,7 +145,7 @@ TABLE: tuple[Command, ...] = (
                     flag(
                         "--master-lb-enabled",
                         field="master_lb_enabled",
-                        help="Put a load balancer in front of the managers.",
+                        help="Refused for swarm-mode: it needs none.",
                     ),
                     flag(
                         "--master-lb-disabled",
@@ -209,7 +209,7 @@ TABLE: tuple[Command, ...] = (
             argument("--coe", field="coe", required=True, help="'swarm-mode'"),
             *_FIXED_NETWORK,
             argument("--network-driver", field="network_driver", help="Network driver."),
-            argument("--volume-driver", field="volume_driver", help="Volume driver."),
+            argument("--volume-driver", field="volume_driver", help="Refused for swarm-mode."),
             argument(
                 "--dns-nameserver",
                 field="dns_nameserver",
@@ -234,16 +234,16 @@ TABLE: tuple[Command, ...] = (
             argument("--https-proxy", field="https_proxy", help="HTTPS proxy of the nodes."),
             argument("--no-proxy", field="no_proxy", help="What the nodes reach without proxy."),
             _LABELS,
-            flag("--tls-disabled", field="tls_disabled", help="Serve Docker's API without TLS."),
+            flag("--tls-disabled", field="tls_disabled", help="Refused for swarm-mode."),
             flag("--public", field="public", help="Let all projects use it."),
-            flag("--registry-enabled", field="registry_enabled", help="Run a registry."),
+            flag("--registry-enabled", field="registry_enabled", help="Refused for swarm-mode."),
             argument(
                 "--server-type", field="server_type", default="vm", help="'vm' (the default)."
             ),
             flag(
                 "--master-lb-enabled",
                 field="master_lb_enabled",
-                help="Put a load balancer in front of the managers.",
+                help="Refused for swarm-mode: it needs none.",
             ),
             _FLOATING_IPS,
             argument(

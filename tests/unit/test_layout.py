@@ -22,6 +22,7 @@ OTHERS = {
         "devcloud",
         "devcloud_dataplane",
         "documentation",
+        "guards",
     },
     "functional": {
         "devcloud",

@@ -76,11 +76,22 @@ class LabelTable(Directive):
                 _shown(label_table.BUILT_IN_DEFAULTS[name]),
                 declaration.kind,
                 declaration.unit,
+                "no" if declaration.fixed else "yes",
+                "yes" if declaration.per_group else "no",
                 declaration.help,
             )
             for name, declaration in label_table.DECLARATIONS.items()
         ]
-        return [_table(("Label", "Default", "Value", "Unit", "What it does"), rows, {0, 1})]
+        return [
+            _table(
+                (
+                    *("Label", "Default", "Value", "Unit"),
+                    *("Can change", "Own value in a node group", "What it does"),
+                ),
+                rows,
+                {0, 1},
+            )
+        ]
 
 
 class FieldTable(Directive):
@@ -113,9 +124,12 @@ class OptionTable(Directive):
 
     @staticmethod
     def _item(option: cfg.Opt) -> nodes.definition_list_item:
-        default = option.sample_default if option.default is None else option.default
+        default = option.default
         about = nodes.paragraph("", "", nodes.Text(f"{option.type.type_name}, "))
-        if _shown(default):
+        if option.sample_default and default is None:
+            about += nodes.Text("no default; as it is set: ")
+            about += nodes.literal(text=_shown(option.sample_default))
+        elif _shown(default):
             about += nodes.Text("default ")
             about += nodes.literal(text=_shown(default))
         else:

@@ -180,8 +180,8 @@ def _check(
     if deaf := manager_settings.deaf(nodes):
         raise exceptions.Refused(
             f"The certificates of {', '.join(deaf)} cannot be replaced: an earlier release made "
-            "those managers, or they have just joined. Replace them (cluster upgrade), or try "
-            "again in a minute."
+            "those managers, or they have just joined. Replace them by a resize to the present "
+            "number that names them, or try again in a minute."
         )
 
 
