@@ -54,6 +54,10 @@
       {id: 'n2', name: 'public', 'router:external': true, subnets: []}
     ];
 
+    // Its page is made by Django.
+    var spinner = get('horizon.framework.widgets.modal-wait-spinner.service');
+    spyOn(spinner, 'showModalSpinner');
+    spyOn(spinner, 'hideModalSpinner');
     spyOn(nova, 'getFlavors').and.returnValue(answer({items: [
       {name: 'm1.small', ram: 2048, vcpus: 2}, {name: 'm1.medium', ram: 4096, vcpus: 2}]}));
     spyOn(nova, 'getKeypairs').and.returnValue(answer({items: [{name: 'fuel'}]}));

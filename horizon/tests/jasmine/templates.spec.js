@@ -117,7 +117,8 @@ describe('the dialog of cluster templates', function () {
     workflow.update(dialog);
     pages.get('$rootScope').$apply();
     expect(formItems.find(dialog.form, 'coe').readonly).toBe(true);
-    expect(dialog.model.swarm.labels).toEqual({published_ports: '80,443', drain_timeout: 60});
+    expect(dialog.model.swarm.labels).toEqual(
+      jasmine.objectContaining({published_ports: '80,443', drain_timeout: 60, log_driver: ''}));
     // A network that is named by its name is not among the ids.
     expect(formItems.find(dialog.form, 'swarm.fixed_network').titleMap).toContain(
       {value: 'private', name: 'private'});

@@ -61,7 +61,10 @@
 
       dialog.schema.properties.swarm = schema();
       dialog.schema.properties.coe = {type: 'string'};
-      model.swarm = {master_count: 3, node_count: 1, labels: {}};
+      model.swarm = {
+        master_count: 3, node_count: 1, master_flavor_id: '', flavor_id: '', keypair: '',
+        fixed_network: '', fixed_subnet: '', floating_ip_enabled: '', labels: labels.toModel({})
+      };
 
       hideOthers(tabs);
       append(tabs[0], 'details', details(dialog, template));
@@ -157,7 +160,7 @@
       return [
         choice(dialog, 'fixed_network', {
           title: gettext('Network of the nodes'),
-          first: as(template, 'fixed_network', gettext('a new network')),
+          first: as(template, 'fixed_network', gettext('a new network'), fixed),
           onChange: function () {
             model.fixed_network = model.swarm.fixed_network;
             model.swarm.fixed_subnet = '';
@@ -166,7 +169,7 @@
         }),
         choice(dialog, 'fixed_subnet', {
           title: gettext('Subnet of the nodes'),
-          first: as(template, 'fixed_subnet', gettext('the network\'s only subnet'))
+          first: as(template, 'fixed_subnet', gettext('its only subnet'))
         }),
         {
           key: 'swarm.floating_ip_enabled',
@@ -191,10 +194,18 @@
       });
     }
 
-    /** Returns a function that says what a cluster has where nothing is chosen for it. */
-    function as(template, name, nothing) {
+    /**
+     * Returns a function that says what a cluster has where nothing is chosen for it.
+     *
+     * @param {Object} source - item whose choices name ids; optional
+     */
+    function as(template, name, nothing, source) {
       return function () {
         var value = (template() || {})[name] || nothing;
+        (source && source.titleMap || []).forEach(function (entry) {
+          // magnum-ui's choices of networks have their ids behind their names.
+          if (entry.value === value) { value = entry.name.replace(' (' + value + ')', ''); }
+        });
         return interpolate(gettext('As the template says: %(value)s'), {value: value}, true);
       };
     }

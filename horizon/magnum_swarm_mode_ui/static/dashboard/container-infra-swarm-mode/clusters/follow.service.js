@@ -17,7 +17,7 @@
     var IDLE = 20000;
     var current = null;
 
-    return {start: start};
+    return {start: start, refresh: refresh};
 
     /**
      * Calls a function with the cluster now and whenever it was read, until the scope is destroyed.
@@ -41,6 +41,13 @@
           if (current === entry) { current = null; }
         }
       });
+    }
+
+    /** Reads the cluster that is shown at once. */
+    function refresh() {
+      if (!current) { return; }
+      $timeout.cancel(current.timer);
+      read(current);
     }
 
     function schedule(entry) {

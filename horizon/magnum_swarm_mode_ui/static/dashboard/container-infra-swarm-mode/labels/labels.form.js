@@ -147,6 +147,10 @@
     /** Returns what a form shows of labels as Magnum keeps them. */
     function toModel(labels) {
       var model = {};
+      data.forEach(function (label) {
+        // A select shows its first choice for empty text only.
+        if (label.type === 'boolean' || label.type === 'choice') { model[label.name] = ''; }
+      });
       angular.forEach(labels, function (text, name) {
         var label = byName[name];
         if (!label) {

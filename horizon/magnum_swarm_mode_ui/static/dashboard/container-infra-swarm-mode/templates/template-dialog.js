@@ -71,7 +71,7 @@
       var changed = coe.onChange;
 
       dialog.schema.properties.swarm = schema();
-      model.swarm = {floating_ip_enabled: true, labels: {}};
+      model.swarm = request.toModel({floating_ip_enabled: true, labels: {}});
       coe.titleMap.push({value: COE, name: gettext('Docker Swarm mode')});
       coe.onChange = function () {
         // For an engine that it does not know, magnum-ui's function fails.
