@@ -54,6 +54,7 @@
       {id: 'n2', name: 'public', 'router:external': true, subnets: []}
     ];
 
+    get('$templateCache').put('/static/dashboard/container-infra/clusters/panel.html', '');
     // Its page is made by Django.
     var spinner = get('horizon.framework.widgets.modal-wait-spinner.service');
     spyOn(spinner, 'showModalSpinner');
