@@ -23,6 +23,17 @@ _OWN_PORTS = {
 }
 # Drivers that send a container's log away, and the protocols that they speak.
 _REMOTE_LOGS = {"syslog": ("udp", "tcp"), "gelf": ("udp", "tcp"), "fluentd": ("tcp",)}
+# Labels of other engines that magnum-ui, the panel of Horizon, sends with every cluster unless it
+# knows better: false or nothing asks for nothing. The sentences say why more is not offered.
+_OTHER_ENGINES: Mapping[str, str] = {
+    "auto_scaling_enabled": "clusters have the number of workers that they are resized to",
+    "master_lb_floating_ip_enabled": "managers have no load balancer before them; the field "
+    "floating_ip_enabled gives each an address of its own",
+    "api_master_lb_allowed_cidrs": "managers have no load balancer before them; the label "
+    "api_allowed_cidrs says who may connect",
+    "ingress_controller": "Swarm routes published ports of services itself",
+}
+_ASKS_FOR_NOTHING = ("", "false")
 # Of a name that may be a known one, mistyped; in characters.
 _LONGEST_NAME = 64
 
@@ -38,7 +49,8 @@ def parse(labels: Mapping[str, Any] | None, defaults: Any = None) -> Labels:
     if defaults is not None:
         values.update((name, _default(name, getattr(defaults, name))) for name in DECLARATIONS)
     for name, text in (labels or {}).items():
-        values[name] = _value(name, text)
+        if not asks_for_nothing(name, text):
+            values[name] = _value(name, text)
     result = Labels(**values)
     _check_together(result)
     conductor = tuple(getattr(defaults, "conductor_cidrs", None) or ())
@@ -58,6 +70,11 @@ def _default(name: str, value: object) -> Any:
             f"The operator's default of label {name} is not valid.",
             f"[swarm_mode] {name}: {error}",
         ) from error
+
+
+def asks_for_nothing(name: str, value: object) -> bool:
+    """Return whether a label is another engine's, with a value that needs nothing to be done."""
+    return name in _OTHER_ENGINES and str(value).strip().lower() in _ASKS_FOR_NOTHING
 
 
 def _value(name: str, value: object) -> Any:
@@ -83,6 +100,8 @@ def _expected(declaration: Declaration) -> str:
 
 
 def _unknown(name: str) -> str:
+    if name in _OTHER_ENGINES:
+        return f"Label {name} is not offered: {_OTHER_ENGINES[name]}; leave it out."
     # No label's name is long, and the cost of the comparison grows with the length.
     known = list(DECLARATIONS) if len(name) <= _LONGEST_NAME else []
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

@@ -111,7 +111,9 @@ def check_labels(
     """
     values = label_parsing.parse({**(cluster or {}), **(group or {})}, defaults)
     whole = label_parsing.parse(cluster or {}, defaults)
-    for name in group or {}:
+    for name, value in (group or {}).items():
+        if label_parsing.asks_for_nothing(name, value):
+            continue
         if name not in PER_GROUP and getattr(values, name) != getattr(whole, name):
             own = ", ".join(sorted(PER_GROUP))
             raise exceptions.Refused(

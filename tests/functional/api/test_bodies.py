@@ -87,6 +87,28 @@ class BodyTest(test_clusters.ClusterCase):
         answer = self.post(template, discovery_url="http://discovery.example.com")
         self.assert_refused(answer, "discovery_url is refused")
 
+    def test_horizon(self):
+        """What Horizon's panel sends where it knows nothing of Swarm mode creates a cluster."""
+        template = self.create_template()
+        request = {
+            "create_timeout": "60",
+            "discovery_url": "",
+            "keypair": template["keypair_id"],
+            "labels": {
+                "auto_healing_enabled": True,
+                "auto_scaling_enabled": False,
+                "availability_zone": "nova",
+                "master_lb_floating_ip_enabled": False,
+            },
+            "master_count": "1",
+            "master_lb_enabled": "False",
+            "node_count": "1",
+        }
+        answer = self.post(template, **request)
+        self.assertEqual(202, answer.status_code, answer.text)
+        request["labels"] = {**request["labels"], "auto_scaling_enabled": True}
+        self.assert_refused(self.post(template, **request), "auto_scaling_enabled is not offered")
+
     def test_special_pool(self):
         """A pool that could not carry traffic is refused, in a template and a cluster."""
         for pool in ("127.0.0.0/16", "224.0.0.0/8", "240.0.0.0/8", "169.254.0.0/16"):

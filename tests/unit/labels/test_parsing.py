@@ -12,6 +12,7 @@ from magnum_swarm_mode import conf, exceptions
 from magnum_swarm_mode.labels import address_pools
 from magnum_swarm_mode.labels import parsing as label_parsing
 from magnum_swarm_mode.labels import table as label_table
+from magnum_swarm_mode.stack import node_group
 from tests.unit.admission.properties import PROPERTY
 
 NAMES = st.sampled_from(list(label_table.DECLARATIONS))
@@ -55,6 +56,22 @@ class ParseTest(base.BaseTestCase):
                 }
             ),
         )
+
+    def test_labels_of_other_engines(self):
+        """Labels that Horizon's panel sends for every engine count as left out, unless they ask."""
+        names = ("auto_scaling_enabled", "master_lb_floating_ip_enabled", "ingress_controller")
+        for name in (*names, "api_master_lb_allowed_cidrs"):
+            for value in (False, "False", "false ", ""):
+                with self.subTest(name=name, value=value):
+                    self.assertEqual(label_table.Labels(), label_parsing.parse({name: value}))
+            self.assertIn(f"Label {name} is not offered: ", self.refused(**{name: "true"}))
+        self.assertIn("resized to", self.refused(auto_scaling_enabled=True))
+
+    def test_labels_of_other_engines_in_a_node_group(self):
+        """A node group takes such labels over from its cluster."""
+        labels = {"auto_scaling_enabled": False, "log_driver": "local"}
+        values = node_group.check_labels({**labels, "availability_zone": "a"}, labels, None)
+        self.assertEqual(("local", "a"), (values.log_driver, values.availability_zone))
 
     def test_json_values(self):
         """Magnum's API also takes numbers and booleans."""
