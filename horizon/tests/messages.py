@@ -91,8 +91,8 @@ def check() -> int:
         translated = {
             message.id
             for message in read(language)
-            if message.id and (all(message.string) if isinstance(message.string, tuple) else
-                               message.string)
+            if message.id
+            and (all(message.string) if isinstance(message.string, tuple) else message.string)
         }
         for text in sorted(wanted - translated, key=str):
             print(f"{language}: not translated: {text}")

@@ -59,9 +59,7 @@ class Clusters(generic.View):
         return rest_utils.JSONResponse(base.with_id(made), 202)
 
 
-def _with_template(
-    cluster: dict[str, Any], templates: dict[str, dict[str, Any]]
-) -> dict[str, Any]:
+def _with_template(cluster: dict[str, Any], templates: dict[str, dict[str, Any]]) -> dict[str, Any]:
     # A template of another project's that was hidden since is not in the list.
     template = templates.get(cluster["cluster_template_id"], {})
     return {
@@ -87,9 +85,9 @@ class Cluster(generic.View):
         if template["coe"] != base.TYPE:
             return found
         path = f"/v1/clusters/{cluster_id}/nodegroups"
-        groups = [magnum.call("GET", f"{path}/{one['uuid']}") for one in magnum.every(
-            path, "nodegroups"
-        )]
+        groups = [
+            magnum.call("GET", f"{path}/{one['uuid']}") for one in magnum.every(path, "nodegroups")
+        ]
         return {
             **found,
             "template": base.with_id(template),

@@ -158,8 +158,6 @@ class ProtectionTest(base.RestTestCase):
         """Who is not logged in gets status 401."""
         self.client.logout()
         self.setActiveUser(token=None)
-        answer = test.Client().get(
-            f"{base.ROOT}/clusters/", HTTP_X_REQUESTED_WITH="XMLHttpRequest"
-        )
+        answer = test.Client().get(f"{base.ROOT}/clusters/", HTTP_X_REQUESTED_WITH="XMLHttpRequest")
         self.assertEqual(401, answer.status_code)
         self.assertEqual([], self.magnum.requests)

@@ -32,6 +32,12 @@ describe('form items', function () {
     expect(item.titleMap).toBe(item.titleMap);
   });
 
+  it('that mirror another one are the same whenever they are read, also before it is filled', function () {
+    var item = formItems.mirror({}, {key: 'x'}, function () { return 'a'; });
+    expect(item.titleMap).toEqual([{value: 'a', name: 'a'}]);
+    expect(item.titleMap).toBe(item.titleMap);
+  });
+
   it('that mirror another one offer the present value, too', function () {
     var source = {titleMap: [{value: 'id', name: 'private'}]};
     var item = formItems.mirror(source, {key: 'x'}, function () { return 'private'; });

@@ -11,6 +11,9 @@
   angular.module(MODULE).factory(MODULE + '.dialog.form-items', formItems);
 
   function formItems() {
+    // The same one each time: another list would be a change for what watches it.
+    var NONE = [];
+
     return {find: find, hide: hide, mirror: mirror, tabOf: tabOf};
 
     /** Returns the item of a key in a form; undefined where there is none. */
@@ -51,7 +54,7 @@
       item.feedback = false;
       Object.defineProperty(item, 'titleMap', {
         enumerable: true,
-        get: function () { return offered(source.titleMap || [], first, current(), memory); },
+        get: function () { return offered(source.titleMap || NONE, first, current(), memory); },
         // schema-form writes back what it read.
         set: angular.noop
       });

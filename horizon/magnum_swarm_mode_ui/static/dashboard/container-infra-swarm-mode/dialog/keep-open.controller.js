@@ -10,14 +10,18 @@
 
   KeepOpenController.$inject = [
     '$scope',
+    '$document',
     '$parse',
+    '$timeout',
     '$uibModalInstance',
     'context',
     MODULE + '.dialog.form-items',
     MODULE + '.dialog.refusal'
   ];
 
-  function KeepOpenController($scope, $parse, $uibModalInstance, context, formItems, refusal) {
+  function KeepOpenController(
+    $scope, $document, $parse, $timeout, $uibModalInstance, context, formItems, refusal
+  ) {
     var ctrl = this;
     var swarmMode = context.swarmMode;
     var marked = angular.noop;
@@ -80,11 +84,19 @@
       var stop = $scope.$watch(function () { return valueOf(key); }, function (value) {
         if (value !== before) { marked(); }
       });
+      $timeout(function () { focus(key); });
       marked = function () {
         stop();
         marked = angular.noop;
         $scope.$broadcast('schemaForm.error.' + key, 'refused', true);
       };
+    }
+
+    /** Brings a field into sight; Horizon names it by the last part of its key. */
+    function focus(key) {
+      var name = key.split('.').pop();
+      var field = $document[0].querySelector('.swarm-mode-dialog [name="' + name + '"]');
+      if (field) { field.focus(); }
     }
 
     function valueOf(key) {
