@@ -254,7 +254,7 @@ describe('actions', function () {
     var config = open(function () {
       pages.get('.clusters.delete').perform(swarm({master_count: 1, node_count: 3}));
     });
-    expect(config.intro[0]).toContain('(1 managers, 3 workers)');
+    expect(config.intro[0]).toContain('(managers: 1, workers: 3)');
     config.swarmMode.submit(config.model);
     expect(magnum.deleteCluster).toHaveBeenCalledWith('c1', true);
   });

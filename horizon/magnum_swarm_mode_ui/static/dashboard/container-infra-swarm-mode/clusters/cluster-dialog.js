@@ -189,7 +189,7 @@
     function timeout() {
       return plain('create_timeout', {
         title: gettext('Longest creation (minutes)'),
-        placeholder: gettext('60'),
+        placeholder: '60',
         description: gettext('After that the creation has failed.')
       });
     }

@@ -22,8 +22,8 @@
       return action.ask({
         title: interpolate(gettext('Delete cluster %(name)s'), {name: cluster.name}, true),
         intro: [
-          interpolate(gettext('All of its servers are deleted (%(managers)s managers, ' +
-            '%(workers)s workers), with everything that was made for it: volumes, addresses, a ' +
+          interpolate(gettext('All of its servers are deleted (managers: %(managers)s, ' +
+            'workers: %(workers)s), with everything that was made for it: volumes, addresses, a ' +
             'network of its own, certificates and credentials.'),
           {managers: cluster.master_count, workers: cluster.node_count}, true),
           gettext('What its services keep on the nodes is lost. This cannot be undone.')
