@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 from magnum_ui.api import magnum
 from magnumclient.common.apiclient import exceptions
 from openstack_dashboard.api.rest import utils as rest_utils
@@ -31,7 +32,7 @@ class Magnum:
     def __init__(self, request: HttpRequest) -> None:
         client = magnum.magnumclient(request)
         if client is None:
-            raise rest_utils.AjaxError(503, "This cloud has no container-infra service.")
+            raise rest_utils.AjaxError(503, _("This cloud has no container-infra service."))
         self._http = client.clusters.api
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
@@ -44,11 +45,12 @@ class Magnum:
         if body is not None:
             options["body"] = body
         try:
-            _, answer = self._http.json_request(method, path, **options)
+            answer = self._http.json_request(method, path, **options)[1]
         except exceptions.HttpError as error:
             raise rest_utils.AjaxError(error.http_status, sentence(error)) from error
         except exceptions.ClientException as error:
-            raise rest_utils.AjaxError(503, f"Magnum does not answer: {error}") from error
+            text = _("Magnum does not answer: %(reason)s") % {"reason": error}
+            raise rest_utils.AjaxError(503, text) from error
         return answer or None
 
     def every(self, path: str, key: str) -> list[dict[str, Any]]:
@@ -60,7 +62,7 @@ class Magnum:
 
     def _pages(self, path: str) -> Iterator[Mapping[str, Any]]:
         following = path
-        for _ in range(_MOST_PAGES):
+        for _page in range(_MOST_PAGES):
             page = self.call("GET", following) or {}
             yield page
             if not page.get("next"):

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 from openstack_dashboard.api.rest import utils as rest_utils
 
 ROOT = r"container_infra/swarm_mode"
@@ -23,9 +24,10 @@ def body(request: HttpRequest, fields: Collection[str]) -> dict[str, Any]:
     """
     data: Any = request.DATA  # type: ignore[attr-defined]
     if not isinstance(data, dict):
-        raise rest_utils.AjaxError(400, "The request's body must be a JSON object.")
+        raise rest_utils.AjaxError(400, _("The request's body must be a JSON object."))
     if unknown := sorted(set(data) - set(fields)):
-        raise rest_utils.AjaxError(400, f"{', '.join(unknown)} cannot be given here.")
+        text = _("%(fields)s cannot be given here.") % {"fields": ", ".join(unknown)}
+        raise rest_utils.AjaxError(400, text)
     return {name: value for name, value in data.items() if value is not None}
 
 

@@ -7,6 +7,7 @@ The key is made here and is in no session, cache, log or file: only in the answe
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 from django.views import generic
 from magnumclient.common import utils as client_utils
 from openstack_dashboard.api.rest import urls
@@ -31,7 +32,7 @@ class ClientFiles(generic.View):
         cluster = magnum.call("GET", f"/v1/clusters/{cluster_id}")
         host = client_files.docker_host(cluster.get("api_address"))
         if host is None:
-            raise rest_utils.AjaxError(409, "The cluster has no address of its Docker API yet.")
+            raise rest_utils.AjaxError(409, _("The cluster has no address of its Docker API yet."))
         pair = client_utils.generate_csr_and_key()
         authority = magnum.call("GET", f"/v1/certificates/{cluster_id}")
         request_body = {"cluster_uuid": cluster["uuid"], "csr": pair["csr"]}
