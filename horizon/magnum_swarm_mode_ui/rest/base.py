@@ -22,7 +22,7 @@ def body(request: HttpRequest, fields: Collection[str]) -> dict[str, Any]:
     :param fields: the fields that it may have.
     :raises AjaxError: status 400, naming what it may not have.
     """
-    data: Any = request.DATA  # type: ignore[attr-defined]
+    data: Any = request.DATA
     if not isinstance(data, dict):
         raise rest_utils.AjaxError(400, _("The request's body must be a JSON object."))
     if unknown := sorted(set(data) - set(fields)):

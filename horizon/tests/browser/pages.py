@@ -17,7 +17,8 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
 AXE = Path(__file__).resolve().parents[2] / "node_modules/axe-core/axe.min.js"
-PATIENCE = 60.0
+# Seconds in which what a page does must be seen; more on a machine that is busy.
+PATIENCE = float(os.environ.get("WALK_PATIENCE", "60"))
 T = TypeVar("T")
 _PENDING = """
 if (!window.angular) return 1;

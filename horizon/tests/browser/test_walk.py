@@ -57,7 +57,7 @@ class WalkTest(unittest.TestCase):
         self.browser.settle()
 
     def refusal(self) -> str:
-        return self.browser.until(lambda: self.browser.find(".swarm-mode-refusal")).text
+        return str(self.browser.until(lambda: self.browser.find(".swarm-mode-refusal")).text)
 
     def is_closed(self) -> None:
         """Wait until the dialog is closed, which it is only when Magnum accepted."""
