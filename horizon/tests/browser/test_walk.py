@@ -2,7 +2,8 @@
 """The whole life of a cluster in a real browser, on a cloud.
 
 Needs OS_AUTH_URL, OS_USERNAME and OS_PASSWORD of a cloud, HORIZON_URL, and docker. The sizes are
-small unless WALK_MANAGERS and WALK_WORKERS say otherwise.
+small unless WALK_MANAGERS and WALK_WORKERS say otherwise. WALK_FROM names the step to begin with,
+where a walk has ended before.
 """
 
 from __future__ import annotations
@@ -87,23 +88,29 @@ class WalkTest(unittest.TestCase):
         """A user makes a template and a cluster, changes, uses and deletes them, with the mouse."""
         browser = self.browser
         browser.log_in(os.environ["OS_USERNAME"], os.environ["OS_PASSWORD"])
-        self.step("template", self.create_template, NAME, {})
-        self.step("template-2", self.create_template, f"{NAME}-2", {"drain_timeout": 5})
-        self.step("template-change", self.change_template)
-        self.step("cluster-refused", self.be_refused)
-        self.step("cluster-create", self.create_cluster)
-        self.step("cluster-complete", self.reaches, "CREATE_COMPLETE")
-        self.step("nodes", self.inspect_nodes)
-        self.step("connect", self.use_files)
-        self.step("group-create", self.create_group)
-        self.step("group-label", self.label_group)
-        self.step("group-delete", self.delete_group)
-        self.step("resize", self.resize)
-        self.step("upgrade", self.upgrade)
-        self.step("rotate", self.rotate)
-        self.step("files-again", self.use_files)
-        self.step("delete", self.delete_cluster)
-        self.step("templates-deleted", self.delete_templates)
+        steps = (
+            ("template", self.create_template, NAME, {}),
+            ("template-2", self.create_template, f"{NAME}-2", {"drain_timeout": 5}),
+            ("template-change", self.change_template),
+            ("cluster-refused", self.be_refused),
+            ("cluster-create", self.create_cluster),
+            ("cluster-complete", self.reaches, "CREATE_COMPLETE"),
+            ("nodes", self.inspect_nodes),
+            ("connect", self.use_files),
+            ("group-create", self.create_group),
+            ("group-label", self.label_group),
+            ("group-delete", self.delete_group),
+            ("resize", self.resize),
+            ("upgrade", self.upgrade),
+            ("rotate", self.rotate),
+            ("files-again", self.use_files),
+            ("delete", self.delete_cluster),
+            ("templates-deleted", self.delete_templates),
+        )
+        names = [name for name, *_ in steps]
+        first = names.index(os.environ.get("WALK_FROM", names[0]))
+        for name, what, *arguments in steps[first:]:
+            self.step(name, what, *arguments)
         severe = [text for text in browser.errors() if "Failed to load resource" not in text]
         self.assertEqual([], [text for text in severe if "unhandled rejection" not in text])
 

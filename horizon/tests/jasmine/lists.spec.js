@@ -51,6 +51,18 @@ describe('lists and details', function () {
     expect(items.map(clusters.itemInTransitionFunction)).toEqual([true, false, false]);
   });
 
+  it('refresh also while a new swarm has no health yet', function () {
+    function isRefreshed(minutes, health) {
+      var created = new Date(Date.now() - minutes * 60000).toISOString();
+      return clusters.itemInTransitionFunction({
+        coe: 'swarm-mode', status: 'CREATE_COMPLETE', created_at: created, health_status: health
+      });
+    }
+    expect(isRefreshed(2, null)).toBe(true);
+    expect(isRefreshed(2, 'HEALTHY')).toBe(false);
+    expect(isRefreshed(60, null)).toBe(false);
+  });
+
   it('make a row again when other actions may apply, for Kubernetes as magnum-ui does', function () {
     var items = list([
       {id: 'a', coe: 'swarm-mode', status: 'UPDATE_COMPLETE', health_status: 'HEALTHY'},

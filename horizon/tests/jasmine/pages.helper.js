@@ -5,6 +5,7 @@
 
   var MODULE = 'horizon.dashboard.container-infra.swarm-mode';
 
+  window.horizon.uuid = {generate: function () { return 'an-id'; }};
   window.pages = {
     MODULE: MODULE,
     load: load,
@@ -16,7 +17,8 @@
   };
 
   function load() {
-    module('horizon.app.core', 'horizon.framework', 'horizon.dashboard.container-infra', MODULE);
+    module('gettext', 'schemaForm', 'horizon.app.core', 'horizon.framework',
+      'horizon.dashboard.container-infra', MODULE);
     module(function ($provide) {
       $provide.value('horizon.app.core.detailRoute', 'ngdetails/');
     });

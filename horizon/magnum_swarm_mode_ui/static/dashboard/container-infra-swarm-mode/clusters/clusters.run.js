@@ -90,7 +90,13 @@
     }
 
     function isInTransition(cluster) {
-      return cluster.coe === COE && status.isChanging(cluster);
+      return cluster.coe === COE && (status.isChanging(cluster) || awaitsHealth(cluster));
+    }
+
+    // Magnum looks at the health of a new cluster within a minute, where it does at all.
+    function awaitsHealth(cluster) {
+      var seconds = (Date.now() - Date.parse(cluster.created_at)) / 1000;
+      return cluster.status === 'CREATE_COMPLETE' && !cluster.health_status && seconds < 900;
     }
 
     function load(id) {

@@ -9,9 +9,9 @@
 
   angular.module(MODULE).factory(MODULE + '.clusters.follow', follow);
 
-  follow.$inject = ['$route', '$timeout', MODULE + '.api', MODULE + '.clusters.status'];
+  follow.$inject = ['$timeout', MODULE + '.api', MODULE + '.clusters.status'];
 
-  function follow($route, $timeout, api, status) {
+  function follow($timeout, api, status) {
     // Milliseconds: while something is under way, and otherwise.
     var BUSY = 4000;
     var IDLE = 20000;
@@ -22,12 +22,12 @@
     /**
      * Calls a function with the cluster now and whenever it was read, until the scope is destroyed.
      *
-     * All views of one page share the requests. When an operation has ended the page is made
-     * again, as other actions apply then.
+     * All views of one page share the requests. When the status has changed the page's actions are
+     * made again, as others apply then.
      */
     function start(scope, cluster, show) {
       if (!current || current.cluster.id !== cluster.id) {
-        current = {cluster: cluster, shows: [], steps: []};
+        current = {cluster: cluster, shows: [], steps: [], page: pageOf(scope)};
         note(current);
         schedule(current);
       }
@@ -58,16 +58,32 @@
     function read(entry) {
       api.getCluster(entry.cluster.id).then(function (answer) {
         if (!entry.shows.length) { return; }
-        var hasEnded = status.isChanging(entry.cluster) && !status.isChanging(answer.data);
+        var isOther = entry.cluster.status !== answer.data.status;
         entry.cluster = answer.data;
         note(entry);
         entry.shows.forEach(function (show) { show(entry.cluster, entry.steps); });
-        if (hasEnded) { $route.reload(); }
+        if (isOther) { remakeActions(entry); }
         schedule(entry);
       }, function () {
         // It may be gone, or Horizon away for a moment; the last that was seen stays.
         if (entry.shows.length) { schedule(entry); }
       });
+    }
+
+    /** Returns the controller of Horizon's page of details that a view is in, if it is known. */
+    function pageOf(scope) {
+      for (var outer = scope; outer; outer = outer.$parent) {
+        if (outer.ctrl && outer.ctrl.itemData && outer.ctrl.resourceType) { return outer.ctrl; }
+      }
+      return null;
+    }
+
+    // Horizon makes actions of a page once, when its resource is there.
+    function remakeActions(entry) {
+      var page = entry.page;
+      if (!page) { return; }
+      page.itemData = null;
+      $timeout(function () { page.itemData = entry.cluster; });
     }
 
     function note(entry) {
