@@ -25,7 +25,7 @@ MANAGERS = int(os.environ.get("WALK_MANAGERS", "1"))
 WORKERS = int(os.environ.get("WALK_WORKERS", "1"))
 IMAGE = os.environ.get("WALK_IMAGE", "debian-docker-26.1")
 # Seconds of the longest operation.
-LONG = 900.0
+LONG = float(os.environ.get("WALK_LONG", "900"))
 
 
 class WalkTest(unittest.TestCase):

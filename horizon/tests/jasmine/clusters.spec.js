@@ -121,6 +121,24 @@ describe('the dialog of clusters', function () {
     });
   });
 
+  it('begins with the template of the row at which it was opened', function () {
+    var form = pages.get('horizon.framework.widgets.form.ModalFormService');
+    var service = pages.get('horizon.dashboard.container-infra.clusters.create.service');
+    var opened;
+    spyOn(form, 'open').and.callFake(function (config) {
+      opened = config.model.cluster_template_id;
+      return pages.get('$q').defer().promise;
+    });
+    function performAt(selected) {
+      service.perform(selected, pages.get('$rootScope').$new());
+      pages.get('$rootScope').$apply();
+      return opened;
+    }
+    expect(performAt(pages.template())).toBe('t1');
+    expect(performAt(pages.template({id: 'k1', coe: 'kubernetes'}))).toBe('');
+    expect(performAt(undefined)).toBe('');
+  });
+
   it('stays as it is where magnum-ui has other fields', function () {
     var original = formItems.find;
     spyOn(formItems, 'find').and.callFake(function (form, key) {

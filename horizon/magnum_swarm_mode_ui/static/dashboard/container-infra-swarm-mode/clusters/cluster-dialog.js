@@ -16,6 +16,19 @@
 
   function decorate($provide) {
     $provide.decorator(MAGNUM_UI + '.clusters.workflow', workflow);
+    $provide.decorator(MAGNUM_UI + '.clusters.create.service', createService);
+  }
+
+  createService.$inject = ['$delegate', MAGNUM_UI + '.clusters.workflow', MODULE + '.coe'];
+
+  /** Begins with the template at which the dialog was opened. */
+  function createService($delegate, dialogs, COE) {
+    var perform = $delegate.perform;
+    $delegate.perform = function (selected) {
+      dialogs.swarmModeTemplate = selected && selected.coe === COE ? selected.id : '';
+      return perform.apply($delegate, arguments);
+    };
+    return $delegate;
   }
 
   workflow.$inject = [
@@ -66,6 +79,9 @@
         fixed_network: '', fixed_subnet: '', floating_ip_enabled: '', labels: labels.toModel({})
       };
 
+      if (templates[$delegate.swarmModeTemplate]) {
+        model.cluster_template_id = $delegate.swarmModeTemplate;
+      }
       hideOthers(tabs);
       append(tabs[0], 'details', details(dialog, template));
       append(tabs[1], 'size', size(dialog, template));
