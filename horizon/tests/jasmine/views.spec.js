@@ -77,6 +77,15 @@ describe('pages', function () {
   describe('with a form', function () {
     var closed, dialog, element, sent;
 
+    function open(config) {
+      dialog = pages.dialogOf(config);
+      closed = false;
+      dialog.closed.finally(function () { closed = true; });
+      element = $compile('<div class="swarm-mode-dialog">' +
+        source(BASE + 'dialog/keep-open.html') + '</div>')(dialog.scope);
+      dialog.scope.$apply();
+    }
+
     beforeEach(function () {
       keep(['array', 'checkbox', 'checkboxes', 'default', 'fieldset', 'radios', 'section',
         'select', 'submit', 'tabs', 'textarea', 'help', 'radio-buttons', 'radios-inline',
@@ -98,17 +107,11 @@ describe('pages', function () {
       sent = pages.get('$q').defer();
       spyOn(pages.get('.api'), 'createCluster').and.returnValue(sent.promise);
       pages.get('horizon.dashboard.container-infra.clusters.workflow')
-        .init('title', $rootScope.$new()).then(function (config) {
-          dialog = pages.dialogOf(config);
-        });
+        .init('title', $rootScope.$new()).then(function (config) { dialog = config; });
       $rootScope.$apply();
+      open(dialog);
       dialog.ctrl.model.cluster_template_id = 't1';
       dialog.ctrl.model.name = 'new';
-      dialog.scope.$apply();
-      closed = false;
-      dialog.closed.finally(function () { closed = true; });
-      element = $compile('<div class="swarm-mode-dialog">' +
-        source(BASE + 'dialog/keep-open.html') + '</div>')(dialog.scope);
       dialog.scope.$apply();
     });
 
@@ -135,6 +138,26 @@ describe('pages', function () {
       element.find('[name="node_count"]').val('2').trigger('change');
       dialog.scope.$apply();
       expect(element.find('.modal-footer .btn-primary').prop('disabled')).toBe(false);
+    });
+
+    it('list the nodes that a resize can remove, by names as they are', function () {
+      var name = 'x-worker-0';
+      pages.get('.api').getCluster.and.returnValue(pages.answer({
+        id: 'c1', name: HOSTILE, health_status_reason: {'x-worker-0': HOSTILE + ', active'},
+        node_groups: [{id: 'g', name: 'default-worker', role: 'worker', node_count: 1}]
+      }));
+      var config;
+      spyOn(pages.get('.dialog.keep-open'), 'open').and.callFake(function (value) {
+        config = value;
+        return pages.get('$q').defer().promise;
+      });
+      pages.get('.clusters.resize').perform({id: 'c1'});
+      $rootScope.$apply();
+      open(config);
+      element.find('.checkbox input').prop('checked', true).trigger('change');
+      dialog.scope.$apply();
+      expect(dialog.ctrl.model.remove[name]).toBe(true);
+      expectText(element, 'resize');
     });
 
     it('show the fields of a swarm, each with a name', function () {

@@ -10,6 +10,7 @@
   angular.module(MODULE).factory(MODULE + '.clusters.action', action);
 
   action.$inject = [
+    '$document',
     '$q',
     'horizon.dashboard.container-infra.clusters.resourceType',
     'horizon.framework.util.actions.action-result.service',
@@ -18,7 +19,7 @@
     MODULE + '.dialog.keep-open'
   ];
 
-  function action($q, resourceType, actionResult, toast, COE, dialog) {
+  function action($document, $q, resourceType, actionResult, toast, COE, dialog) {
     return {make: make, ask: ask, updated: updated, deleted: deleted};
 
     /**
@@ -51,6 +52,8 @@
      *   answer, "done" the sentence for the user, and "result" the result of the action
      */
     function ask(config) {
+      // Horizon leaves the menu of a row open.
+      $document[0].body.click();
       return dialog.open(angular.extend({
         schema: {type: 'object', properties: {}},
         form: [],
