@@ -248,6 +248,12 @@ describe('actions', function () {
     expect(nameOf(null)).toBe('swarm.zip');
   });
 
+  it('to download are shown with the name that the archive has', function () {
+    var contextOf = pages.get('.clusters.client-files').contextOf;
+    expect(contextOf({id: 'c1', name: 'swarm_1.a'})).toBe('swarm_1.a');
+    expect(contextOf({id: 'c1', name: 'Schwärme'})).toBe('c1');
+  });
+
   it('to delete say what is lost', function () {
     var magnum = pages.openstack();
     spyOn(magnum, 'deleteCluster').and.returnValue(pages.answer(null));
@@ -257,5 +263,7 @@ describe('actions', function () {
     expect(config.intro[0]).toContain('(managers: 1, workers: 3)');
     config.swarmMode.submit(config.model);
     expect(magnum.deleteCluster).toHaveBeenCalledWith('c1', true);
+    $rootScope.$apply();
+    expect(pages.get('.clusters.status').isExpected(swarm())).toBe(true);
   });
 });

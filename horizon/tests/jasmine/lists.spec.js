@@ -63,6 +63,22 @@ describe('lists and details', function () {
     expect(isRefreshed(60, null)).toBe(false);
   });
 
+  it('refresh from the moment when Magnum has accepted an operation', function () {
+    var cluster = {id: 'a', coe: 'swarm-mode', status: 'CREATE_COMPLETE', health_status: 'HEALTHY'};
+    var status = pages.get('.clusters.status');
+    var isRefreshed = function (fields) {
+      return clusters.itemInTransitionFunction(angular.extend({}, cluster, fields));
+    };
+    expect(isRefreshed()).toBe(false);
+    status.expect(cluster);
+    expect(isRefreshed()).toBe(true);
+    expect(isRefreshed({id: 'b'})).toBe(false);
+    expect(isRefreshed({status: 'UPDATE_COMPLETE'})).toBe(false);
+    status.expect(cluster);
+    spyOn(Date, 'now').and.returnValue(Date.now() + 31000);
+    expect(isRefreshed()).toBe(false);
+  });
+
   it('make a row again when other actions may apply, for Kubernetes as magnum-ui does', function () {
     var items = list([
       {id: 'a', coe: 'swarm-mode', status: 'UPDATE_COMPLETE', health_status: 'HEALTHY'},

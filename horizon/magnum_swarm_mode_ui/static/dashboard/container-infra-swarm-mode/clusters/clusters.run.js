@@ -90,7 +90,8 @@
     }
 
     function isInTransition(cluster) {
-      return cluster.coe === COE && (status.isChanging(cluster) || awaitsHealth(cluster));
+      return cluster.coe === COE &&
+        (status.isChanging(cluster) || status.isExpected(cluster) || awaitsHealth(cluster));
     }
 
     // Magnum looks at the health of a new cluster within a minute, where it does at all.

@@ -51,7 +51,8 @@
     }
 
     function schedule(entry) {
-      var delay = status.isChanging(entry.cluster) ? BUSY : IDLE;
+      var isBusy = status.isChanging(entry.cluster) || status.isExpected(entry.cluster);
+      var delay = isBusy ? BUSY : IDLE;
       entry.timer = $timeout(function () { read(entry); }, delay);
     }
 

@@ -12,7 +12,13 @@
   function status() {
     var DONE = /^(CREATE|UPDATE|RESUME|RESTORE|ROLLBACK|SNAPSHOT|CHECK|ADOPT)_COMPLETE$/;
 
+    // Seconds in which Magnum shows that it does what it accepted.
+    var PATIENCE = 30;
+    var expected = {};
+
     return {
+      expect: expect,
+      isExpected: isExpected,
       isChanging: isChanging,
       isFailed: function (cluster) { return /_FAILED$/.test(cluster.status || ''); },
       canResize: canResize,
@@ -25,6 +31,20 @@
       canDelete: function (cluster) { return cluster.status !== 'DELETE_IN_PROGRESS'; },
       hasFiles: function (cluster) { return Boolean(cluster.api_address) && canResize(cluster); }
     };
+
+    /** Notes that Magnum has accepted an operation on a cluster, which begins in its own time. */
+    function expect(cluster) {
+      expected[cluster.id] = {status: cluster.status, until: Date.now() + PATIENCE * 1000};
+    }
+
+    /** Returns whether an operation that was accepted is not to be seen yet. */
+    function isExpected(cluster) {
+      var entry = expected[cluster.id];
+      if (!entry) { return false; }
+      if (entry.status === cluster.status && Date.now() < entry.until) { return true; }
+      delete expected[cluster.id];
+      return false;
+    }
 
     function isChanging(cluster) {
       return /_IN_PROGRESS$/.test(cluster.status || '');

@@ -15,11 +15,12 @@
     'horizon.dashboard.container-infra.clusters.resourceType',
     'horizon.framework.util.actions.action-result.service',
     'horizon.framework.widgets.toast.service',
+    MODULE + '.clusters.status',
     MODULE + '.coe',
     MODULE + '.dialog.keep-open'
   ];
 
-  function action($document, $q, resourceType, actionResult, toast, COE, dialog) {
+  function action($document, $q, resourceType, actionResult, toast, status, COE, dialog) {
     return {make: make, ask: ask, updated: updated, deleted: deleted};
 
     /**
@@ -49,7 +50,8 @@
      * Opens a dialog whose button sends a request.
      *
      * @param {Object} config - as of the dialog that stays open; "send" returns the promise of the
-     *   answer, "done" the sentence for the user, and "result" the result of the action
+     *   answer, "done" the sentence for the user, "result" the result of the action, and "operatesOn"
+     *   the cluster whose status will change
      */
     function ask(config) {
       // Horizon leaves the menu of a row open.
@@ -70,6 +72,7 @@
 
       function submit(model) {
         return config.send(model).then(function (answer) {
+          if (config.operatesOn) { status.expect(config.operatesOn); }
           if (config.done) { toast.add('success', config.done(model)); }
           return config.result(answer);
         });

@@ -21,6 +21,7 @@
   function clientFiles($document, $window, gettext, api, action, status) {
     var service = action.make(status.hasFiles, perform);
     service.nameOf = nameOf;
+    service.contextOf = contextOf;
     return service;
 
     function perform(cluster) {
@@ -49,6 +50,11 @@
       link.remove();
       $window.URL.revokeObjectURL(url);
       return answer;
+    }
+
+    /** Returns what the archive and its docker context are called: Docker takes not every name. */
+    function contextOf(cluster) {
+      return /^[A-Za-z0-9][A-Za-z0-9_.\-]{1,100}$/.test(cluster.name) ? cluster.name : cluster.id;
     }
 
     function nameOf(disposition) {

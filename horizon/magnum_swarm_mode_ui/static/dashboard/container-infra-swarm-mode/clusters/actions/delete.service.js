@@ -36,6 +36,7 @@
           return interpolate(gettext('Cluster %(name)s is being deleted.'),
             {name: cluster.name}, true);
         },
+        operatesOn: cluster,
         result: function (answer) {
           $location.path('/project/clusters');
           // It is in the list until it is gone, with its steps.

@@ -56,6 +56,7 @@
           return interpolate(gettext('Node group %(name)s is being created.'),
             {name: model.name}, true);
         },
+        operatesOn: cluster,
         result: action.updated(cluster)
       });
     }
@@ -192,6 +193,7 @@
           return interpolate(gettext('Node group %(name)s is being deleted.'),
             {name: group.name}, true);
         },
+        operatesOn: cluster,
         result: action.updated(cluster)
       });
     }

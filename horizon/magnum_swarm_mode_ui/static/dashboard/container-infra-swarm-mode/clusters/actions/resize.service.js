@@ -65,6 +65,7 @@
           return interpolate(gettext('Cluster %(name)s is being resized.'),
             {name: cluster.name}, true);
         },
+        operatesOn: cluster,
         result: action.updated(cluster)
       });
 

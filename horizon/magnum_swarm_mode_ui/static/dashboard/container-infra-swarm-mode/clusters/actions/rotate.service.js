@@ -41,6 +41,7 @@
         done: function () {
           return gettext('The certificates are being replaced. Download the client files again.');
         },
+        operatesOn: cluster,
         result: action.updated(cluster)
       });
     });
@@ -63,6 +64,7 @@
         isDanger: true,
         send: function () { return api.rotateCredential(cluster.id); },
         done: function () { return gettext('The credential is being replaced.'); },
+        operatesOn: cluster,
         result: action.updated(cluster)
       });
     });

@@ -94,6 +94,7 @@
           return interpolate(gettext('Cluster %(name)s is being upgraded.'),
             {name: cluster.name}, true);
         },
+        operatesOn: cluster,
         result: action.updated(cluster)
       });
 

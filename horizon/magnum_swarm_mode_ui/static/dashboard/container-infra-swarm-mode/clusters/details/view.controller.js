@@ -45,6 +45,7 @@
 
     function show(cluster, steps) {
       ctrl.cluster = cluster;
+      ctrl.context = clientFiles.contextOf(cluster);
       ctrl.steps = steps;
       ctrl.health = health.read(cluster.health_status_reason);
       ctrl.names = Object.keys(cluster.labels || {}).sort();
