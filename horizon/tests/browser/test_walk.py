@@ -2,8 +2,8 @@
 """The whole life of a cluster in a real browser, on a cloud.
 
 Needs OS_AUTH_URL, OS_USERNAME and OS_PASSWORD of a cloud, HORIZON_URL, and docker. The sizes are
-small unless WALK_MANAGERS and WALK_WORKERS say otherwise. WALK_FROM names the step to begin with,
-where a walk has ended before.
+small unless WALK_MANAGERS and WALK_WORKERS say otherwise. WALK_FROM and WALK_TO name the first and
+the last step, where a walk has ended before or makes no cluster.
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ class WalkTest(unittest.TestCase):
         )
         names = [name for name, *_ in steps]
         first = names.index(os.environ.get("WALK_FROM", names[0]))
-        for name, what, *arguments in steps[first:]:
+        last = names.index(os.environ.get("WALK_TO", names[-1]))
+        for name, what, *arguments in steps[first : last + 1]:
             self.step(name, what, *arguments)
         severe = [text for text in browser.errors() if "Failed to load resource" not in text]
         self.assertEqual([], [text for text in severe if "unhandled rejection" not in text])

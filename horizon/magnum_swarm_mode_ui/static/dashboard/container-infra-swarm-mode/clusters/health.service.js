@@ -46,15 +46,15 @@
     }
 
     function node(name, line, code) {
-      // A message in parentheses after the state may hold commas itself.
-      var state = /^(.*?)((?: \(.*\))?), (active|pause|drain)(?:, |$)/.exec(line);
+      // The state may have a message in parentheses behind it, with commas.
+      var state = /^(.*?), (active|pause|drain)(?:, |$)/.exec(line);
       var rest = state ? line.slice(state[0].length) : '';
       var role = /^(leader|manager \w+)(?:, |$)/.exec(rest);
       var engine = /(?:^|, )engine (.+)$/.exec(rest);
       return {
         name: name,
-        state: state ? state[1] + state[2] : line,
-        availability: state ? state[3] : '',
+        state: state ? state[1] : line,
+        availability: state ? state[2] : '',
         isManager: Boolean(role),
         role: role ? roleName(role[1]) : gettext('worker'),
         engine: engine ? engine[1] : '',
