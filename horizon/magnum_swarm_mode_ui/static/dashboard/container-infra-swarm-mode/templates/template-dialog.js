@@ -206,6 +206,7 @@
     function choice(form, model, name, item, source) {
       var own = plain(name, item);
       if (own.required) {
+        own.first = gettext('Choose one.');
         own.$validators = {missing: function (value) { return Boolean(value); }};
         own.validationMessage = {missing: gettext('Choose one.')};
       }
