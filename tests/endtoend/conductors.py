@@ -2,11 +2,14 @@
 """Conductors of Magnum beside the cloud's own, so that there are three, and their sudden deaths."""
 
 import atexit
+import contextlib
 import dataclasses
+import fcntl
 import os
 import re
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from devcloud import infrastructure, processes, releases, settings
@@ -19,6 +22,8 @@ _DATABASE = releases.DEFAULT.database
 # Each looks at what is under way every ten seconds; apart they look three times as often.
 _APART = 3.3
 _CREATION = 120.0  # seconds until Heat has been asked for a cluster
+_CALL = 120.0  # seconds that a request takes for whose answer Magnum's API waits
+_CALLS = settings.RUN / "conductors.calls"  # locked meanwhile, for tests of all processes
 
 
 def start_others() -> None:
@@ -45,8 +50,8 @@ def stop_others() -> None:
     for name in OTHERS:
         if processes.running(name) is None:
             continue
-        _wait_for_creations()
-        processes.stop([name])
+        with _between_calls():
+            processes.stop([name])
         (settings.RUN / f"{name}.conf").unlink()
         # Else `magnum service-list` would show it as down from now on.
         infrastructure.query(f"DELETE FROM {_DATABASE}.magnum_service WHERE host = '{name}';")
@@ -64,9 +69,44 @@ def kill(name: str, python_path: str | None = None) -> None:
         service = dataclasses.replace(service, environment=environment)
     record = processes.running(name)
     assert record is not None, f"{name} does not run"
-    _wait_for_creations()
-    os.killpg(record.pid, signal.SIGKILL)
+    with _between_calls():
+        os.killpg(record.pid, signal.SIGKILL)
     processes.start(service)
+
+
+@contextlib.contextmanager
+def calls() -> Iterator[None]:
+    """Let no test stop a conductor meanwhile.
+
+    Magnum's API waits for the conductor that has a rotation or a certificate to sign, and answers
+    500 a minute after that one died.
+    """
+    with _CALLS.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+@contextlib.contextmanager
+def _between_calls() -> Iterator[None]:
+    """Wait until no other test's request is with a conductor; none is sent in the block."""
+    with _CALLS.open("a") as file:
+        wait_for(
+            "requests to be answered",
+            lambda: _is_locked(file.fileno()),
+            timeout=_CALL,
+            interval=0.1,
+        )
+        _wait_for_creations()
+        yield
+
+
+def _is_locked(file: int) -> bool:
+    """Lock a file for this process alone if nobody has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _wait_for_creations() -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Users of the cloud: each has an environment of its own and types ordinary commands."""
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from typing import Any
 
 from devcloud.demo import shell
 from devcloud.demo.rest import Cloud, UnreachableError
+from tests.endtoend import conductors
 
 RESTART = 60.0  # seconds that a service may not answer
 HOME = "/nonexistent"  # nothing of the caller's home directory may matter
@@ -52,7 +54,9 @@ class User:
         :param timeout: seconds
         :raises shell.CommandError: it failed
         """
-        return shell.capture(words, self.environment, timeout)
+        is_call = words[:2] == ("openstack", "coe")
+        with conductors.calls() if is_call else contextlib.nullcontext():
+            return shell.capture(words, self.environment, timeout)
 
     def act(self, server: str, action: str, **details: object) -> None:
         """Have Nova do something to a server, such as ``os-stop``."""
