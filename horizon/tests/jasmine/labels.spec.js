@@ -43,3 +43,21 @@ describe('labels in a form', function () {
       {drain_timeout: '0', auto_healing_enabled: 'true', log_driver: 'local', own: 'x'});
   });
 });
+
+describe('a label that the plug-in does not know', function () {
+  'use strict';
+
+  beforeEach(pages.load);
+  beforeEach(module(function ($provide) {
+    $provide.decorator(pages.MODULE + '.labels.data', ['$delegate', function (data) {
+      return data.concat([
+        {name: 'brand_new', type: 'text', title: 'Brand new', help: 'x', expected: 'y', default: ''}
+      ]);
+    }]);
+  }));
+
+  it('is offered among the others', function () {
+    var items = pages.get('.labels.form').fieldsets('labels', ['other'])[0].items;
+    expect(items.map(function (item) { return item.title; })).toEqual(['Brand new']);
+  });
+});
