@@ -2,23 +2,30 @@
 """Magnum's API with the token of the user who is logged in.
 
 Requests and answers pass as they are: what Magnum accepts is for Magnum to say. magnum-ui's own
-functions turn every value into text, split labels at commas and drop what they do not know.
+functions turn every value into text, split labels at commas and drop what they do not know, and
+python-magnumclient changes its interface with releases: neither is between a page and Magnum here.
 """
 
 from __future__ import annotations
 
+import re
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import requests
+from django.conf import settings
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
-from magnum_ui.api import magnum
-from magnumclient.common.apiclient import exceptions
+from horizon import exceptions
+from openstack_dashboard.api import base
 from openstack_dashboard.api.rest import utils as rest_utils
 
+_SERVICE = "container-infra"
 # Node labels came with 1.14; older releases of Magnum answer with the newest version they have.
-_VERSION = {"OpenStack-API-Version": "container-infra latest"}
+_VERSION = f"{_SERVICE} latest"
+# Seconds until Magnum is connected to, and until it answers: it asks other services itself.
+_TIMEOUT = (5, 60)
 # Of a list that Magnum cuts into pages ([api] max_limit, 1000 by default).
 _MOST_PAGES = 50
 
@@ -30,10 +37,20 @@ class Magnum:
     """
 
     def __init__(self, request: HttpRequest) -> None:
-        client = magnum.magnumclient(request)
-        if client is None:
-            raise rest_utils.AjaxError(503, _("This cloud has no container-infra service."))
-        self._http = client.clusters.api
+        try:
+            url = base.url_for(request, _SERVICE)
+        except exceptions.ServiceCatalogException as error:
+            text = _("This cloud has no container-infra service.")
+            raise rest_utils.AjaxError(503, text) from error
+        self._root = re.sub(r"/(v1)?/*$", "", url)
+        self._headers = {
+            "Accept": "application/json",
+            "OpenStack-API-Version": _VERSION,
+            "X-Auth-Token": request.user.token.id,
+        }
+        insecure = getattr(settings, "OPENSTACK_SSL_NO_VERIFY", False)
+        authority = getattr(settings, "OPENSTACK_SSL_CACERT", None)
+        self._verify = False if insecure else authority or True
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Return what Magnum answers, decoded; None where it answers nothing.
@@ -41,17 +58,24 @@ class Magnum:
         :param path: below the endpoint, beginning with ``/v1/``.
         :raises AjaxError: with Magnum's status and sentence.
         """
-        options: dict[str, Any] = {"headers": dict(_VERSION)}
-        if body is not None:
-            options["body"] = body
         try:
-            answer = self._http.json_request(method, path, **options)[1]
-        except exceptions.HttpError as error:
-            raise rest_utils.AjaxError(error.http_status, sentence(error)) from error
-        except exceptions.ClientException as error:
-            text = _("Magnum does not answer: %(reason)s") % {"reason": error}
-            raise rest_utils.AjaxError(503, text) from error
-        return answer or None
+            answer = requests.request(
+                method,
+                self._root + path,
+                json=body,
+                headers=self._headers,
+                verify=self._verify,
+                timeout=_TIMEOUT,
+                # The token is for Magnum alone.
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            # The text of the error names inner addresses.
+            raise rest_utils.AjaxError(503, _("Magnum does not answer.")) from error
+        if not answer.ok or answer.is_redirect:
+            status = 502 if answer.is_redirect else answer.status_code
+            raise rest_utils.AjaxError(status, sentence(answer))
+        return answer.json() if answer.content else None
 
     def every(self, path: str, key: str) -> list[dict[str, Any]]:
         """Return all items of a list, page after page.
@@ -71,7 +95,12 @@ class Magnum:
             following = f"{path}?{urllib.parse.urlsplit(page['next']).query}"
 
 
-def sentence(error: Exception) -> str:
-    """Return what Magnum says of a refusal, without what its client adds."""
-    text = str(getattr(error, "message", "") or error)
-    return text.partition(" (HTTP ")[0].strip()
+def sentence(answer: requests.Response) -> str:
+    """Return what Magnum says of a refusal."""
+    try:
+        [error, *_more] = answer.json()["errors"]
+        # Magnum's titles end at the first full stop.
+        text = error.get("detail") if answer.status_code < 500 else ""
+        return str(text or error["title"])
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return _("Magnum answers with status %(status)s.") % {"status": answer.status_code}

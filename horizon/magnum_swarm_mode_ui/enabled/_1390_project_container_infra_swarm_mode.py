@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Enables Docker Swarm mode in the container-infra panel; comes after magnum-ui's files (_1370)."""
 
-from magnumclient.common.apiclient import exceptions as _magnum
+from magnumclient import exceptions as _magnum
 
 FEATURE = "magnum_swarm_mode_ui"
 ADD_INSTALLED_APPS = ["magnum_swarm_mode_ui"]

@@ -10,8 +10,10 @@ from unittest import mock
 
 from magnum_ui.api import magnum
 from magnumclient.v1 import client as magnum_client
+from openstack_dashboard.api import base as catalogue
 from openstack_dashboard.api.rest import utils as rest_utils
 from openstack_dashboard.test import helpers
+from urllib3.connection import HTTPConnection
 
 from tests.django import fake_magnum
 
@@ -28,6 +30,10 @@ class RestTestCase(helpers.TestCase):
         self.addCleanup(socket.setdefaulttimeout, socket.getdefaulttimeout())
         self.magnum = fake_magnum.FakeMagnum()
         self.addCleanup(self.magnum.stop)
+        # Horizon's tests let nothing connect; here is a Magnum to connect to.
+        HTTPConnection.connect = self._real_conn_request
+        self._patch(catalogue, "url_for", lambda request, service: self.magnum.url)
+        # For magnum-ui's own resources.
         self._patch(magnum, "magnumclient", self._client)
         # Horizon's answers have a property of the name that Django's test client writes to.
         self._patch(rest_utils._RestResponse, "json", None)
@@ -39,7 +45,7 @@ class RestTestCase(helpers.TestCase):
 
     def _client(self, request: Any) -> magnum_client.Client:
         return magnum_client.Client(
-            input_auth_token="token", magnum_url=self.magnum.url, api_version="1.13"
+            auth_token="token", magnum_url=self.magnum.url, api_version="1.13"
         )
 
     def say(self, what: str, value: Any, status: int = 200) -> None:

@@ -21,6 +21,7 @@ class FakeMagnum:
         self.answers: dict[str, tuple[int, Any]] = {}
         self.requests: list[tuple[str, Any]] = []
         self.versions: list[str] = []
+        self.location = ""
         fake = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -35,6 +36,8 @@ class FakeMagnum:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(text)))
+                if fake.location:
+                    self.send_header("Location", fake.location)
                 self.end_headers()
                 self.wfile.write(text)
 

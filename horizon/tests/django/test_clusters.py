@@ -105,7 +105,30 @@ class CreateTest(base.RestTestCase):
         self.magnum.stop()
         answer = self.ajax("POST", f"{base.ROOT}/clusters/", {"name": "swarm"})
         self.assertEqual(503, answer.status_code)
-        self.assertIn("Magnum does not answer", answer.json())
+        self.assertEqual("Magnum does not answer.", answer.json())
+
+    def test_errors_of_another_form(self) -> None:
+        """What is no error of Magnum's form is shown by its status, and nothing of it."""
+        for body in ({"errors": []}, {"errors": "x"}, ["x"], None):
+            self.say("POST /v1/clusters", body, 502)
+            answer = self.ajax("POST", f"{base.ROOT}/clusters/", {"name": "swarm"})
+            self.assertEqual(502, answer.status_code)
+            self.assertEqual("Magnum answers with status 502.", answer.json())
+
+    def test_faults_of_magnum(self) -> None:
+        """Of a fault of Magnum's only the title is shown: details may hold a trace."""
+        error = {"title": "Internal error.", "detail": "Traceback"}
+        self.say("POST /v1/clusters", {"errors": [error]}, 500)
+        answer = self.ajax("POST", f"{base.ROOT}/clusters/", {"name": "swarm"})
+        self.assertEqual((500, "Internal error."), (answer.status_code, answer.json()))
+
+    def test_token_goes_to_magnum_only(self) -> None:
+        """A redirection is not followed."""
+        self.say("POST /v1/clusters", None, 307)
+        self.magnum.location = f"{self.magnum.url}/elsewhere"
+        answer = self.ajax("POST", f"{base.ROOT}/clusters/", {"name": "swarm"})
+        self.assertEqual(502, answer.status_code)
+        self.assertEqual(1, len(self.magnum.requests))
 
 
 class OperationsTest(base.RestTestCase):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from django.conf import settings
 from horizon import exceptions
-from magnumclient.common.apiclient import exceptions as client_exceptions
+from magnumclient import exceptions as client_exceptions
 
 from tests.django import base
 from tests.django.fake_magnum import KUBERNETES

@@ -74,8 +74,11 @@
     spyOn(magnum, 'getClusterTemplate').and.callFake(function (id) {
       return answer(list.filter(function (one) { return one.id === id; })[0]);
     });
-    spyOn(magnum, 'getFlavorMinimums').and.returnValue(
-      answer({flavorMinimumRam: 0, flavorMinimumVcpu: 0}));
+    // Up to magnum-ui 18 there are none.
+    if (magnum.getFlavorMinimums) {
+      spyOn(magnum, 'getFlavorMinimums').and.returnValue(
+        answer({flavorMinimumRam: 0, flavorMinimumVcpu: 0}));
+    }
     spyOn(magnum, 'getAddons').and.returnValue(answer({addons: []}));
     spyOn(magnum, 'getIngressControllers').and.returnValue(answer({controllers: []}));
     return magnum;
