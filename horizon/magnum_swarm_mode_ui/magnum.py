@@ -103,4 +103,4 @@ def sentence(answer: requests.Response) -> str:
         text = error.get("detail") if answer.status_code < 500 else ""
         return str(text or error["title"])
     except (ValueError, LookupError, TypeError, AttributeError):
-        return _("Magnum answers with status %(status)s.") % {"status": answer.status_code}
+        return str(_("Magnum answers with status %(status)s.") % {"status": answer.status_code})

@@ -88,7 +88,7 @@ class WalkTest(unittest.TestCase):
         """A user makes a template and a cluster, changes, uses and deletes them, with the mouse."""
         browser = self.browser
         browser.log_in(os.environ["OS_USERNAME"], os.environ["OS_PASSWORD"])
-        steps = (
+        steps: tuple[tuple[Any, ...], ...] = (
             ("template", self.create_template, NAME, {}),
             ("template-2", self.create_template, f"{NAME}-2", {"drain_timeout": 5}),
             ("template-change", self.change_template),

@@ -63,7 +63,9 @@
     spyOn(spinner, 'hideModalSpinner');
     spyOn(nova, 'getFlavors').and.returnValue(answer({items: [
       {name: 'm1.small', ram: 2048, vcpus: 2}, {name: 'm1.medium', ram: 4096, vcpus: 2}]}));
-    spyOn(nova, 'getKeypairs').and.returnValue(answer({items: [{name: 'fuel'}]}));
+    spyOn(nova, 'getKeypairs').and.returnValue(
+      // Horizon 26 and 27 have the name in two places.
+      answer({items: [{name: 'fuel', keypair: {name: 'fuel'}}]}));
     spyOn(nova, 'getAvailabilityZones').and.returnValue(answer({items: [{zoneName: 'nova'}]}));
     spyOn(get(service + 'glance'), 'getImages').and.returnValue(answer({items: [
       {name: 'debian-12', properties: {os_distro: 'debian'}},

@@ -38,11 +38,17 @@ describe('the dialog of cluster templates', function () {
     });
   }
 
-  it('offers swarm-mode besides Kubernetes', function () {
-    var values = formItems.find(open().form, 'coe').titleMap.map(function (entry) {
+  function engines(dialog) {
+    return formItems.find(dialog.form, 'coe').titleMap.map(function (entry) {
       return entry.value;
     });
-    expect(values).toEqual(['', 'kubernetes', 'swarm-mode']);
+  }
+
+  it('offers swarm-mode once, besides what magnum-ui offers', function () {
+    var offered = engines(open());
+    expect(offered.filter(function (value) { return value === 'swarm-mode'; }).length).toBe(1);
+    expect(offered).toContain('kubernetes');
+    expect(offered[0]).toBe('');
   });
 
   it('offers nothing that a swarm cannot do', function () {
@@ -67,8 +73,10 @@ describe('the dialog of cluster templates', function () {
       expect(isShown(dialog, key)).withContext(key).toBe(true);
     });
     expect(isShown(dialog, 'swarm.image_id')).toBe(false);
-    expect(dialog.model.network_driver).toBe('calico');
-    expect(dialog.model.volume_driver).toBe('cinder');
+    ['network_driver', 'volume_driver'].forEach(function (key) {
+      expect(dialog.model[key]).withContext(key).toBe(
+        formItems.find(dialog.form, key).titleMap[0].value);
+    });
     expect(dialog.swarmMode.applies(dialog.model)).toBe(false);
   });
 
@@ -136,6 +144,7 @@ describe('the dialog of cluster templates', function () {
     });
     var dialog = open();
     expect(dialog.swarmMode).toBeUndefined();
-    expect(original(dialog.form, 'coe').titleMap.length).toBe(2);
+    expect(dialog.model.swarm).toBeUndefined();
+    expect(original(dialog.form, 'image_id').condition).toBeUndefined();
   });
 });

@@ -72,7 +72,7 @@
 
       dialog.schema.properties.swarm = schema();
       model.swarm = request.toModel({floating_ip_enabled: true, labels: {}});
-      coe.titleMap.push({value: COE, name: gettext('Docker Swarm mode')});
+      offer(coe.titleMap);
       coe.onChange = function () {
         // For an engine that it does not know, magnum-ui's function fails.
         if (model.coe !== COE) { changed.apply(coe, arguments); }
@@ -89,6 +89,17 @@
         submit: request.submit,
         keys: keys()
       };
+    }
+
+    function offer(engines) {
+      var name = gettext('Docker Swarm mode');
+      // magnum-ui 18 has it, with fields of the driver that Magnum removed.
+      var present = engines.filter(function (engine) { return engine.value === COE; })[0];
+      if (present) {
+        present.name = name;
+      } else {
+        engines.push({value: COE, name: name});
+      }
     }
 
     function hideOthers(form, tabs) {
