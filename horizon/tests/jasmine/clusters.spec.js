@@ -83,6 +83,20 @@ describe('the dialog of clusters', function () {
       .toBe('As the template says: private');
   });
 
+  it('offers all flavors, also those that are too small for Kubernetes', function () {
+    var magnum = pages.get('horizon.app.core.openstack-service-api.magnum');
+    magnum.getFlavorMinimums = function () {
+      return pages.answer({flavorMinimumRam: 4000, flavorMinimumVcpu: 1});
+    };
+    function offered(key) {
+      return formItems.find(open().ctrl.form, key).titleMap.map(function (one) {
+        return one.value;
+      });
+    }
+    expect(offered('swarm.flavor_id')).toEqual(['', 'm1.small', 'm1.medium']);
+    expect(offered('flavor_id')).toContain('m1.medium');
+  });
+
   it('summarizes what will be made', function () {
     var dialog = open();
     choose(dialog, 't1');

@@ -36,6 +36,7 @@
     '$q',
     'horizon.framework.util.i18n.gettext',
     'horizon.app.core.openstack-service-api.magnum',
+    'horizon.app.core.openstack-service-api.nova',
     MODULE + '.basePath',
     MODULE + '.coe',
     MODULE + '.clusters.managers',
@@ -45,29 +46,36 @@
   ];
 
   function workflow(
-    $delegate, $q, gettext, magnum, basePath, COE, managers, request, formItems, labels
+    $delegate, $q, gettext, magnum, nova, basePath, COE, managers, request, formItems, labels
   ) {
     var init = $delegate.init;
     var IS_SWARM = "model.coe === '" + COE + "'";
     var IS_OTHER = "model.coe !== '" + COE + "'";
     // What both engines have in common, in the first tab.
     var SHARED = ['name', 'cluster_template_id'];
-    var SOURCES = ['name', 'cluster_template_id', 'flavor_id', 'master_flavor_id', 'keypair',
-      'fixed_network', 'fixed_subnet'];
+    var SOURCES = ['name', 'cluster_template_id', 'keypair', 'fixed_network', 'fixed_subnet'];
 
     $delegate.init = function () {
       var dialog = init.apply($delegate, arguments);
-      return $q.all([dialog, magnum.getClusterTemplates()]).then(function (both) {
-        var isKnown = SOURCES.every(function (key) { return formItems.find(both[0].form, key); });
-        if (isKnown && both[1]) { extend(both[0], both[1].data.items); }
-        return both[0];
+      var asked = [dialog, magnum.getClusterTemplates(), nova.getFlavors(false, false)];
+      return $q.all(asked).then(function (answers) {
+        var config = answers[0];
+        var isKnown = SOURCES.every(function (key) { return formItems.find(config.form, key); });
+        if (isKnown && answers[1] && answers[2]) {
+          extend(config, answers[1].data.items, answers[2].data.items);
+        }
+        return config;
       });
     };
 
     return $delegate;
 
-    function extend(dialog, list) {
+    function extend(dialog, list, flavors) {
       var model = dialog.model;
+      // magnum-ui leaves out flavors that are too small for Kubernetes.
+      var sizes = {titleMap: flavors.map(function (flavor) {
+        return {value: flavor.name, name: flavor.name};
+      })};
       var tabs = dialog.form[0].tabs;
       var templates = {};
       list.forEach(function (template) { templates[template.id] = template; });
@@ -84,7 +92,7 @@
       }
       hideOthers(tabs);
       append(tabs[0], 'details', details(dialog, template));
-      append(tabs[1], 'size', size(dialog, template));
+      append(tabs[1], 'size', size(dialog, template, sizes));
       append(tabs[2], 'network', network(dialog, template));
       append(tabs[3], 'care', labels.fieldsets('swarm.labels', ['care']));
       append(tabs[4], 'advanced', labels.fieldsets('swarm.labels', ['placement', 'engine', 'other'])
@@ -139,7 +147,7 @@
       ];
     }
 
-    function size(dialog, template) {
+    function size(dialog, template, sizes) {
       return [
         {
           key: 'swarm.master_count',
@@ -153,7 +161,7 @@
         choice(dialog, 'master_flavor_id', {
           title: gettext('Flavor of managers'),
           first: as(template, 'master_flavor_id', gettext('as the workers'))
-        }),
+        }, sizes),
         plain('node_count', {
           title: gettext('Workers'),
           description: gettext('Can be 0 and be changed later. Further node groups can have ' +
@@ -162,7 +170,7 @@
         choice(dialog, 'flavor_id', {
           title: gettext('Flavor of workers'),
           first: as(template, 'flavor_id', '-')
-        }),
+        }, sizes),
         plain('docker_volume_size', {
           title: gettext('Docker volume of each node (GiB)'),
           placeholder: gettext('As the template says')
@@ -232,8 +240,9 @@
       );
     }
 
-    function choice(dialog, name, item) {
-      return formItems.mirror(formItems.find(dialog.form, name), plain(name, item), function () {
+    function choice(dialog, name, item, source) {
+      var shared = source || formItems.find(dialog.form, name);
+      return formItems.mirror(shared, plain(name, item), function () {
         return dialog.model.swarm[name];
       });
     }
