@@ -161,8 +161,8 @@ class Browser:
 
         def chosen() -> bool:
             select = Select(self.find(f".modal select[name='{name}']"))
-            [found] = [o.text for o in select.options if o.text == text] or [None]
-            assert found, f"{name} offers {[o.text for o in select.options]}"
+            offered = [option.text for option in select.options]
+            assert text in offered, f"{name} offers {offered}"
             select.select_by_visible_text(text)
             return True
 
@@ -192,7 +192,7 @@ class Browser:
             if not found.find_elements(By.CSS_SELECTOR, "action-list.open, .open"):
                 found.find_element(By.CSS_SELECTOR, ".dropdown-toggle").click()
             items = found.find_elements(By.CSS_SELECTOR, ".dropdown-menu li a")
-            [item] = [one for one in items if one.text.strip() == action] or [None]
+            item = next((one for one in items if one.text.strip() == action), None)
             assert item is not None, f"The menu has {[one.text for one in items]}."
             item.click()
             return True
@@ -224,13 +224,14 @@ class Browser:
             if one["impact"] in ("serious", "critical")
         ]
 
+    def _log(self) -> list[dict[str, str]]:
+        read: Any = self.driver.get_log
+        found: list[dict[str, str]] = read("browser")
+        return found
+
     def errors(self) -> list[str]:
         """Return what the console says of errors since the last call."""
-        return [
-            entry["message"][:500]
-            for entry in self.driver.get_log("browser")
-            if entry["level"] == "SEVERE"
-        ]
+        return [entry["message"][:500] for entry in self._log() if entry["level"] == "SEVERE"]
 
 
 def dump(value: Any) -> str:
