@@ -141,9 +141,11 @@ describe('pages', function () {
     });
 
     it('list the nodes that a resize can remove, by names as they are', function () {
-      var name = 'x-worker-0';
+      var name = HOSTILE + '-worker-0';
+      var reason = {};
+      reason[name] = HOSTILE + ', active';
       pages.get('.api').getCluster.and.returnValue(pages.answer({
-        id: 'c1', name: HOSTILE, health_status_reason: {'x-worker-0': HOSTILE + ', active'},
+        id: 'c1', name: HOSTILE, health_status_reason: reason,
         node_groups: [{id: 'g', name: 'default-worker', role: 'worker', node_count: 1}]
       }));
       var config;
