@@ -9,7 +9,7 @@ those believe who know only it. The steps:
 ``trust``    managers let in clients of either authority, and present the old authority signed by
              the new one: files that users have, and files that they fetch, both serve;
 ``swarm``    meanwhile Swarm's own root and both join tokens are replaced, and Heat is told what
-             later workers are to believe in; then for a while nothing, so that users can fetch;
+             later workers shall trust; then for a while nothing, so that users can fetch;
 ``sign``     managers get certificates of the new authority: old files stop to serve here, for they
              do not know who signed these;
 ``only``     managers let in clients of the new authority alone, which the conductor tries with its

@@ -35,7 +35,7 @@ _DONE = (
     "The cluster's certificates, Swarm's own root CA and the join tokens were replaced; fetch the "
     "client's files again (openstack coe cluster config)."
 )
-_TELLS_HEAT = "Heat is told what later workers are to believe in."
+_TELLS_HEAT = "Heat gets what later workers shall trust."
 # How long a step may wait for something before the rotation stops.
 _STEP_SECONDS = 1200
 _GOES_ON = "After that the certificates are replaced to the end."
@@ -293,7 +293,7 @@ class Look:
         left = self._rotation.trusted + CONF.swarm_mode.rotation_overlap - clocks.now()
         if left <= 0:
             return ""
-        return f"files fetched now serve, and for {left:.0f} more seconds those from before."
+        return f"Files fetched now serve, and for {left:.0f} more seconds those from before."
 
     def _only(self) -> str:
         new = self._authority("new")

@@ -211,7 +211,7 @@ class RotateTest(RotationCase):
             self.poll()
             if self.stack.status == "UPDATE_IN_PROGRESS":
                 self.heat_finishes()
-        self.assertIn("step 2 of 5: files fetched now serve", self.cluster(self.uuid).status_reason)
+        self.assertIn("step 2 of 5: Files fetched now serve", self.cluster(self.uuid).status_reason)
         self.assertTrue(self.serves(self.old))
         self.assertTrue(self.serves(self.files()))
         self.pass_time(1001)
