@@ -414,7 +414,7 @@ def main() -> int:
         command = ["unshare", "--net", "sh", "-c", inside, "sh", sys.executable, *sys.argv]
         # In its place, so that a signal to this process reaches who ends all others.
         os.execvpe(command[0], command, {**os.environ, _INSIDE: "1"})
-    # So that whoever ends this process has all others ended.
+    # The end of this process ends all others, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     return watch(options) if options.conductors else run(options)
 

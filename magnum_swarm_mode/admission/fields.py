@@ -286,9 +286,9 @@ CLUSTER_FIELDS: Mapping[str, Field] = {
     "name": _honoured("name of the cluster"),
     "cluster_template_id": _honoured("the template"),
     "keypair": _honoured("SSH key of all nodes"),
-    "node_count": _honoured("number of workers, 0 to 10000", _node_count),
+    "node_count": _honoured(f"number of workers, 0 to {MOST_WORKERS}", _node_count),
     "master_count": _honoured(
-        "number of managers, odd, at most 99; 3, 5 or 7 are usual", manager_count
+        f"number of managers, odd, at most {MOST_MANAGERS}; 3, 5 or 7 are usual", manager_count
     ),
     "docker_volume_size": _honoured(
         "GiB of a Cinder volume for each node's engine", _docker_volume_size
@@ -298,7 +298,8 @@ CLUSTER_FIELDS: Mapping[str, Field] = {
     "master_flavor_id": _honoured("flavor of managers"),
     "flavor_id": _honoured("flavor of workers"),
     "create_timeout": _honoured(
-        "minutes until creation fails, 1 to 720; 0 is one hour", _create_timeout
+        f"minutes until creation fails, 1 to {LONGEST_CREATE_TIMEOUT}; 0 is one hour",
+        _create_timeout,
     ),
     "fixed_network": _honoured("existing network of all nodes"),
     "fixed_subnet": _honoured("existing subnet of all nodes"),
@@ -335,7 +336,7 @@ CLUSTER_FIELDS: Mapping[str, Field] = {
 
 NODE_GROUP_FIELDS: Mapping[str, Field] = {
     "name": _honoured("name of the group, and the node label magnum.node_group of its nodes"),
-    "node_count": _honoured("number of workers, 0 to 10000", _node_count),
+    "node_count": _honoured(f"number of workers, 0 to {MOST_WORKERS}", _node_count),
     "min_node_count": _magnums("the fewest workers that a resize may ask for"),
     "max_node_count": _magnums("the most workers that a resize may ask for"),
     "role": _honoured("any word but master; all further groups are of workers"),

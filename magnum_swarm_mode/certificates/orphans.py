@@ -211,7 +211,7 @@ def is_left(record: Record) -> bool:
     if record.state.phase is Phase.CLEANING:
         return True
     # Its conductor stood still, and wrote the record after the deletion had ended.
-    return record.state.phase is Phase.PREPARING and record.state.thing(Kind.TRUST, "0") is None
+    return record.state.phase is Phase.PREPARING and not record.state.has_begun
 
 
 def forget(store: Store, record: Record, left: Collection[str] = ()) -> None:

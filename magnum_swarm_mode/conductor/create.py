@@ -134,7 +134,7 @@ def _begin(store: Store, session: Any, cluster: Any) -> Record | None:
         cluster.stack_id = leased.state.stack.id or None
         lease.release(store, leased)
         return None
-    if leased.state.thing(Kind.TRUST, "0") is not None:
+    if leased.state.has_begun:
         return leased
     # The rights are noted before they are asked for.
     owned = (*state.owned, *leased.state.things(Kind.CERTIFICATE))
@@ -151,8 +151,9 @@ def _begin(store: Store, session: Any, cluster: Any) -> Record | None:
 def _forget(store: Store, cluster: Any) -> None:
     """Forget a cluster of which only certificates were made, which its row names."""
     record = store.get(cluster.uuid)
-    begun = record is not None and record.state.thing(Kind.TRUST, "0") is not None
-    if record is not None and not begun and record.state.phase is Phase.PREPARING:
+    if record is None or record.state.has_begun:
+        return
+    if record.state.phase is Phase.PREPARING:
         with contextlib.suppress(Conflict):
             store.delete(record)
 

@@ -98,7 +98,7 @@ def take_end(cluster_uuid: str) -> bool:
     """Return whether the caller is to have a row removed, which another conductor has not done.
 
     Only one caller gets that answer for some minutes, and none while the conductor that has deleted
-    the cluster may be about to do it: whoever does tells it to others.
+    the cluster may be about to do it: the one that does sends the notification.
     """
     from magnum.db.sqlalchemy import models  # as above
 

@@ -184,7 +184,8 @@ def _complete(seen: Seen, plan: Plan) -> Step:
     A group that failed before, and of which nothing was requested since, held nothing up; but what
     is not as desired is not called complete. A node that was lost is a matter of the health.
     """
-    lacking = [one for one in seen.groups if one in steps.lacking(seen) or _unjoined(seen, one)]
+    short = steps.lacking(seen)
+    lacking = [one for one in seen.groups if one in short or _unjoined(seen, one)]
     outcome, fault = (Outcome.FAILED, lacking[0].uuid) if lacking else (Outcome.COMPLETE, "")
     for group in lacking:
         steps.note(plan, _lack(seen, group))

@@ -194,6 +194,14 @@ class State:
         """Return what is owned of some kinds, in the order of the kinds."""
         return [one for kind in kinds for one in self.owned if one.kind == kind]
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a creation has noted the rights that it asks its owner for.
+
+        It notes them first of all that it makes, under the lease; certificates come before.
+        """
+        return self.thing(Kind.TRUST, "0") is not None
+
     def thing(self, kind: Kind, key: str = "") -> Owned | None:
         """Return one thing that is owned, or None."""
         return next((one for one in self.things(kind) if one.key == key), None)

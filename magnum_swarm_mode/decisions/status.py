@@ -31,14 +31,14 @@ from typing import Any
 
 from magnum_swarm_mode import sentences
 from magnum_swarm_mode.decisions import steps
-from magnum_swarm_mode.decisions.record import Kind, Phase, State
+from magnum_swarm_mode.decisions.record import Phase, State
 from magnum_swarm_mode.decisions.rotation import AGAIN, RESUME
 
 # How long the RPC handler may take from the certificates, which come first, to the lease of the
 # record, while it reads what the creation needs. Longer means that its conductor died.
 PREPARE_SECONDS = 300
 # How long Heat may take to show a stack that it was asked for. A creation holds the lease until
-# Heat has the stack, so that whoever looks under the lease knows that its conductor died.
+# Heat has the stack, so that a look under the lease shows that its conductor died.
 SUBMIT_SECONDS = 120
 # How long the Docker API may take to show a whole swarm after all nodes reported.
 DOCKER_SECONDS = 300
@@ -275,8 +275,7 @@ def _making(seen: Seen) -> Decision:
 def _without_stack(seen: Seen, operation: str) -> Decision:
     if seen.state.phase == Phase.CREATED:
         return Decision(f"{operation}_FAILED", _named(seen, _STACK_DELETED))
-    has_begun = seen.state.thing(Kind.TRUST, "0") is not None
-    patience = SUBMIT_SECONDS if has_begun else PREPARE_SECONDS
+    patience = SUBMIT_SECONDS if seen.state.has_begun else PREPARE_SECONDS
     age = seen.now - seen.state.phase_since
     if seen.state.phase == Phase.ABANDONED or age >= patience:
         return Decision(

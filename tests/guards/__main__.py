@@ -2,14 +2,14 @@
 """Takes guards out, one at a time; see :mod:`tests.guards`."""
 
 import argparse
-import os
 import subprocess
 import sys
 import time
 
-from tests import guards
+from tests import guards, replaced
 from tests.guards import removed
-from tests.guards.removed import ROOT, Guard
+from tests.guards.removed import Guard
+from tests.replaced import ROOT
 
 _SECONDS = 300.0  # for the tests of a guard; those that never end have noticed it
 
@@ -21,7 +21,7 @@ def main() -> int:
     )
     parser.add_argument("numbers", nargs="*", type=int, metavar="NUMBER", help="default: all")
     numbers = parser.parse_args().numbers
-    if _changes():
+    if replaced.changes(ROOT):
         sys.stderr.write(f"Refused: the checkout {ROOT} has changes; commit them first.\n")
         return 2
     missed = 0
@@ -38,21 +38,14 @@ def main() -> int:
     return int(missed > 0)
 
 
-def _changes() -> str:
-    command = ["git", "-C", str(ROOT), "status", "--porcelain"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
 def _failed(guard: Guard) -> str:
     """Return the tests that fail; empty if none does."""
     command = [sys.executable, "-W", "ignore", "-m", "testtools.run", *guard.tests]
-    # No compiled file of a changed module stays.
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(
             command,
             cwd=ROOT,
-            env=environment,
+            env=replaced.ENVIRONMENT,
             timeout=_SECONDS,
             check=False,
             capture_output=True,

@@ -1,29 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes a guard out of the checkout, and puts it back; ``removed.yaml`` lists the guards."""
+"""The guards that ``removed.yaml`` lists, each of which can be taken out of the checkout."""
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests import replaced
+from tests.replaced import Edit
+
 _LIST = Path(__file__).with_suffix(".yaml")
-
-
-@dataclasses.dataclass(frozen=True)
-class Edit:
-    """A text of a file of the package, which is there once, and what takes its place."""
-
-    file: str
-    old: str
-    new: str
-
-    @property
-    def path(self) -> Path:
-        """Where the file is."""
-        return ROOT / "magnum_swarm_mode" / self.file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,14 +32,7 @@ class Guard:
 
         :raises ValueError: when the text of an edit is not there exactly once.
         """
-        found: dict[Path, tuple[str, str]] = {}
-        for edit in self.edits:
-            with_it = edit.path.read_text(encoding="utf-8")
-            without_it = found.get(edit.path, ("", with_it))[1]
-            if without_it.count(edit.old) != 1:
-                raise ValueError(f"{self.missing}: {edit.file} does not have its text exactly once")
-            found[edit.path] = with_it, without_it.replace(edit.old, edit.new)
-        return found
+        return replaced.texts(self.missing, self.edits)
 
 
 def guards() -> list[Guard]:
@@ -68,17 +48,9 @@ def guards() -> list[Guard]:
     ]
 
 
-@contextlib.contextmanager
-def without(guard: Guard) -> Iterator[None]:
-    """Take a guard out of the checkout, and put it back.
+def without(guard: Guard) -> contextlib.AbstractContextManager[None]:
+    """Take a guard out of the checkout for a while.
 
     :raises ValueError: when the text of an edit is not there exactly once.
     """
-    texts = guard.texts()
-    try:
-        for path, (_, text) in texts.items():
-            path.write_text(text, encoding="utf-8")
-        yield
-    finally:
-        for path, (text, _) in texts.items():
-            path.write_text(text, encoding="utf-8")
+    return replaced.replaced(guard.missing, guard.edits)

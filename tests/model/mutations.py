@@ -14,13 +14,13 @@ import signal
 import subprocess
 import sys
 import unittest
-from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
-from tests.model.breaks import BREAKS, PACKAGE, WRITTEN, Break
+from tests import replaced
+from tests.model.breaks import BREAKS, WRITTEN, Break
+from tests.replaced import ROOT
 
-ROOT = PACKAGE.parent
 _SEQUENCES, _SEED, _SECONDS = 300, 1, 900
 
 
@@ -38,7 +38,7 @@ def main() -> int:
     chosen = [one for one in BREAKS if one.name.startswith(names)]
     if options.play:
         return _play(chosen[0], options)
-    if changes := _changes():
+    if changes := replaced.changes(ROOT):
         sys.stderr.write(f"Refused: the checkout {ROOT} has changes:\n{changes}")
         return 2
     missed = 0
@@ -50,25 +50,12 @@ def main() -> int:
     return int(missed > 0)
 
 
-def _changes() -> str:
-    command = ["git", "-C", str(ROOT), "status", "--porcelain"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
-@contextlib.contextmanager
-def broken(one: Break) -> Iterator[None]:
-    """Put a fault into the driver, and take it out again.
+def broken(one: Break) -> contextlib.AbstractContextManager[None]:
+    """Put a fault into the driver for a while.
 
     :raises ValueError: where the old text is not there exactly once.
     """
-    text = one.path.read_text(encoding="utf-8")
-    if text.count(one.old) != 1:
-        raise ValueError(f"{one.name}: its old text is {text.count(one.old)} times in {one.file}")
-    try:
-        one.path.write_text(text.replace(one.old, one.new), encoding="utf-8")
-        yield
-    finally:
-        one.path.write_text(text, encoding="utf-8")
+    return replaced.replaced(one.name, [one.edit])
 
 
 def _process(one: Break, options: Any) -> int:
@@ -76,17 +63,15 @@ def _process(one: Break, options: Any) -> int:
     numbers = [f"--{name}={getattr(options, name)}" for name in ("sequences", "seed", "seconds")]
     emphasis = f"--emphasis={options.emphasis or one.emphasis}"
     command = [sys.executable, "-W", "ignore", "-m", "tests.model.mutations", "--play"]
-    # No compiled file of a broken module stays.
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
-        [*command, *numbers, emphasis, one.name], check=False, cwd=ROOT, env=environment
+        [*command, *numbers, emphasis, one.name], check=False, cwd=ROOT, env=replaced.ENVIRONMENT
     ).returncode
 
 
 def _play(one: Break, options: Any) -> int:
     """Play until something is noticed, and print what and in which sequence."""
-    if one.new not in one.path.read_text(encoding="utf-8"):
-        raise ValueError(f"{one.path} is not broken")
+    if one.new not in one.edit.path.read_text(encoding="utf-8"):
+        raise ValueError(f"{one.edit.path} is not broken")
     noticed = _written() if options.emphasis == WRITTEN else _drawn(options)
     sys.stdout.write(f"noticed {noticed}\n" if noticed else "not noticed\n")
     return int(not noticed)

@@ -343,7 +343,7 @@ def _main() -> None:
         "properties": _properties,
         "replace": _replace,
     }
-    # Whatever else is printed goes to the other stream.
+    # All other output goes to the other stream.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     for line in sys.stdin:

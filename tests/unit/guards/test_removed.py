@@ -5,6 +5,7 @@ from pathlib import Path
 import fixtures
 from oslotest import base
 
+from tests import replaced
 from tests.guards import removed
 
 
@@ -26,7 +27,7 @@ class RemovedTest(base.BaseTestCase):
         """A guard that was taken out is back, also where what ran meanwhile failed."""
         path = Path(self.useFixture(fixtures.TempDir()).path) / "module.py"
         path.write_text("first = 1\nsecond = 2\n")
-        edits = [removed.Edit(str(path), old, "") for old in ("first = 1\n", "second")]
+        edits = [replaced.Edit(str(path), old, "") for old in ("first = 1\n", "second")]
         guard = removed.Guard(0, "nothing", tuple(edits), ())
 
         def fail() -> None:
@@ -42,7 +43,7 @@ class RemovedTest(base.BaseTestCase):
         path = Path(self.useFixture(fixtures.TempDir()).path) / "module.py"
         for text in ("", "twice twice"):
             path.write_text(text)
-            guard = removed.Guard(0, "nothing", (removed.Edit(str(path), "twice", ""),), ())
+            guard = removed.Guard(0, "nothing", (replaced.Edit(str(path), "twice", ""),), ())
             error = self.assertRaises(ValueError, guard.texts)
             self.assertIn("nothing", str(error))
 
