@@ -8,14 +8,13 @@ which label.
 import contextlib
 import http.server
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from devcloud import settings
 from devcloud.demo import shell
-from tests.endtoend import base, clusters, images, shared, users
+from tests.endtoend import base, clusters, images, shared, tls, users
 from tests.endtoend.clusters import Cluster, Server
 from tests.endtoend.docker import Docker
 from tests.endtoend.waiting import wait_for
@@ -166,28 +165,20 @@ class TestLabels(base.EndToEndTestCase):
         for port in PORTS:
             wait_for(
                 f"port {port} of the worker to be open",
-                lambda port=port: self._open(self.worker.floating, port),  # type: ignore[misc]
+                lambda port=port: tls.listens(self.worker.floating, port),  # type: ignore[misc]
                 timeout=20,
                 interval=0.5,
             )
-        self.assertFalse(self._open(self.worker.floating, CLOSED))
+        self.assertFalse(tls.listens(self.worker.floating, CLOSED))
         inside = self._on(self.manager, CONNECT.format(self.worker.fixed, PORTS[0]))
         self.assertIn("timed out", inside)
 
     def test_api_and_ssh_are_open_where_the_labels_say(self) -> None:
         """This host reaches both; the cluster's own worker, which no label names, neither."""
         for port in (2376, 22):
-            self.assertTrue(self._open(self.manager.floating, port))
+            self.assertTrue(tls.listens(self.manager.floating, port))
             seen = self._on(self.worker, CONNECT.format(self.manager.fixed, port))
             self.assertIn("timed out", seen, f"port {port} is open")
-
-    @staticmethod
-    def _open(address: str, port: int) -> bool:
-        try:
-            with socket.create_connection((address, port), 3):
-                return True
-        except OSError:
-            return False
 
     # -- Nova and Cinder --------------------------------------------------------------------------
 

@@ -22,18 +22,25 @@ REFUSED = "refused"
 def listens(address: str, port: int) -> bool:
     """Whether somebody accepts connections at a port."""
     try:
-        with socket.create_connection((address, port), 3):
-            return True
+        silent = connect(address, port)
     except OSError:
         return False
+    if silent:
+        silent.close()
+    return True
 
 
-def connect(address: str, port: int = 2376) -> socket.socket:
+def connect(address: str, port: int = 2376) -> socket.socket | None:
     """Connect and say nothing.
 
+    :return: nothing where the other side ends the connection at once, which TCP can report while
+        it connects
     :raises OSError: there is nobody at that port
     """
-    connection = socket.create_connection((address, port), 3)
+    try:
+        connection = socket.create_connection((address, port), 3)
+    except ConnectionResetError:
+        return None
     connection.settimeout(3 * TIMEOUT)
     return connection
 
@@ -78,8 +85,10 @@ def ask(
         connection = http.client.HTTPSConnection(address, port, timeout=TIMEOUT, context=context)
     else:
         connection = http.client.HTTPConnection(address, port, timeout=TIMEOUT)
-    with socket.create_connection((address, port), TIMEOUT):
-        pass  # somebody listens; what follows is a refusal and not an absence
+    # Somebody listens; what follows is a refusal and not an absence.
+    silent = connect(address, port)
+    if silent:
+        silent.close()
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
