@@ -32,6 +32,11 @@ def parser() -> argparse.ArgumentParser:
         default=settings.MAGNUM_RELEASE,
         help=f"which Magnum runs: {', '.join(settings.MAGNUM_RELEASES)} (the default)",
     )
+    up.add_argument(
+        "--horizon",
+        action=argparse.BooleanOptionalAction,
+        help="start Horizon with the panel for swarms, or end it; without either it stays as it is",
+    )
     install = verbs.add_parser(
         "install", help="install packages, environments and images; start nothing"
     )
@@ -62,7 +67,7 @@ def _change(arguments: argparse.Namespace) -> int:
         debian.restore_policy()
         try:
             if arguments.verb == "up":
-                cloud.up(progress, releases.find(arguments.magnum))
+                cloud.up(progress, releases.find(arguments.magnum), arguments.horizon)
             elif arguments.verb == "install":
                 cloud.install(progress, with_images=not arguments.no_images)
                 progress.say(f"installed after {progress.seconds:.0f} s")

@@ -18,6 +18,7 @@ from devcloud import (
     docker_client,
     environment,
     files,
+    horizon,
     images,
     infrastructure,
     openrc,
@@ -59,29 +60,36 @@ def install(
     *,
     with_images: bool = True,
     magnum: Sequence[Release] = releases.ALL,
+    with_horizon: bool = True,
+    with_browser: bool = True,
 ) -> None:
     """Install packages, environments and node images; start nothing.
 
     :param with_images: whether to make node images.
     :param magnum: the releases of Magnum that are wanted.
+    :param with_horizon: whether to make the environment of Horizon.
+    :param with_browser: whether to install what tests of Horizon's pages need.
     :raises DevcloudError: what is in the way, as a sentence.
     """
     preflight.check_host()
     make_directories()
     _stop_strays()
-    if debian.missing(debian.wanted_packages()):
+    packages = debian.wanted_packages(with_browser=with_browser)
+    if debian.missing(packages):
         with progress.step("Debian packages"):
-            debian.install(debian.wanted_packages())
+            debian.install(packages)
     with ThreadPoolExecutor(max_workers=2) as pool:
         # Both wait for the network most of the time.
-        made = pool.submit(_install_environment, progress, magnum)
+        made = pool.submit(_install_environments, progress, magnum, with_horizon, with_browser)
         if with_images:
             images.build_all(progress)
         made.result()
     docker_client.provide()
 
 
-def _install_environment(progress: Progress, magnum: Sequence[Release]) -> None:
+def _install_environments(
+    progress: Progress, magnum: Sequence[Release], with_horizon: bool, with_browser: bool
+) -> None:
     if not environment.is_current():
         with progress.step("virtual environment"):
             environment.make()
@@ -92,6 +100,12 @@ def _install_environment(progress: Progress, magnum: Sequence[Release]) -> None:
     if environment.installed_hash() != environment.source_hash():
         with progress.step("wheel of this checkout"):
             environment.install_package()
+    if with_horizon and not horizon.is_current():
+        with progress.step("environment of Horizon"):
+            horizon.make()
+    if with_browser and not horizon.modules_are_current():
+        with progress.step("JavaScript for tests of Horizon"):
+            horizon.make_modules()
 
 
 def _bring_up(services: Sequence[Service]) -> list[Service]:
@@ -153,9 +167,12 @@ def _stop_strays() -> None:
         processes.stop(strays)
 
 
-def _stop_obsolete(catalogue: Catalogue) -> None:
-    """Stop services that an older version of this package ran and this one does not know."""
-    known = {service.name for service in [*infrastructure.services(), *catalogue.services()]}
+def _stop_obsolete(services: Iterable[Service]) -> None:
+    """Stop what shall not run: other services than these and those below them.
+
+    An older version of this package started them, or an earlier `up` with other options.
+    """
+    known = {service.name for service in [*infrastructure.services(), *services]}
     processes.stop(set(processes.recorded_names()) - known)
 
 
@@ -270,16 +287,21 @@ def _compute_is_mapped() -> bool:
     return infrastructure.query("SELECT COUNT(*) FROM nova_api.host_mappings;").strip() != "0"
 
 
-def up(progress: Progress, release: Release = releases.DEFAULT) -> None:
+def up(
+    progress: Progress, release: Release = releases.DEFAULT, with_horizon: bool | None = None
+) -> None:
     """Bring the whole cloud up.
 
     :param release: the release of Magnum that shall run.
+    :param with_horizon: whether Horizon shall run; None: if it does already.
     :raises DevcloudError: what is in the way, as a sentence.
     """
     preflight.check_host()
     _stop_strays()
-    preflight.check_ports({name for name in processes.recorded_names() if processes.running(name)})
-    install(progress, magnum=[release])
+    with_horizon = horizon.is_wanted(with_horizon)
+    others = {name for name in processes.recorded_names() if processes.running(name)}
+    preflight.check_ports(others if with_horizon else others | {horizon.NAME})
+    install(progress, magnum=[release], with_horizon=with_horizon, with_browser=False)
     preflight.check_kernel()
     preflight.check_addresses()
     secrets = passwords.make()
@@ -291,7 +313,8 @@ def up(progress: Progress, release: Release = releases.DEFAULT) -> None:
         package=environment.installed_hash(),
     )
     catalogue = Catalogue(rendered, versions, openrc.variables("admin", secrets), release)
-    _stop_obsolete(catalogue)
+    pages = [horizon.service(horizon.copy())] if with_horizon else []
+    _stop_obsolete([*catalogue.services(), *pages])
     for path in _DATA_PLANE_DIRECTORIES:
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o711)
@@ -303,13 +326,13 @@ def up(progress: Progress, release: Release = releases.DEFAULT) -> None:
     _bring_up(apis)
     with progress.step("message queue"):
         readiness.wait(infrastructure.rabbit(), _START_SECONDS)
-    _bring_up(workers)
+    _bring_up([*workers, *pages])
     # Also what an interrupted `up` started: nobody has seen it answer yet.
-    errors = _wait([catalogue.keystone(), *apis], progress)
+    errors = _wait([catalogue.keystone(), *apis, *pages], progress)
     if not errors:
         with progress.step("a request to each API"):
             login = probe.log_in(secrets["admin"])
-            errors = probe.ask([service.name for service in apis], login)
+            errors = probe.ask([service.name for service in [*apis, *pages]], login)
     _wait_for_compute(versions.environment, progress)
     _make_resources(versions.environment, progress)
     errors += [
@@ -321,6 +344,9 @@ def up(progress: Progress, release: Release = releases.DEFAULT) -> None:
         raise DevcloudError("; ".join(str(error) for error in errors))
     progress.say(f"the cloud is up after {progress.seconds:.0f} s; to use it:")
     progress.say(f'  eval "$({settings.CHECKOUT}/tools/devcloud openrc)" && openstack image list')
+    if with_horizon:
+        user, password = openrc.USERS[0], secrets[openrc.USERS[0]]
+        progress.say(f"Horizon: {settings.HORIZON_URL} user {user}, password {password}")
 
 
 def _stop_all() -> None:

@@ -44,6 +44,7 @@ PACKAGES = (
     "systemd-container",
     "util-linux",
 )
+BROWSER_PACKAGES = ("chromium", "chromium-driver")  # tests of Horizon's pages
 
 
 def _saved(policy: Path) -> Path:
@@ -86,10 +87,21 @@ def needs_venv_package(version: tuple[int, int] = sys.version_info[:2]) -> str |
     return None
 
 
-def wanted_packages() -> list[str]:
-    """What this machine must have."""
+def needs_npm_package() -> bool:
+    """Whether npm is missing; another Node.js than Debian's brings its own, and bars Debian's."""
+    return shutil.which("npm") is None
+
+
+def wanted_packages(*, with_browser: bool = False) -> list[str]:
+    """What this machine must have.
+
+    :param with_browser: also what tests of Horizon's pages need.
+    """
     venv = needs_venv_package()
-    return [*PACKAGES, *([venv] if venv else [])]
+    wanted = [*PACKAGES, *([venv] if venv else [])]
+    if with_browser:
+        wanted += [*BROWSER_PACKAGES, *(["npm"] if needs_npm_package() else [])]
+    return wanted
 
 
 def missing(packages: Sequence[str]) -> list[str]:

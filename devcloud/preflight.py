@@ -39,6 +39,7 @@ LISTENERS = (  # service, address, port
     ("epmd", settings.LOOPBACK, settings.EPMD_PORT),
     ("memcached", settings.LOOPBACK, settings.MEMCACHED_PORT),
     ("proxy", settings.HOST_ADDRESS, settings.PROXY_PORT),
+    ("horizon", settings.HOST_ADDRESS, settings.HORIZON_PORT),
 )
 
 
@@ -214,12 +215,14 @@ def ports_complaint(
     return f"another process listens on the {noun} devcloud needs: {', '.join(taken)}"
 
 
-def check_ports(running: Container[str]) -> None:
-    """Look whether every service that is not among ``running`` could listen.
+def check_ports(others: Container[str]) -> None:
+    """Look whether every service that is not among ``others`` could listen.
+
+    :param others: the services that run already, or shall not run.
 
     :raises DevcloudError: naming what is taken.
     """
-    wanted = [(address, port) for name, address, port in LISTENERS if name not in running]
+    wanted = [(address, port) for name, address, port in LISTENERS if name not in others]
     sentence = ports_complaint(wanted)
     if sentence:
         raise DevcloudError(sentence)

@@ -23,6 +23,7 @@ _PAUSE_SECONDS = 0.5
 QUESTIONS = {  # service: (port, path); {project} is the project's id
     "cinder-api": (settings.CINDER_PORT, "/v3/{project}/volumes?limit=1"),
     "glance": (settings.GLANCE_PORT, "/v2/images?limit=1"),
+    "horizon": (settings.HORIZON_PORT, "/auth/login/"),
     "heat-api": (settings.HEAT_PORT, "/v1/{project}/stacks?limit=1"),
     "magnum-api": (settings.MAGNUM_PORT, "/v1/clusters?limit=1"),
     "neutron": (settings.NEUTRON_PORT, "/v2.0/networks?limit=1"),

@@ -11,6 +11,7 @@ from pathlib import Path
 HOME = Path("/var/lib/devcloud")
 VENV = HOME / "venv"  # every OpenStack service, survives `down`
 RELEASES = HOME / "releases"  # environments of Magnum's other releases, survive `down`
+HORIZON = HOME / "horizon"  # Horizon's environment, survives `down`
 IMAGES = HOME / "images"  # root file systems of nodes, survive `down`
 IMAGES_BY_ID = IMAGES / "by-id"  # Glance image id -> link to a root file system
 NODES = HOME / "nodes"  # one directory per server
@@ -68,8 +69,10 @@ PLACEMENT_PORT = 8778
 GLANCE_PORT = 9292
 MAGNUM_PORT = 9511
 NEUTRON_PORT = 9696
+HORIZON_PORT = 8080  # where Horizon runs
 
 AUTH_URL = f"http://{HOST_ADDRESS}:{KEYSTONE_PORT}/v3"
+HORIZON_URL = f"http://{HOST_ADDRESS}:{HORIZON_PORT}/"
 REGION = "RegionOne"
 COMPUTE_HOST = "devcloud"  # `host` of nova, neutron, cinder and magnum
 

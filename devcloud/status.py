@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from devcloud import (
     configuration,
     environment,
+    horizon,
     images,
     infrastructure,
     passwords,
@@ -40,7 +41,8 @@ def services() -> list[Service]:
     """All services of the cloud. Only names and addresses are right, not fingerprints."""
     rendered = dict.fromkeys(configuration.FILES, "")
     catalogue = Catalogue(rendered, Versions("", "", ""), {})
-    return [*infrastructure.services(), *catalogue.services()]
+    more = [horizon.service()] if horizon.is_wanted(None) else []
+    return [*infrastructure.services(), *catalogue.services(), *more]
 
 
 def look(service: Service, members: Iterable[int]) -> Row:

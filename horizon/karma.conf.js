@@ -2,9 +2,11 @@
 // Runs the specs in Debian's chromium. SITE_PACKAGES is where Horizon and magnum-ui are installed;
 // tools/test sets it.
 const path = require('path');
+const results = require('./tests/jasmine/results.reporter.js');
 
 const site = process.env.SITE_PACKAGES + '/';
 const xstatic = site + 'xstatic/pkg/';
+const regex = process.env.TEST_REGEX;
 process.env.CHROME_BIN = process.env.CHROME_BIN || '/usr/bin/chromium';
 
 function scripts(place) {
@@ -29,8 +31,10 @@ module.exports = function (config) {
   config.set({
     basePath: '/',
     frameworks: ['jasmine'],
-    plugins: ['karma-jasmine', 'karma-chrome-launcher'],
-    reporters: ['dots'],
+    plugins: ['karma-jasmine', 'karma-chrome-launcher', results],
+    reporters: ['dots', 'results'],
+    failOnEmptyTestSuite: !regex,
+    failOnSkippedTests: !regex,
     browsers: ['Chromium'],
     customLaunchers: {
       Chromium: {
@@ -39,7 +43,7 @@ module.exports = function (config) {
       }
     },
     singleRun: true,
-    client: {jasmine: {random: true}},
+    client: {jasmine: {random: true}, args: regex ? ['--grep', '/' + regex + '/'] : []},
     // Where Horizon serves them.
     proxies: {
       '/static/framework/': '/absolute' + site + 'horizon/static/framework/',

@@ -49,10 +49,12 @@ class Demo:
     """One run.
 
     :param timeout: seconds that the cluster may take
+    :param horizon: whether to start Horizon
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, horizon: bool = False) -> None:
         self._timeout = timeout
+        self._horizon = horizon
         self._environment: Mapping[str, str] = {}
         self._cloud: Cloud
         self._devcloud = typed(shell.DEVCLOUD)
@@ -73,14 +75,18 @@ class Demo:
         say(f"\nThe swarm runs{made_in}; {duration(time.monotonic() - self._started)} in all.\n")
         docker = "docker" if shutil.which("docker") else self._docker()
         say(steps.farewell(steps.CLUSTER, shlex.quote(str(directory)), docker, self._devcloud))
+        if self._horizon:
+            user, password = (self._environment[f"OS_{name}"] for name in ("USERNAME", "PASSWORD"))
+            say(steps.pages(settings.HORIZON_URL, user, password))
 
     # -- the cloud ----------------------------------------------------------------------------
 
     def _up(self) -> None:
-        command = f"{self._devcloud} up"
+        words = ["up", *(["--horizon"] if self._horizon else [])]
+        command = " ".join([self._devcloud, *words])
         echo(command)
         # It installs with the proxies and certificates of the caller, so it gets all of them.
-        code = shell.run([shell.DEVCLOUD, "up"], os.environ)
+        code = shell.run([shell.DEVCLOUD, *words], os.environ)
         if code:
             raise DemoError(
                 f"The cloud did not start: `{command}` ended with {code} and says why above. "
@@ -266,10 +272,13 @@ def main(arguments: Sequence[str]) -> int:
         metavar="MINUTES",
         help="how long the cluster may take (default: %(default)s)",
     )
+    parser.add_argument(
+        "--horizon", action="store_true", help="start Horizon with the panel for swarms, too"
+    )
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        Demo(chosen.timeout * 60).run()
+        Demo(chosen.timeout * 60, chosen.horizon).run()
     except KeyboardInterrupt:
         say(
             "\nInterrupted. What was begun goes on by itself; `tools/demo` again continues, "

@@ -43,6 +43,18 @@ def next_step(status: str | None) -> Step:
     return Step.USE
 
 
+def pages(address: str, user: str, password: str) -> str:
+    """Where the pages are, and how to log in.
+
+    :param address: of Horizon
+    """
+    return f"""\
+Or with the mouse, in Horizon (Project, Container Infra):
+    {address}
+    user {user}, password {password}
+"""
+
+
 def farewell(cluster: str, directory: str, docker: str, devcloud: str) -> str:
     """How to connect, and how to remove it all.
 

@@ -23,7 +23,7 @@ _DATABASE = releases.DEFAULT.database
 _APART = 3.3
 _CREATION = 120.0  # seconds until Heat has been asked for a cluster
 _CALL = 120.0  # seconds that a request takes for whose answer Magnum's API waits
-_CALLS = settings.RUN / "conductors.calls"  # locked meanwhile, for tests of all processes
+CALLS = settings.RUN / "conductors.calls"  # locked meanwhile, for tests of all processes
 
 
 def start_others() -> None:
@@ -81,7 +81,7 @@ def calls() -> Iterator[None]:
     Magnum's API waits for the conductor that has a rotation or a certificate to sign, and answers
     500 a minute after that one died.
     """
-    with _CALLS.open("a") as file:
+    with CALLS.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
         yield
 
@@ -89,7 +89,7 @@ def calls() -> Iterator[None]:
 @contextlib.contextmanager
 def _between_calls() -> Iterator[None]:
     """Wait until no other test's request is with a conductor; none is sent in the block."""
-    with _CALLS.open("a") as file:
+    with CALLS.open("a") as file:
         wait_for(
             "requests to be answered",
             lambda: _is_locked(file.fileno()),

@@ -54,13 +54,13 @@ def client(cluster: Cluster) -> Docker:
     return cluster.client(directory)
 
 
-def run_demo() -> str:
+def run_demo(*options: str) -> str:
     """Run ``tools/demo`` as from a fresh login shell; what it printed.
 
     :raises AssertionError: it failed
     """
     done = subprocess.run(
-        [str(settings.CHECKOUT / "tools" / "demo")],
+        [str(settings.CHECKOUT / "tools" / "demo"), *options],
         env=shell.login_environment(),
         cwd="/",
         stdin=subprocess.DEVNULL,

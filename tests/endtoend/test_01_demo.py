@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+from devcloud import readiness, settings
 from devcloud.demo import steps
 from tests.endtoend import base, shared
 from tests.endtoend.docker import Docker, exports, roles, whole
@@ -53,3 +54,11 @@ class TestDemo(base.EndToEndTestCase):
         self.assertIn(f"The cluster {steps.CLUSTER} is there already", printed)
         self.assertNotIn("magnum cluster-create", printed)
         self.assertIn("Connect from any shell", printed)
+
+    def test_horizon(self) -> None:
+        """With Horizon it ends with where that is, and how to log in."""
+        printed = shared.run_demo("--horizon")
+        self.assertIn("tools/devcloud up --horizon\n", printed)
+        login = f"    {settings.HORIZON_URL}\n    user demo, password demo\n"
+        self.assertTrue(printed.rstrip("\n").endswith(login.rstrip("\n")), printed[-500:])
+        self.assertTrue(readiness.answers(f"{settings.HORIZON_URL}auth/login/"))

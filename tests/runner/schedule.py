@@ -74,8 +74,8 @@ class Schedule:
         What an earlier run left on it, killed perhaps, is deleted first if the options say so.
         """
         code, _out, _errors = await processes.output(DEVCLOUD, "status", cwd=self.checkout)
-        verbs = ("reset", "up") if self.fresh else ("up",)
-        commands = tuple((DEVCLOUD, verb) for verb in verbs)
+        up = (DEVCLOUD, "up", "--horizon")
+        commands = ((DEVCLOUD, "reset"), up) if self.fresh else (up,)
         start = Step("cloud", "the one-machine cloud", 1800, commands, needs_cloud=True)
         try:
             yield (await self.carry_out(start)).good
@@ -121,18 +121,42 @@ class Schedule:
         try:
             if step.tests:
                 await self.run_tests(outcome, log)
-            for command in step.commands:
-                problem = await processes.run(
-                    command, log, step.deadline, beside, cwd=self.checkout
-                )
-                outcome.problems += filter(None, [problem])
+            await self._run_commands(outcome, log)
         except Exception as error:
             outcome.problems.append(repr(error))
         outcome.seconds = time.monotonic() - began
         say(f"{step.name}: {outcome.verdict} in {outcome.seconds:.0f} s")
         return outcome
 
+    async def _run_commands(self, outcome: Outcome, log: pathlib.Path) -> None:
+        """Run a step's commands and take in the results that they note."""
+        step = outcome.step
+        noted = self.logs / f"{step.name}.results"
+        noted.unlink(missing_ok=True)
+        variables = {"TEST_RESULTS": str(noted), "TEST_REGEX": self.regex} if step.counted else None
+        for command in step.commands:
+            problem = await processes.run(
+                command, log, step.deadline, outcome.quiet, variables, self.checkout
+            )
+            outcome.problems += filter(None, [problem])
+        if not step.counted:
+            return
+        if noted.exists():
+            lines = noted.read_text(encoding="utf-8").splitlines()
+            self._take_in(outcome, [Result(**json.loads(line)) for line in lines])
+        self._check_number(outcome)
+
     # -- tests ---------------------------------------------------------------------------------
+
+    def _take_in(self, outcome: Outcome, results: list[Result]) -> None:
+        """Add results to an outcome, and keep them."""
+        outcome.results += results
+        kept.keep(results, self.logs)
+
+    def _check_number(self, outcome: Outcome) -> None:
+        """Note where no test was run; of several suites some may have none that matches."""
+        if not (outcome.results or outcome.problems or self.regex):
+            outcome.problems.append("no test was run")
 
     async def run_tests(self, outcome: Outcome, log: pathlib.Path) -> None:
         """Run the tests of a step's directory and take in their results."""
@@ -148,9 +172,7 @@ class Schedule:
                     repository = self.logs / f"{step.name}-{number}.stestr"
                     group.create_task(self._run_part(outcome, repository, part, log, limit))
                     number += 1
-        # Of several suites some may have no test that matches; nothing else may be empty.
-        if not (outcome.results or outcome.problems or self.regex):
-            outcome.problems.append("no test was run")
+        self._check_number(outcome)
 
     async def _rounds(self, step: Step) -> list[list[list[str]]]:
         """Return the names of the tests of the parts of each round.
@@ -202,6 +224,4 @@ class Schedule:
         if code:
             outcome.problems.append(f"results cannot be read: {errors}")
         else:
-            ended = [Result(**result) for result in json.loads(results)]
-            outcome.results += ended
-            kept.keep(ended, self.logs)
+            self._take_in(outcome, [Result(**result) for result in json.loads(results)])

@@ -9,6 +9,7 @@ import pathlib
 
 VENV = pathlib.Path("/var/lib/devcloud/venv")
 PYTHON = str(VENV / "bin/python")
+HORIZON = pathlib.Path("/var/lib/devcloud/horizon")
 # The variants of --long: what each variable does stands in the test module that reads it.
 LONG = {
     "DEATH_STEP": "1",
@@ -36,6 +37,8 @@ class Step:
 
     :ivar deadline: seconds
     :ivar tests: directory whose tests are run and counted
+    :ivar counted: its commands run tests, and note each in the file that ``TEST_RESULTS`` names:
+        a line of JSON with the fields of :class:`Result`. ``TEST_REGEX`` is what their names match
     :ivar needs_cloud: it runs while the cloud is up; ``tests.plan`` orders its tests
     :ivar beside: it may run beside one that needs the cloud: it shares nothing with that
     :ivar regex: only tests whose names match
@@ -47,6 +50,7 @@ class Step:
     deadline: int
     commands: tuple[tuple[str, ...], ...] = ()
     tests: str = ""
+    counted: bool = False
     needs_cloud: bool = False
     beside: bool = False
     regex: str = ""
@@ -73,6 +77,17 @@ STEPS = (
         "real services' own code in one process",
         1500,
         tests="tests/functional",
+        beside=True,
+    ),
+    Step(
+        "horizon",
+        "Horizon's plug-in: style, types, translations, Django tests, Jasmine specs",
+        300,
+        (
+            ("env", f"HORIZON_VENV={HORIZON / 'venv'}", f"NODE_MODULES={HORIZON / 'node_modules'}",
+             "horizon/tools/test"),
+        ),
+        counted=True,
         beside=True,
     ),
     Step(
@@ -162,7 +177,8 @@ class Outcome:
     @property
     def verdict(self) -> str:
         """The result in a few words."""
-        tests = f"{self.passed} passed, {self.failed} failed" if self.step.tests else ""
+        has_tests = self.step.tests or self.step.counted
+        tests = f"{self.passed} passed, {self.failed} failed" if has_tests else ""
         return "; ".join(filter(None, (tests, *self.problems))) or "good"
 
     @property

@@ -16,7 +16,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
-AXE = Path(__file__).resolve().parents[2] / "node_modules/axe-core/axe.min.js"
+_MODULES = Path(__file__).resolve().parents[2] / "node_modules"
+AXE = Path(os.environ.get("NODE_MODULES", _MODULES)) / "axe-core/axe.min.js"
 # Seconds in which what a page does must be seen; more on a machine that is busy.
 PATIENCE = float(os.environ.get("WALK_PATIENCE", "60"))
 T = TypeVar("T")
@@ -59,6 +60,8 @@ class Browser:
             "--disable-dev-shm-usage",
             "--window-size=1500,1100",
             "--no-proxy-server",
+            # Else a download without TLS, but from the loopback address, waits for a user.
+            f"--unsafely-treat-insecure-origin-as-secure={url}",
         ):
             options.add_argument(argument)
         options.add_experimental_option(

@@ -280,7 +280,9 @@ class ReportTest(base.BaseTestCase):
     def test_what_shares_nothing_with_the_cloud(self) -> None:
         """Only steps that need no cloud run beside those that do."""
         beside = [step for step in STEPS if step.beside]
-        self.assertEqual(["docs", "unit", "functional", "bare"], [step.name for step in beside])
+        self.assertEqual(
+            ["docs", "unit", "functional", "horizon", "bare"], [step.name for step in beside]
+        )
         self.assertEqual([], [step.name for step in beside if step.needs_cloud])
 
     def test_each_test_on_the_cloud_has_its_place(self) -> None:
@@ -376,6 +378,37 @@ class ReportTest(base.BaseTestCase):
             {ident: status for ident, status, _ in kept.read(self.logs)},
         )
 
+    def run_counted(self, script: str, regex: str = "") -> Outcome:
+        """Return how a step ended whose command notes its tests itself."""
+        self.schedule.regex = regex
+        step = Step("counted", "", 60, (("sh", "-c", script),), counted=True)
+        return asyncio.run(self.schedule.carry_out(step))
+
+    def test_noted_results(self) -> None:
+        """Tests that a command notes are counted, kept, and red where they were skipped."""
+        lines = (
+            '{"id": "a", "status": "success", "seconds": 1}',
+            '{"id": "b", "status": "skip", "seconds": 0, "text": "on purpose"}',
+        )
+        outcome = self.run_counted(f"printf '%s\\n' '{lines[0]}' '{lines[1]}' > $TEST_RESULTS")
+        self.assertEqual("1 passed, 1 failed", outcome.verdict)
+        self.assertEqual(["b"], [result.id for result in outcome.red])
+        ends = [(ident, status) for ident, status, _ in kept.read(self.logs)]
+        self.assertEqual([("a", "success"), ("b", "skip")], ends)
+
+    def test_no_noted_results(self) -> None:
+        """A command that notes no test is not good, and what an earlier one noted is forgotten."""
+        self.run_counted("""echo '{"id": "a", "status": "success"}' > $TEST_RESULTS""")
+        self.assertEqual("0 passed, 0 failed; no test was run", self.run_counted("true").verdict)
+        self.assertEqual(["sh -c false ended with 1"], self.run_counted("false").problems)
+
+    def test_noted_results_that_match(self) -> None:
+        """The command learns what the names of tests must match; none of them may."""
+        line = """{"id": "'$TEST_REGEX'", "status": "success"}"""
+        outcome = self.run_counted(f"echo '{line}' > $TEST_RESULTS", "chosen")
+        self.assertEqual(["chosen"], [result.id for result in outcome.results])
+        self.assertTrue(self.run_counted("true", "other").good)
+
     def test_older_releases(self) -> None:
         """With --long, some tests run again on older releases of Magnum, which end with them."""
         endtoend = next(step for step in STEPS if step.needs_cloud)
@@ -407,8 +440,9 @@ class ReportTest(base.BaseTestCase):
             async with self.schedule.cloud() as is_up:
                 self.assertTrue(is_up)
 
-        for fresh, verbs in ((True, "status reset up down"), (False, "status up down")):
+        up = "up --horizon"
+        for fresh, verbs in ((True, ["reset", up]), (False, [up])):
             (self.logs / "verbs").unlink(missing_ok=True)
             self.schedule.fresh = fresh
             asyncio.run(use())
-            self.assertEqual(verbs.split(), self._verbs())
+            self.assertEqual(["status", *verbs, "down"], self._verbs())

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+import shutil
 from pathlib import Path
+from unittest import mock
 
 from devcloud import debian
 from tests.unit.devcloud import base
@@ -67,3 +69,14 @@ class PolicyTest(base.TestCase):
         self.policy.write_text("theirs", encoding="utf-8")
         debian.restore_policy(self.policy)
         self.assertEqual("theirs", self.policy.read_text(encoding="utf-8"))
+
+
+class WantedTest(base.TestCase):
+    def test_browser(self) -> None:
+        """A browser and npm are wanted for tests only, and npm where no other has come."""
+        self.assertEqual([], [name for name in debian.wanted_packages() if "chromium" in name])
+        for npm, more in ((None, ["npm"]), ("/usr/bin/npm", [])):
+            with mock.patch.object(shutil, "which", return_value=npm):
+                found = debian.wanted_packages(with_browser=True)
+            without = debian.wanted_packages()
+            self.assertEqual([*without, "chromium", "chromium-driver", *more], found)

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Horizon on the loopback interface, for tests against a cloud; not for anything else."""
+"""A Horizon for tests against a cloud, reached without TLS; not for anything else."""
 
 import os
 
 _PLACE = os.environ["HORIZON_RUN"]
 
 DEBUG = False
-ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
+# Also where a browser elsewhere comes through ssh.
+ALLOWED_HOSTS = [os.environ["HORIZON_ADDRESS"], "127.0.0.1", "localhost"]
 SECRET_KEY = os.environ["HORIZON_SECRET"]
 LOCAL_PATH = _PLACE
 STATIC_ROOT = os.path.join(_PLACE, "static")
