@@ -201,10 +201,13 @@ def _complete(seen: Seen, plan: Plan) -> Step:
 
 
 def _unjoined(seen: Seen, group: Group) -> list[str]:
-    """Return which nodes never came into the swarm of a group that nobody waits for now."""
-    if not group.at_rest:
-        return []
-    return [one.hostname for one in group.members if one.server_id and not seen.node(one)]
+    """Return which nodes of a group that nobody waits for never came into the swarm.
+
+    Of a group with a request those are left that were away before; one that the swarm lists was
+    lost.
+    """
+    find = seen.node if group.at_rest else seen.entries
+    return [one.hostname for one in group.members if one.server_id and not find(one)]
 
 
 def _lack(seen: Seen, group: Group) -> str:
@@ -213,10 +216,12 @@ def _lack(seen: Seen, group: Group) -> str:
     said = f": {group.failure}" if group.failure else "."
     if missing and not group.failure:
         said = f"; not in the swarm: {steps.listed(missing)}."
+    # Those of the cluster's own stack cannot be deleted.
+    instead = "" if group.stack == "cluster" else ", or delete it"
     return (
         f"What was requested is done, but node group {group.name} has "
         f"{steps.made(group) - len(missing)} of {group.wanted} nodes{said} "
-        f"Resize {group.name} to try again, or delete it."
+        f"Resize {group.name} to try again{instead}."
     )
 
 
@@ -238,7 +243,9 @@ def _heat_at_work(seen: Seen, plan: Plan) -> Step | None:
                 for other in seen.groups
                 if other.stack == group.stack and other.wanted is not None
             )
-            what = {"delete": f"deletes node group {group.name}"}.get(action, f"makes it {numbers}")
+            # A group that shall go, and whose change has not ended, has no number any more.
+            makes = f"makes it {numbers}" if numbers else f"changes node group {group.name}"
+            what = {"delete": f"deletes node group {group.name}"}.get(action, makes)
             return steps.wait(seen, plan, "heat", f"Heat {what}.")
     return None
 
@@ -309,13 +316,13 @@ def _begin(seen: Seen, plan: Plan) -> Step | None:
             for one in seen.groups
             if one.wanted is not None
         }
-        # Nobody waits for those, unless they are to be repaired.
+        # Nobody waits for those, unless they are to be repaired. What Heat has yet to make comes.
         plan.absent = [
-            member.hostname
+            member.server_id
             for one in seen.groups
             if not one.is_new
             for member in one.members
-            if member.hostname in plan.away
+            if member.server_id and member.hostname in plan.away
         ]
     plan.begun, plan.repaired = plan.number, []
     plan.distance, plan.updates, plan.repeats, plan.waiting = None, 0, 0, None
@@ -486,6 +493,6 @@ def _arrivals(seen: Seen, plan: Plan) -> Step | None:
         for member in group.members
         if not seen.is_well(group, member)
         and not group.at_rest
-        and (group.uuid in plan.repairs or member.hostname not in plan.absent)
+        and (group.uuid in plan.repairs or member.server_id not in plan.absent)
     ]
     return steps.late(seen, plan, missing)

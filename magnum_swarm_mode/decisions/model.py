@@ -210,7 +210,7 @@ class Plan:
     :ivar updates: how many updates of Heat did not make that distance smaller.
     :ivar repeats: how many times in a row Heat was asked again because it had not begun.
     :ivar blind: since when Heat does not show the cluster; 0 while it does.
-    :ivar absent: host names of nodes that were away at its beginning, and are not waited for.
+    :ivar absent: servers whose nodes were away at its beginning, and are not waited for.
     :ivar making: further groups whose first nodes are being made.
     :ivar leaving: host name to node that is being removed.
     :ivar sent: stack to what Heat was last asked for.

@@ -71,7 +71,7 @@ def _may_go_now(seen: Seen, group: Group, victims: Sequence[Member]) -> list[Mem
 
 
 def _await_managers(seen: Seen, plan: Plan, group: Group) -> Step:
-    """Wait for the manager that takes the place of one that has left before the next one leaves."""
+    """Have as many managers as there shall be, before the next one leaves."""
     late = [
         member
         for member in group.members
@@ -80,6 +80,9 @@ def _await_managers(seen: Seen, plan: Plan, group: Group) -> Step:
     for member in late:
         if report := steps.reported(seen, member):
             return steps.fail(seen, plan, report, group)
+    if not any(member.server_id for member in late):
+        # There are not as many yet as there shall be, and none comes by itself.
+        return _ask_heat(plan, group, group.wanted or 0, ())
     names = steps.listed(member.hostname for member in late)
     return steps.wait(
         seen,

@@ -394,15 +394,16 @@ def demote(
 
 
 def unlisted(seen: Seen, plan: Plan, victims: Sequence[Member]) -> Step | None:
-    """Wait for managers that the swarm does not list, before their servers are removed.
+    """Wait for nodes that the swarm does not list, before their servers are removed.
 
-    The list can be older than their joining, and they count for the quorum then. One that stays
-    absent from it for a while never joined.
+    The list can be older than their joining: then managers count for the quorum, and workers have
+    tasks. One that stays absent from it for a while never joined.
     """
     names = [
         member.hostname
         for member in victims
-        if not seen.entries(member)
+        if member.server_id
+        and not seen.entries(member)
         and seen.now - plan.away.get(member.hostname, seen.now) < LIST_SECONDS
     ]
     if not names:
@@ -482,6 +483,8 @@ def vacate(seen: Seen, plan: Plan, victims: Sequence[Member], group: Group) -> S
     if promoted:
         promoted.sort(key=lambda node: (node.role == "manager", node.leader))
         return demote(seen, plan, promoted[0], "it is no manager's server", group)
+    if step := unlisted(seen, plan, victims):
+        return step
     return empty(seen, plan, victims)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What must hold: always, whenever a cluster is complete, and once it has come to rest."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -79,6 +80,8 @@ class Judge:
                 yield f"a failure is told without a reason: {status}"
             elif status.endswith("_FAILED") and not self._is_named(reason or ""):
                 yield f"a failure names neither its request nor a node: {status}: {reason}"
+            if _GAP.search(reason or ""):
+                yield f"a sentence lacks a name: {status}: {reason}"
             if status in ("ROLLBACK_FAILED", "ROLLBACK_COMPLETE"):
                 yield f"Magnum does not let anybody change a cluster in {status}"
 
@@ -260,6 +263,8 @@ class Judge:
             yield f"managers let in {world.swarm.trusted()}, the row names {ours}"
 
 
+# What is left of a sentence around a name that is empty.
+_GAP = re.compile(r"^ |  | [.,:;)]|\( ")
 _FIRST_GROUPS = ("default-master", "default-worker")
 # By which words of a failure a user knows a request of a kind. All others are about a group, whose
 # name is in it.

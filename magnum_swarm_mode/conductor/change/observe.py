@@ -354,7 +354,8 @@ def to_node(node: Json, tasks: Mapping[str, int], who: identity.Identity) -> Nod
     spec, manager = node.get("Spec") or {}, node.get("ManagerStatus")
     return Node(
         id=str(node["ID"]),
-        hostname=who.name,
+        # Sentences name it.
+        hostname=who.name or f"node {node['ID']}",
         is_ours=who.is_ours,
         state=str((node.get("Status") or {}).get("State") or "unknown"),
         availability=str(spec.get("Availability") or "active"),

@@ -51,6 +51,7 @@ class World:
 
     :ivar limit: how many servers Heat can make; more fail.
     :ivar mute: host names of servers whose nodes never join.
+    :ivar unmade: host names of servers that Heat could not make.
     """
 
     def __init__(self, managers=3, workers=3, tasks=1):
@@ -65,6 +66,7 @@ class World:
         self.stack_status, self.updated, self.failure = "CREATE_COMPLETE", "t0", ""
         self.limit = 10_000
         self.mute: set[str] = set()
+        self.unmade: set[str] = set()
         self.updates: list[Any] = []
         self.moves = True  # whether tasks leave drained nodes
         self.drain_timeout = 300
@@ -125,8 +127,9 @@ class World:
 
     def members(self, row):
         return tuple(
-            Member(str(index), row.hostname(index), f"server-{row.hostname(index)}")
+            Member(str(index), name, "" if name in self.unmade else f"server-{name}")
             for index in row.indices
+            for name in [row.hostname(index)]
         )
 
     def seen(self, **more):

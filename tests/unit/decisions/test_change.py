@@ -401,6 +401,47 @@ class ManagersTest(base.BaseTestCase):
             self.assertEqual(Outcome.COMPLETE, world.run().outcome)
             self.assertEqual([0], world.rows["masters"].indices)
 
+    def test_list_is_old_of_workers(self):
+        """No worker's server is removed that the swarm does not list yet: it may have tasks.
+
+        One that stays absent from the list is removed after a while.
+        """
+        for joined in (True, False):
+            world = World(workers=2)
+            world.request("worker", 1)
+            new = world.node("swarm-worker-1")
+            del world.nodes[new.id]
+
+            for _ in range(3):
+                step = change.decide(world.seen())
+                world.plan = step.plan
+                self.assertEqual((), step.actions)
+                self.assertEqual("Waiting until the swarm lists swarm-worker-1.", step.reason)
+                world.now += 10
+            if joined:
+                world.nodes[new.id] = new
+                self.assertEqual(
+                    (model.SetNode(new.id, availability="pause"),), world.step().actions
+                )
+            else:
+                world.now += steps.LIST_SECONDS
+
+            self.assertEqual(Outcome.COMPLETE, world.run().outcome)
+            self.assertEqual([0], world.rows["worker"].indices)
+
+    def test_named_among_more(self):
+        """Where a manager is to leave and more are to be than there are, others come first."""
+        world = World(managers=3)
+        world.request("masters", 5, ["swarm-manager-0"])
+
+        self.assertEqual(
+            "Heat is asked to make the managers of masters from 3 to 5.", world.step().reason
+        )
+        world.advance()
+        self.assertEqual(Outcome.COMPLETE, world.run().outcome)
+        self.assertEqual([("masters", 5, ()), ("masters", 5, ("0",))], world.updates)
+        self.assertEqual([1, 2, 3, 4, 5], world.rows["masters"].indices)
+
     def test_two_named(self):
         """Two managers that are named are replaced one after the other."""
         world = World(managers=3)

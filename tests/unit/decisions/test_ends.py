@@ -195,6 +195,56 @@ class CompleteTest(base.BaseTestCase):
 
         self.assertEqual(Outcome.COMPLETE, world.run().outcome)
 
+    def test_node_never_joined(self):
+        """A change is not complete while a node of its group has never been in the swarm."""
+        world = World(managers=3, workers=2)
+        del world.nodes[world.node("swarm-worker-1").id]
+        world.rows["worker"].labels = {"disk": "ssd"}
+        world.request("worker", "same", resized=False)
+
+        step = world.run()
+
+        self.assertEqual((Outcome.FAILED, "worker"), (step.outcome, step.group))
+        self.assertEqual(
+            "What was requested is done, but node group worker has 1 of 2 nodes; not in the swarm: "
+            "swarm-worker-1. Resize worker to try again.",
+            step.reason,
+        )
+        self.assertEqual({"disk": "ssd"}, world.node("swarm-worker-0").labels)
+
+    def test_node_was_not_made_before(self):
+        """A server that Heat failed to make before, and makes now, is waited for."""
+        world = World(managers=3, workers=2)
+        del world.nodes[world.node("swarm-worker-1").id]
+        world.unmade, world.stack_status = {"swarm-worker-1"}, "UPDATE_FAILED"
+        world.request("worker", "same", resized=False)
+        while not world.updates:
+            world.step()
+        world.unmade.clear()
+        world.advance()
+
+        step = world.step()
+
+        self.assertEqual(
+            (Outcome.GOES_ON, "Waiting until swarm-worker-1 joined the swarm and is ready."),
+            (step.outcome, step.reason),
+        )
+
+
+class HeatTest(base.BaseTestCase):
+    def test_group_shall_go(self):
+        """While Heat changes a group that is to be deleted, that is said with its name."""
+        world = World()
+        world.request("worker", None)
+        seen = world.seen()
+        own = dataclasses.replace(
+            seen.groups[1], stack="worker", wanted=None, stack_status="UPDATE_IN_PROGRESS"
+        )
+
+        step = change.decide(dataclasses.replace(seen, groups=(seen.groups[0], own)))
+
+        self.assertEqual("Heat changes node group worker.", step.reason)
+
 
 class EndedTest(base.BaseTestCase):
     """A conductor dies between the record, which says how an operation ended, and the rows."""

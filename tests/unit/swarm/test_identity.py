@@ -104,6 +104,12 @@ class IdentifyTest(base.BaseTestCase):
         self.assertEqual(("laptop", False), self.seen("laptop", "10.0.0.90"))
         self.assertEqual(("", False), self.seen("", "10.0.0.90"))
 
+    def test_nameless(self):
+        """Sentences have a name for an entry that gives itself none."""
+        raw = entry("", "10.0.0.90")
+        (found,) = observe.to_nodes([raw], Plan(addresses=ADDRESSES), OWN)
+        self.assertEqual((f"node {raw['ID']}", False), (found.hostname, found.is_ours))
+
     def test_left_over(self):
         """What is down and was a server of the cluster's names can be removed from the list."""
         raw = entry("swarm-worker-0", "10.0.0.90", state="down")
