@@ -3,6 +3,10 @@
 
 A conductor may die after any line. So the record is written before that which it names is made,
 what is made can be found again from the cluster's uuid alone, and each step may be done twice.
+
+One gap is left. Where a conductor stands still before a request until the cluster was deleted and
+is gone, makes a trust, a credential or the stack then, and dies before it finds the cluster gone,
+that thing stays: nobody has the rights any more to look for it.
 """
 
 import contextlib

@@ -5,6 +5,7 @@ import argparse
 import sys
 
 from tests.model import machine
+from tests.model.counts import COUNTS
 
 
 def main() -> int:
@@ -23,7 +24,7 @@ def main() -> int:
             failed = True
             notes = "\n".join(getattr(error, "__notes__", ()))
             sys.stdout.write(f"{name}: {error}\n{notes}\n")
-    sys.stdout.write(f"{machine.COUNTS.text()}\n")
+    sys.stdout.write(f"{COUNTS.text()}\n")
     return int(failed)
 
 

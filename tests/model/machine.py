@@ -5,7 +5,6 @@ Three conductors look after one cluster. Each can be stopped before any write an
 while the others go on; then it goes on itself, or dies there.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +22,7 @@ from hypothesis.stateful import (
 from magnum_swarm_mode.certificates import orphans
 from tests.model import swarm
 from tests.model.conductors import Conductor, Fate
+from tests.model.counts import COUNTS
 from tests.model.invariants import Judge
 from tests.model.ledger import Ledger, Request
 from tests.model.simulation import CONDUCTORS, TEMPLATES, Simulation
@@ -62,31 +62,6 @@ conductors = st.integers(0, CONDUCTORS - 1)
 fates = st.none() | st.builds(
     Fate, st.integers(0, 12), st.sampled_from(["dies", "dies after", "stalls"])
 )
-
-
-@dataclasses.dataclass
-class Counts:
-    """What the machines of a process have done."""
-
-    sequences: int = 0
-    deaths: int = 0
-    boundaries: int = 0
-    requests: int = 0
-
-    def since(self, before: "Counts") -> "Counts":
-        """Return what was done since then."""
-        names = [field.name for field in dataclasses.fields(self)]
-        return Counts(**{name: getattr(self, name) - getattr(before, name) for name in names})
-
-    def text(self) -> str:
-        """Return the counts as a sentence."""
-        return (
-            f"{self.sequences} sequences, {self.requests} requests, {self.deaths} deaths, "
-            f"{self.boundaries} writes and calls"
-        )
-
-
-COUNTS = Counts()
 
 
 class Life(RuleBasedStateMachine):

@@ -94,17 +94,18 @@ def _drawn(options: Any) -> str:
     from hypothesis import Phase, settings
 
     from tests.model import machine
+    from tests.model.counts import COUNTS
 
     noticed = ""
 
     def check(found: list[str]) -> None:
         nonlocal noticed
         if found and not noticed:
-            noticed = f"after {machine.COUNTS.sequences + 1} sequences: {found[0][:300]}"
+            noticed = f"after {COUNTS.sequences + 1} sequences: {found[0][:300]}"
         assert not found, found
 
     def end(*_: Any) -> None:
-        sys.stdout.write(f"not noticed in {options.seconds} s: {machine.COUNTS.text()}\n")
+        sys.stdout.write(f"not noticed in {options.seconds} s: {COUNTS.text()}\n")
         sys.stdout.flush()
         os._exit(1)
 
@@ -119,10 +120,10 @@ def _drawn(options: Any) -> str:
         try:
             machine.play(options.emphasis, options.sequences, options.seed)
         except Exception as error:
-            count, kind = machine.COUNTS.sequences, type(error).__name__
+            count, kind = COUNTS.sequences, type(error).__name__
             noticed = noticed or f"after {count} sequences: {kind}: {error}"[:300]
     if not noticed:
-        sys.stdout.write(f"{machine.COUNTS.text()}: ")
+        sys.stdout.write(f"{COUNTS.text()}: ")
     return noticed
 
 

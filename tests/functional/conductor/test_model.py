@@ -11,12 +11,11 @@ from testtools import content
 from magnum_swarm_mode.db.store import Store
 from tests.model import machine, swarm
 from tests.model.conductors import Fate
+from tests.model.counts import COUNTS
 
-# How many sequences each test plays, with a new seed where a number is given.
+# How many sequences each of the 16 tests plays, with a new seed where a number is given.
 _GIVEN = os.environ.get("MODEL_SEQUENCES")
-_SEQUENCES = int(_GIVEN or 50)
-# Beyond these a certificate is left that a conductor makes after the cluster is gone.
-_LIVES = int(_GIVEN or 15)
+_SEQUENCES = int(_GIVEN or 125)
 
 
 class LifeTest(base.BaseTestCase):
@@ -134,6 +133,47 @@ class LifeTest(base.BaseTestCase):
         self.assertEqual([], list(life.judge.at_rest()))
         self.assertEqual("UPDATE_COMPLETE", life.simulation.status())
 
+    def test_node_never_joined(self):
+        """A change of labels is not complete while a node of the group has never joined."""
+        life = self.begin()
+        life.trouble("heat failed")
+        life.trouble("a mute")
+        life.resize(which=0, group=1, count=4, fate=None)
+        life.settle()
+        self.assertEqual("UPDATE_FAILED", life.simulation.status())
+
+        life.label(which=0, group=1, value="b", fate=None)
+        life.settle()
+
+        self.assertEqual([], list(life.judge.at_rest()))
+        row = life.simulation.facts()
+        self.assertEqual("UPDATE_FAILED", row.status)
+        self.assertIn("default-worker has 3 of 4 nodes; not in the swarm: ", row.status_reason)
+
+    def test_list_is_old(self):
+        """Workers that the swarm does not list yet are drained before they are removed."""
+        life = self.begin()
+        life.trouble("swarm stale")
+        life.resize(which=0, group=1, count=4, fate=None)
+        life.look(which=0, what="poll", seconds=0, fate=None)
+        life.resize(which=0, group=1, count=2, fate=None)
+        for _ in range(3):
+            # Heat is done within the second, so that the list is older than the nodes.
+            life.look(which=0, what="poll", seconds=10, fate=None)
+        life.trouble("no trouble")
+        life.settle()
+        self.assertEqual([], list(life.judge.at_rest()))
+        self.assertEqual("UPDATE_COMPLETE", life.simulation.status())
+
+    def test_named_among_more(self):
+        """A manager leaves whose removal is requested with more managers than there are."""
+        life = self.begin()
+        life.replace(which=0, group=0, nodes=[0], fewer=False, fate=None)
+        life.resize(which=0, group=0, count=3, fate=None)
+        life.settle()
+        self.assertEqual([], list(life.judge.at_rest()))
+        self.assertEqual("UPDATE_COMPLETE", life.simulation.status())
+
     def test_two_managers(self):
         """Two managers that are to be replaced leave one after the other."""
         life = self.begin()
@@ -230,17 +270,20 @@ class LifeTest(base.BaseTestCase):
         self.assertLess(80, ended)
 
 
-class SequencesTest(base.BaseTestCase):
-    """Each test plays a part of the sequences, so that they can run beside each other."""
+class SequencesCase(base.BaseTestCase):
+    """A part of the sequences of one emphasis for each test, which can run beside each other."""
 
-    def _play(self, emphasis, sequences=_SEQUENCES):
-        number = random.SystemRandom().randrange(1 << 32) if _GIVEN else 1
+    emphasis = ""
+
+    def _play(self, part):
+        number = random.SystemRandom().randrange(1 << 32) if _GIVEN else part
         again = (
-            f"python -m tests.model --emphasis {emphasis} --sequences {sequences} --seed {number}"
+            f"python -m tests.model --emphasis {self.emphasis} --sequences {_SEQUENCES} "
+            f"--seed {number}"
         )
-        before = dataclasses.replace(machine.COUNTS)
+        before = dataclasses.replace(COUNTS)
         try:
-            machine.play(emphasis, sequences, number)
+            machine.play(self.emphasis, _SEQUENCES, number)
         except BaseException as error:
             # The shortest sequences that break something, one for each way to break it.
             notes = [*getattr(error, "__notes__", ()), "It is played again with:", again]
@@ -249,23 +292,51 @@ class SequencesTest(base.BaseTestCase):
             self.addDetail("sequence", content.text_content("\n".join(notes)))
             raise
         finally:
-            counts = machine.COUNTS.since(before)
-            sys.stderr.write(f"{emphasis}, seed {number}: {counts.text()}\n")
-        self.assertLessEqual(sequences, counts.sequences)
+            counts = COUNTS.since(before)
+            sys.stderr.write(f"{self.emphasis}, seed {number}: {counts.text()}\n")
+        self.assertLessEqual(_SEQUENCES, counts.sequences)
         self.assertLess(0, counts.deaths)
 
-    def test_life(self):
-        """Creation and deletion end, and leave nothing behind, whatever happens meanwhile."""
-        self._play("life", _LIVES)
+    def test_part_1(self):
+        """What holds of such sequences holds."""
+        self._play(1)
 
-    def test_counting(self):
-        """Nodes and node groups end as many as they were to be, whatever happens meanwhile."""
-        self._play("counting")
+    def test_part_2(self):
+        """What holds of such sequences holds of others."""
+        self._play(2)
 
-    def test_upgrading(self):
-        """Upgrades and the way back end with nodes of one kind, whatever happens meanwhile."""
-        self._play("upgrading")
+    def test_part_3(self):
+        """What holds of such sequences holds of others."""
+        self._play(3)
 
-    def test_rotating(self):
-        """One set of certificates and rights is in use in the end, whatever happens meanwhile."""
-        self._play("rotating")
+    def test_part_4(self):
+        """What holds of such sequences holds of others."""
+        self._play(4)
+
+
+class LifeSequencesTest(SequencesCase):
+    """Creation and deletion end, and leave nothing behind, whatever happens meanwhile."""
+
+    emphasis = "life"
+
+
+class CountingSequencesTest(SequencesCase):
+    """Nodes and node groups end as many as they were to be, whatever happens meanwhile."""
+
+    emphasis = "counting"
+
+
+class UpgradingSequencesTest(SequencesCase):
+    """Upgrades and the way back end with nodes of one kind, whatever happens meanwhile."""
+
+    emphasis = "upgrading"
+
+
+class RotatingSequencesTest(SequencesCase):
+    """One set of certificates and rights is in use in the end, whatever happens meanwhile."""
+
+    emphasis = "rotating"
+
+
+# It has no sequences of its own.
+del SequencesCase
