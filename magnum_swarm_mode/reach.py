@@ -2,7 +2,7 @@
 """How the conductor reaches what belongs to a cluster: its stacks, and its managers."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from keystoneauth1 import exceptions as keystone_exceptions
@@ -11,7 +11,7 @@ from magnum_swarm_mode import exceptions, log
 from magnum_swarm_mode.certificates import store as certificate_store
 from magnum_swarm_mode.cloud import grants
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
-from magnum_swarm_mode.db.store import Store
+from magnum_swarm_mode.db.store import Record, Store
 from magnum_swarm_mode.decisions.record import State
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.stack import request as stack_request
@@ -137,7 +137,16 @@ def swarm_of(cluster: Any, addresses: list[str]) -> swarm_client.Swarm:
     While the cluster's authority is being replaced, managers are believed that have a certificate
     of either, and the conductor's own is the one that all of them accept by then.
     """
-    record = Store().get(cluster.uuid)
+    return swarm_known(cluster, addresses, Store().get(cluster.uuid), cluster.nodegroups)
+
+
+def swarm_known(
+    cluster: Any, addresses: list[str], record: Record | None, groups: Iterable[Any]
+) -> swarm_client.Swarm:
+    """Return what :func:`swarm_of` does, without reading the database again.
+
+    :param groups: rows of the cluster's node groups.
+    """
     rotation = record.state.ca if record else None
     if rotation and rotation.old and rotation.new:
         own = (rotation.new if rotation.trusted else rotation.old)["magnum_cert_ref"]
@@ -151,13 +160,13 @@ def swarm_of(cluster: Any, addresses: list[str]) -> swarm_client.Swarm:
         return swarm_with("\n".join(found), pair, addresses, cluster.uuid)
 
     swarm = SWARMS.get((cluster.uuid, *authorities, own, tuple(addresses)), make)
-    swarm.expect(_nodes(cluster, record.state if record else None))
+    swarm.expect(_nodes(groups, record.state if record else None))
     return swarm
 
 
-def _nodes(cluster: Any, state: State | None) -> int:
+def _nodes(groups: Iterable[Any], state: State | None) -> int:
     """Return how many nodes a cluster can have: those of its rows, and those that it shall have."""
-    rows = sum(int(group.node_count or 0) for group in cluster.nodegroups)
+    rows = sum(int(group.node_count or 0) for group in groups)
     desired = state.plan.desired.values() if state else ()
     return rows + sum(int(count or 0) for count in desired)
 

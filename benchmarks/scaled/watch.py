@@ -213,11 +213,11 @@ def _round(task: Any) -> dict[str, float]:
     polls, most, sockets, missed, lies, longest, honest = 0, 0, 0, 0, 0, 0.0, 0.0
     original = SwarmModeMonitor._poll
 
-    def counted(self: Any) -> Any:
+    def counted(self: Any, *arguments: Any) -> Any:
         nonlocal polls, missed, lies, longest, honest
         polls += 1
         begun = time.monotonic()
-        health, seen = original(self)
+        health, seen = original(self, *arguments)
         if any(address in self.cluster.api_address for address in liars.ADDRESSES):
             lies += seen is None
             longest = max(longest, time.monotonic() - begun)
@@ -226,7 +226,7 @@ def _round(task: Any) -> dict[str, float]:
             honest = max(honest, time.monotonic() - began)
         return health, seen
 
-    SwarmModeMonitor._poll = counted  # type: ignore[method-assign]
+    SwarmModeMonitor._poll = counted  # type: ignore[assignment, method-assign]
     cpu, began = time.process_time(), time.monotonic()
     worker = threading.Thread(target=task, args=(None,))
     worker.start()

@@ -65,7 +65,7 @@ def noted(cluster_uuid: str) -> Iterator[None]:
     """Have what is made for a cluster noted within this context; on an error nothing stays."""
     store = Store()
     with contextlib.suppress(Conflict):
-        sweep(store, cluster_uuid)
+        sweep(store, store.get(cluster_uuid))
     # Gives the session a time-out with which Magnum asks Barbican for what is made here.
     certificate_store.backend()
     made = [cluster_uuid]
@@ -163,13 +163,18 @@ def discard(store: Store, cluster_uuid: str, references: Collection[str]) -> Non
     _delete(store, cluster_uuid, [one for one in references if one in doomed])
 
 
-def sweep(store: Store, cluster_uuid: str) -> None:
-    """Delete what was made and forgotten, because a conductor died, or could not be deleted."""
-    record = store.get(cluster_uuid)
+def sweep(store: Store, record: Record | None) -> bool:
+    """Delete what was made and forgotten, because a conductor died, or could not be deleted.
+
+    :returns: whether there was something; the record was changed then.
+    """
+    if record is None:
+        return False
     latest = clocks.now() - OLD_SECONDS
-    loose = _loose(record.state) if record else []
-    if forgotten := [one.key for one in loose if one.since <= latest]:
-        discard(store, cluster_uuid, forgotten)
+    forgotten = [one.key for one in _loose(record.state) if one.since <= latest]
+    if forgotten:
+        discard(store, record.cluster_uuid, forgotten)
+    return bool(forgotten)
 
 
 def delete_all(cluster: Any, record: Record) -> list[str]:

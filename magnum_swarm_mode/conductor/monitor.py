@@ -2,7 +2,7 @@
 """What a cluster's managers say of its health and its use."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from magnum.conductor import monitors
@@ -11,7 +11,7 @@ from magnum_swarm_mode import exceptions, log, reach
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import notifications, roles, rows
 from magnum_swarm_mode.conductor.change import heal, requests
-from magnum_swarm_mode.db import store as record_store
+from magnum_swarm_mode.db.store import Record, Store
 from magnum_swarm_mode.decisions import health as decisions_health
 from magnum_swarm_mode.decisions import status
 from magnum_swarm_mode.decisions.health import Health
@@ -49,7 +49,8 @@ class SwarmModeMonitor(monitors.MonitorBase):
 
         :raises Unavailable: when no manager answers.
         """
-        swarm = self._swarm()
+        record = Store().get(self.cluster.uuid)
+        swarm = self._swarm(record, list(self.cluster.nodegroups))
         self.data["use"] = decisions_health.measure(swarm.nodes(), swarm.services(), swarm.tasks())
 
     def compute_cpu_util(self) -> float:
@@ -80,24 +81,27 @@ class SwarmModeMonitor(monitors.MonitorBase):
         """
         if not self.cluster.api_address or self.cluster.status == "DELETE_IN_PROGRESS":
             return
-        store = record_store.Store()
+        store = Store()
         interval = cloud_sessions.CONF.kubernetes.health_polling_interval
         if not store.claim_health(self.cluster.uuid, int(interval * _SHARED_SHARE)):
             return
         is_at_rest = not self.cluster.status.endswith("_IN_PROGRESS")
-        record = store.get(self.cluster.uuid) if is_at_rest else None
+        record = store.get(self.cluster.uuid)
         if is_at_rest:
-            requests.recall(store, self.cluster, record)
-            record = store.get(self.cluster.uuid)
-        health, nodes = self._poll()
+            record = requests.recall(store, self.cluster, record)
+        # Magnum's object reads them again each time that they or their sums are asked for.
+        groups = list(self.cluster.nodegroups)
+        own = self._own(groups)
+        health, nodes = self._poll(record, groups)
         line, notes = "", {}
         if is_at_rest:
-            line = heal.heal(store, self.context, self.cluster, record, nodes)
+            line = heal.heal(store, self.context, self.cluster, record, nodes, own)
         if is_at_rest and nodes is not None:
-            swarm = self._swarm()
+            swarm = self._swarm(record, groups)
             notes = roles.mend(store, self.cluster, record, swarm, nodes, self._managers_at)
         if nodes is not None:
-            health = self._judge(nodes, notes, self._names(store, record, nodes))
+            names = self._names(record, nodes, own)
+            health = self._judge(nodes, groups, notes=notes, own=own, names=names)
         if line:
             health = Health(health.status, {**health.reason, "healing": line})
         self.data["health_status"] = health.status
@@ -108,10 +112,13 @@ class SwarmModeMonitor(monitors.MonitorBase):
                 self.context, self.cluster, before, health.status, health.reason
             )
 
-    def _poll(self) -> tuple[Health, list[dict[str, Any]] | None]:
+    def _poll(
+        self, record: Record | None, groups: Sequence[Any]
+    ) -> tuple[Health, list[dict[str, Any]] | None]:
         """Return the nodes as the managers tell them, or None and the health without them."""
         try:
-            answered, nodes = self._swarm().poll(swarm_client.address_of(self.cluster.api_address))
+            swarm = self._swarm(record, groups)
+            answered, nodes = swarm.poll(swarm_client.address_of(self.cluster.api_address))
         except swarm_client.NoLeader as error:
             return decisions_health.leaderless(error.user_message, self.cluster.name), None
         except swarm_client.CertificatesExpired as error:
@@ -125,33 +132,35 @@ class SwarmModeMonitor(monitors.MonitorBase):
         return decisions_health.unknown(""), nodes
 
     def _names(
-        self,
-        store: record_store.Store,
-        record: record_store.Record | None,
-        nodes: list[dict[str, Any]],
+        self, record: Record | None, nodes: list[dict[str, Any]], own: re.Pattern[str]
     ) -> dict[str, str]:
         """Return the ids of nodes to the host names of the servers that they are."""
-        record = record or store.get(self.cluster.uuid)
         if record is None:
             return {}
         plan = record.state.plan
-        return identity.certain(identity.identify(nodes, plan.ids, plan.addresses, self._own()))
+        return identity.certain(identity.identify(nodes, plan.ids, plan.addresses, own))
 
-    def _own(self) -> re.Pattern[str]:
+    def _own(self, groups: Sequence[Any]) -> re.Pattern[str]:
         prefix = stack_request.node_name_prefix(self.cluster.name or "", self.cluster.uuid)
-        return node_group.host_names(prefix, self.cluster.nodegroups)
+        return node_group.host_names(prefix, groups)
 
     def _judge(
-        self, nodes: list[dict[str, Any]], notes: Mapping[str, str], names: Mapping[str, str]
+        self,
+        nodes: list[dict[str, Any]],
+        groups: Sequence[Any],
+        *,
+        notes: Mapping[str, str],
+        own: re.Pattern[str],
+        names: Mapping[str, str],
     ) -> Health:
         if self.cluster.status in status.BUSY:
             # Until the operation has ended, what is there is what shall be there.
             return decisions_health.judge(nodes, names=names)
-        managers, workers = self.cluster.master_count, self.cluster.node_count
-        own = self._own()
+        managers = sum(int(one.node_count) for one in groups if one.role == "master")
+        workers = sum(int(one.node_count) for one in groups if one.role != "master")
         return decisions_health.judge(nodes, managers, workers, notes=notes, own=own, names=names)
 
-    def _managers_at(self, record: record_store.Record) -> list[str]:
+    def _managers_at(self, record: Record) -> list[str]:
         """Return the managers' addresses, of which none are known while Heat is silent."""
         try:
             _, stack = reach.find_stack(self.context, self.cluster, record.state, at_rest=True)
@@ -174,5 +183,7 @@ class SwarmModeMonitor(monitors.MonitorBase):
                 before,
             )
 
-    def _swarm(self) -> swarm_client.Swarm:
-        return reach.swarm_of(self.cluster, list(self.cluster.master_addresses or ()))
+    def _swarm(self, record: Record | None, groups: Sequence[Any]) -> swarm_client.Swarm:
+        managers = [one for one in groups if one.role == "master"]
+        addresses = [str(at) for one in managers for at in one.node_addresses or ()]
+        return reach.swarm_known(self.cluster, addresses, record, groups)

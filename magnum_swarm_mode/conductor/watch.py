@@ -55,7 +55,7 @@ def step(store: Store, context: Any, cluster: Any, record: Record) -> None:
         return
     if decision.status != cluster.status or state != record.state:
         if decision.action is Action.COMPLETE:
-            counts = observe.counts(cluster, state.plan)
+            counts = observe.counts(cluster.nodegroups, state.plan)
             state = dataclasses.replace(
                 state, plan=dataclasses.replace(state.plan, projected=counts)
             )

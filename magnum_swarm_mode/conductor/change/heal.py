@@ -2,6 +2,7 @@
 """Begins to replace nodes that have been down for long."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,15 +14,18 @@ from magnum_swarm_mode.conductor.change.observe import Json
 from magnum_swarm_mode.db.store import Conflict, Record, Store
 from magnum_swarm_mode.decisions import healing
 from magnum_swarm_mode.decisions.record import Phase
-from magnum_swarm_mode.stack import node_group
-from magnum_swarm_mode.stack import request as stack_request
 
 CONF = cloud_sessions.CONF
 LOG = log.of(__name__)
 
 
 def heal(
-    store: Store, context: Any, cluster: Any, record: Record | None, raw: Sequence[Json] | None
+    store: Store,
+    context: Any,
+    cluster: Any,
+    record: Record | None,
+    raw: Sequence[Json] | None,
+    own: re.Pattern[str],
 ) -> str:
     """Begin to replace nodes that have been down for long, where the cluster's labels say so.
 
@@ -30,6 +34,7 @@ def heal(
 
     :param record: as it was before the managers were asked.
     :param raw: the swarm's nodes; None when the managers could not be asked.
+    :param own: matches the host names of the cluster's servers.
     :returns: what the cluster's health shall say of it; empty for nothing.
     """
     if record is None or record.state.phase is not Phase.CREATED:
@@ -39,8 +44,6 @@ def heal(
     memory = record.state.healing
     if not values.auto_healing_enabled or not plan.is_over:
         return ""
-    prefix = stack_request.node_name_prefix(cluster.name or "", cluster.uuid)
-    own = node_group.host_names(prefix, cluster.nodegroups)
     nodes = observe.to_nodes(raw or (), plan, own)
     if not cluster.status.endswith("_COMPLETE"):
         failed = cluster.status == "UPDATE_FAILED"

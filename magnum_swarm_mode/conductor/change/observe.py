@@ -57,7 +57,8 @@ def look(context: Any, cluster: Any, record: Record) -> tuple[Seen, View]:
     :raises Unavailable: when Heat does not show all of it now.
     """
     state = record.state
-    plan = state.plan.adopted(counts(cluster, state.plan), deleted(cluster))
+    rows = list(cluster.nodegroups)
+    plan = state.plan.adopted(counts(rows, state.plan), deleted(rows))
     plan = dataclasses.replace(plan, blind=0)
     now = int(clocks.now())
     # While Heat is at work, which nodes there are matters only to the end of an operation that
@@ -66,7 +67,7 @@ def look(context: Any, cluster: Any, record: Record) -> tuple[Seen, View]:
     heat_api, stack = reach.find_stack(context, cluster, state, at_rest=at_rest)
     stacks = {"cluster": stack}
     groups: dict[str, Group] = {}
-    by_uuid = {row.uuid: row for row in cluster.nodegroups}
+    by_uuid = {row.uuid: row for row in rows}
     for row in by_uuid.values():
         if row.is_default:
             groups[row.uuid] = _default_group(heat_api, stack, row, plan)
@@ -129,14 +130,15 @@ def labels(cluster: Any) -> label_table.Labels:
         return label_table.Labels()
 
 
-def counts(cluster: Any, plan: Plan) -> dict[str, int]:
+def counts(rows: Iterable[Any], plan: Plan) -> dict[str, int]:
     """Return how many nodes the row of each group asks for, as far as that can be served.
 
     Magnum's handler saves a row before it calls the driver, which brings the names of the nodes
     that are to go. Until it does, or where its conductor died, others are not taken in their place.
     """
-    found = {row.uuid: int(row.node_count) for row in cluster.nodegroups}
-    for row in cluster.nodegroups:
+    found = {}
+    for row in rows:
+        found[row.uuid] = int(row.node_count)
         known = plan.desired.get(row.uuid, plan.projected.get(row.uuid))
         if row.status == "UPDATE_IN_PROGRESS" and known is not None:
             found[row.uuid] = max(known, found[row.uuid])
@@ -167,13 +169,9 @@ def _wanted(row: Any, plan: Plan) -> int | None:
     return plan.desired.get(row.uuid, count)
 
 
-def deleted(cluster: Any) -> list[str]:
+def deleted(rows: Iterable[Any]) -> list[str]:
     """Return the further groups whose rows say that they are to be deleted."""
-    return [
-        row.uuid
-        for row in cluster.nodegroups
-        if row.status == "DELETE_IN_PROGRESS" and not row.is_default
-    ]
+    return [row.uuid for row in rows if row.status == "DELETE_IN_PROGRESS" and not row.is_default]
 
 
 def _default_group(

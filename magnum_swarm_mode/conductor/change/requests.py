@@ -175,26 +175,29 @@ def _begin(store: Store, context: Any, cluster: Any) -> None:
             change_step.step(store, context, row, record)
 
 
-def recall(store: Store, cluster: Any, record: Record | None) -> None:
+def recall(store: Store, cluster: Any, record: Record | None) -> Record | None:
     """Take up what was asked for and forgotten, because the conductor died that was asked.
 
-    Called with clusters that are in no operation, at each poll of their health. It may change
-    the record.
+    Called with clusters that are in no operation, at each poll of their health.
+
+    :returns: the record as it is after that.
     """
     if record is None or record.state.phase is not Phase.CREATED:
-        return
-    with contextlib.suppress(Conflict):
-        orphans.sweep(store, cluster.uuid)
+        return record
+    try:
+        is_other = orphans.sweep(store, record)
+    except Conflict:
+        is_other = True
     # A look at the health of a cluster of which nothing was forgotten takes no lease.
-    if _forgotten(store, cluster, record) is None:
-        return
-    with lease.held(store, cluster.uuid, "recall") as leased:
-        if leased is None or leased.state.phase is not Phase.CREATED:
-            return
-        take_up = _forgotten(store, cluster, leased)
-        if take_up is not None:
-            with contextlib.suppress(Conflict):
-                take_up()
+    if _forgotten(store, cluster, record) is not None:
+        is_other = True
+        with lease.held(store, cluster.uuid, "recall") as leased:
+            if leased is not None and leased.state.phase is Phase.CREATED:
+                take_up = _forgotten(store, cluster, leased)
+                if take_up is not None:
+                    with contextlib.suppress(Conflict):
+                        take_up()
+    return store.get(cluster.uuid) if is_other else record
 
 
 def _forgotten(store: Store, cluster: Any, record: Record) -> Callable[[], None] | None:
@@ -206,11 +209,12 @@ def _forgotten(store: Store, cluster: Any, record: Record) -> Callable[[], None]
         # However long it has stopped, nodes have what is theirs.
         return functools.partial(_settle, store, cluster, record, plan) if plan.debts else None
     # Rows are read after the record: one that was changed meanwhile ends in a conflict.
-    counts = observe.counts(cluster, plan)
-    waiting = plan.adopted(counts, observe.deleted(cluster))
+    groups = list(cluster.nodegroups)
+    counts = observe.counts(groups, plan)
+    waiting = plan.adopted(counts, observe.deleted(groups))
     if record.state.is_rotating or not waiting.is_over:
         return functools.partial(_go_on, store, cluster, record, waiting)
-    for row in cluster.nodegroups:
+    for row in groups:
         touched = row.updated_at or row.created_at
         if not str(row.status).endswith("_IN_PROGRESS") or touched is None:
             continue

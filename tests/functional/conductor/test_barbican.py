@@ -225,13 +225,13 @@ class BarbicanTest(base.DriverTest):
         self.pass_time(400)
         self.barbican.is_down = True
         store = Store()
-        orphans.sweep(store, uuid)
+        orphans.sweep(store, store.get(uuid))
         self.assertEqual(8, len(self.barbican.containers))
         record = store.get(uuid)
         assert record is not None
         self.assertEqual([0] * 4, [one.since for one in orphans._loose(record.state)])
         self.barbican.is_down = False
-        orphans.sweep(store, uuid)
+        orphans.sweep(store, store.get(uuid))
         self.assertEqual(before, set(self.barbican.containers))
         record = store.get(uuid)
         assert record is not None

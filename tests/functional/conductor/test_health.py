@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 import contextlib
 
+import sqlalchemy as sa
 from magnum.conductor import monitors
 from magnum.conductor.handlers import cluster_conductor
 from magnum.service import periodic
+from oslo_db.sqlalchemy import enginefacade
 from oslo_service import loopingcall
 
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
+from magnum_swarm_mode.conductor.monitor import SwarmModeMonitor
 from tests import cases
 from tests.fakes.docker import NO_LEADER
 from tests.functional.conductor import base
@@ -59,6 +62,23 @@ class HealthTest(base.DriverTest):
 
         self.assertEqual(["/v1.41/nodes"] * 3, self.docker.requests[before:])
         self.assertEqual(connections, self.docker.connections)
+
+    def test_database(self):
+        """A poll reads the cluster's record and its node groups few times."""
+        self.poll_health()
+        transactions = []
+        engine = enginefacade.writer.get_engine()
+        listener = ("begin", transactions.append)
+        sa.event.listen(engine, *listener)
+        self.addCleanup(sa.event.remove, engine, *listener)
+        cluster = self.cluster(self.uuid)
+        self.pass_time(60)
+        transactions.clear()
+
+        SwarmModeMonitor(cloud_sessions.admin_context(), cluster).poll_health_status()
+
+        # The look is claimed; the record; node groups twice, before and after what was forgotten.
+        self.assertEqual(4, len(transactions))
 
     def test_events(self):
         """Each change of health is told once."""
