@@ -66,7 +66,7 @@ class HealthTest(base.DriverTest):
     def test_database(self):
         """A poll reads the cluster's record and its node groups few times."""
         self.poll_health()
-        transactions = []
+        transactions: list[object] = []
         engine = enginefacade.writer.get_engine()
         listener = ("begin", transactions.append)
         sa.event.listen(engine, *listener)
