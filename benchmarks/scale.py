@@ -7,7 +7,8 @@ own, and the environment of the one-machine cloud, where Magnum and Heat are ins
 cloud, and disturbs none.
 
 For each number of workers it has a cluster made, grown by 100 workers, made 100 smaller and
-deleted. It prints how long that took, what each service used of processors, messages of RabbitMQ,
+deleted. For each number after ``--groups`` it has a cluster made of 100 workers, which gets further
+node groups of 100 until it has so many, loses one of them and is deleted. It prints how long that took, what each service used of processors, messages of RabbitMQ,
 requests to each service, rows and state in Heat's database; and what a pass of the conductor costs.
 
 What is real: Magnum's conductor code with this driver, Heat's API and engine with convergence, as
@@ -38,7 +39,6 @@ from benchmarks.scaled import cloud, figures, processes, upstream
 from benchmarks.scaled.figures import Look, Phase
 
 _INSIDE = "SCALE_INSIDE"
-_STEP = 100
 _FEW = 10
 
 
@@ -138,13 +138,49 @@ class Run:
         self._idle(made[0], workers)
         if workers > _FEW and not self._options.short:
             conductor.passes.clear()
-            self.phase("driver", workers, "grow", _STEP, resize(workers + _STEP))
+            step = self._options.step
+            self.phase("driver", workers, "grow", step, resize(workers + step))
             self._busy(workers, "grow")
-            self.phase("driver", workers, "shrink", _STEP, resize(workers))
+            self.phase("driver", workers, "shrink", step, resize(workers))
             self._busy(workers, "shrink")
         self.phase("driver", workers, "delete", workers, delete)
         if left := self._control("left"):
             self.problems.append(f"{workers} workers left behind: {left}")
+
+    def groups(self, workers: int) -> None:
+        """Measure the life of a cluster whose workers are in several node groups."""
+        conductor, limit, step = self._conductor, self._options.minutes * 60, self._options.step
+        self._control("reset", {})
+        made: list[str] = []
+        added: list[str] = []
+
+        def create() -> str:
+            made.append(conductor.create(step, self._options.minutes))
+            return conductor.follow(made[0], limit)
+
+        def add() -> str:
+            added.append(conductor.add_group(made[0], f"group-{len(added)}", step))
+            return conductor.follow(made[0], limit)
+
+        def remove() -> str:
+            conductor.delete_group(made[0], added[-1])
+            return conductor.follow(made[0], limit)
+
+        def delete() -> str:
+            conductor.delete(made[0])
+            return conductor.follow(made[0], limit)
+
+        self.phase("groups", step, "create", step, create)
+        for count in range(step, workers, step):
+            conductor.passes.clear()
+            self.phase("groups", count, "add", step, add)
+        self._busy(workers, "add")
+        self._idle(made[0], workers)
+        self.phase("groups", workers, "remove", step, remove)
+        self._busy(workers, "remove")
+        self.phase("groups", workers - step, "delete", workers - step, delete)
+        if left := self._control("left"):
+            self.problems.append(f"{workers} workers in groups left behind: {left}")
 
     def _idle(self, uuid: str, workers: int) -> None:
         # The first look makes the connections.
@@ -206,8 +242,9 @@ class Run:
 
         self.phase("upstream", workers, "create", workers, create)
         if not self._options.short:
-            self.phase("upstream", workers, "grow", _STEP, resize(workers + _STEP))
-            self.phase("upstream", workers, "shrink", _STEP, resize(workers))
+            step = self._options.step
+            self.phase("upstream", workers, "grow", step, resize(workers + step))
+            self.phase("upstream", workers, "shrink", step, resize(workers))
         self.phase("upstream", workers, "delete", workers, delete)
 
     def _heat(self) -> Any:
@@ -284,10 +321,12 @@ def run(options: argparse.Namespace) -> int:
         try:
             one.start()
             print(figures.head(), flush=True)
-            if options.workers:
+            if options.workers or options.groups:
                 one.driver(_FEW)
             for workers in options.workers:
                 one.driver(workers)
+            for workers in options.groups:
+                one.groups(workers)
             for workers in options.upstream:
                 one.upstream(workers)
             return 0 if one.report() else 1
@@ -302,7 +341,9 @@ def main() -> int:
     """Run the benchmark in a network of its own."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--workers", type=int, nargs="*", default=[100, 300, 1000])
+    parser.add_argument("--groups", type=int, nargs="*", default=[1000])
     parser.add_argument("--upstream", type=int, nargs="*", default=[100, 300])
+    parser.add_argument("--step", type=int, default=100, help="workers more, fewer, or of a group")
     parser.add_argument("--short", action="store_true", help="resize nothing")
     parser.add_argument("--boot", type=float, default=5.0, help="seconds")
     parser.add_argument("--join", type=float, default=5.0, help="seconds")

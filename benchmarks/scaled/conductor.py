@@ -131,6 +131,41 @@ class Conductor:
         group = cluster.default_ng_worker
         cluster_conductor.Handler().cluster_resize(context, cluster, workers, [], group)
 
+    def add_group(self, uuid: str, name: str, workers: int) -> str:
+        """Ask for a further node group; return its uuid."""
+        from magnum import objects
+        from magnum.conductor.handlers import nodegroup_conductor
+        from oslo_utils import uuidutils
+
+        context, cluster = self._context(), self.cluster(uuid)
+        first = cluster.default_ng_worker
+        group = objects.NodeGroup(
+            context,
+            uuid=uuidutils.generate_uuid(),
+            name=name,
+            cluster_id=uuid,
+            project_id=PROJECT,
+            docker_volume_size=first.docker_volume_size,
+            labels=first.labels,
+            flavor_id=first.flavor_id,
+            image_id=first.image_id,
+            node_count=workers,
+            min_node_count=0,
+            role="worker",
+            is_default=False,
+        )
+        nodegroup_conductor.Handler().nodegroup_create(context, cluster, group)
+        return str(group.uuid)
+
+    def delete_group(self, uuid: str, group: str) -> None:
+        """Ask for the deletion of a node group, as the API does."""
+        from magnum import objects
+        from magnum.conductor.handlers import nodegroup_conductor
+
+        context, cluster = self._context(), self.cluster(uuid)
+        row = objects.NodeGroup.get_by_uuid(context, uuid, group)
+        nodegroup_conductor.Handler().nodegroup_delete(context, cluster, row)
+
     def delete(self, uuid: str) -> None:
         """Ask for the deletion."""
         from magnum.conductor.handlers import cluster_conductor
