@@ -14,8 +14,8 @@ from openstack_dashboard.api.rest import urls
 from openstack_dashboard.api.rest import utils as rest_utils
 
 from magnum_swarm_mode_ui import client_files
-from magnum_swarm_mode_ui.magnum import Magnum
 from magnum_swarm_mode_ui.rest import base
+from magnum_swarm_mode_ui.services import Magnum
 
 
 @urls.register

@@ -10,8 +10,9 @@ from django.views import generic
 from openstack_dashboard.api.rest import urls
 from openstack_dashboard.api.rest import utils as rest_utils
 
-from magnum_swarm_mode_ui.magnum import Magnum
+from magnum_swarm_mode_ui import events
 from magnum_swarm_mode_ui.rest import base
+from magnum_swarm_mode_ui.services import Heat, Magnum
 
 FIELDS = frozenset(
     {
@@ -93,6 +94,23 @@ class Cluster(generic.View):
             "template": base.with_id(template),
             "node_groups": [base.with_id(group) for group in groups],
         }
+
+
+@urls.register
+class Events(generic.View):
+    """What Heat did last for a cluster."""
+
+    url_regex = base.CLUSTER + r"/events$"
+
+    @rest_utils.ajax()
+    def get(self, request: HttpRequest, cluster_id: str) -> dict[str, Any]:
+        """Return the events of the last change of its stack, the newest first."""
+        cluster = Magnum(request).call("GET", f"/v1/clusters/{cluster_id}")
+        uuid, stack = cluster["uuid"], cluster.get("stack_id")
+        if not stack or not base.is_id(stack):
+            return {"items": []}
+        listed = Heat(request).call("GET", events.path(uuid, stack))
+        return {"items": events.last_change(uuid, listed["events"])}
 
 
 @urls.register

@@ -67,9 +67,9 @@ class WalkTest(unittest.TestCase):
         self.assertEqual([], found, pages.dump(found))
 
     def assert_page_accessible(self) -> None:
-        """Fail for what is wrong in what magnum-ui or the plug-in shows on a page."""
+        """Fail for what is wrong on the whole page."""
         self.browser.settle()
-        self.assert_accessible("#content_body")
+        self.assert_accessible("body")
 
     def submit(self, text: str = "Submit") -> None:
         self.browser.click(".modal-footer button", text)
@@ -157,6 +157,7 @@ class WalkTest(unittest.TestCase):
         self.submit()
         self.is_closed()
         self.assertIn("Docker Swarm mode", browser.until(lambda: browser.row(name).text))
+        self.assert_page_accessible()
 
     def change_template(self) -> None:
         browser = self.browser
@@ -170,7 +171,7 @@ class WalkTest(unittest.TestCase):
         self.is_closed()
         browser.click("hz-resource-table a", f"{NAME}-2")
         browser.until(lambda: browser.find(".swarm-mode dd", "10"))
-        self.assert_accessible(".swarm-mode")
+        self.assert_page_accessible()
 
     def be_refused(self) -> None:
         browser = self.browser
@@ -210,11 +211,15 @@ class WalkTest(unittest.TestCase):
 
     def inspect_nodes(self) -> None:
         browser = self.browser
+        browser.click("hz-resource-table tbody tr .expander")
+        browser.until(lambda: browser.find(".swarm-mode"))
+        self.assert_page_accessible()
+        browser.shot("list")
         for tab in ("Overview", "Events", "Node Groups", "Connect", "Nodes"):
             self.details(tab)
             browser.until(lambda: browser.find(".swarm-mode h2, .swarm-mode table, .swarm-mode dl"))
             self.assertNotIn("Kubernetes", browser.find("hz-details").text)
-            self.assert_accessible(".swarm-mode")
+            self.assert_page_accessible()
             browser.shot(f"details-{tab.lower().replace(' ', '-')}")
 
         def all_ready() -> bool:

@@ -32,7 +32,7 @@ class RestTestCase(helpers.TestCase):
         self.addCleanup(self.magnum.stop)
         # Horizon's tests let nothing connect; here is a Magnum to connect to.
         HTTPConnection.connect = self._real_conn_request
-        self._patch(catalogue, "url_for", lambda request, service: self.magnum.url)
+        self._patch(catalogue, "url_for", self._url)
         # For magnum-ui's own resources.
         self._patch(magnum, "magnumclient", self._client)
         # Horizon's answers have a property of the name that Django's test client writes to.
@@ -42,6 +42,9 @@ class RestTestCase(helpers.TestCase):
         patch = mock.patch.object(owner, name, value)
         patch.start()
         self.addCleanup(patch.stop)
+
+    def _url(self, request: Any, service: str) -> str:
+        return {"container-infra": self.magnum.url, "orchestration": self.magnum.heat}[service]
 
     def _client(self, request: Any) -> magnum_client.Client:
         return magnum_client.Client(

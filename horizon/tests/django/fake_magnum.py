@@ -55,6 +55,11 @@ class FakeMagnum:
         """Its endpoint."""
         return f"http://127.0.0.1:{self.server.server_address[1]}/v1"
 
+    @property
+    def heat(self) -> str:
+        """The endpoint of a Heat, which answers as Magnum does."""
+        return self.url.replace("/v1", "/heat/v1/project")
+
     def stop(self) -> None:
         """Close its port."""
         self.server.shutdown()

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from typing import Any
+
 from django import test
 
 from tests.django import base
@@ -64,6 +66,75 @@ class DetailsTest(base.RestTestCase):
             answer = self.ajax("GET", f"{base.ROOT}/clusters/{path}")
             self.assertIn(answer.status_code, (301, 302, 404), path)
         self.assertEqual([], self.magnum.requests)
+
+
+class EventsTest(base.RestTestCase):
+    STACK = "03e84efa-136c-4eba-ba45-28aead8c40c3"
+    NAME = f"swarm-mode-{CLUSTER}"
+    ASKED = (
+        f"GET /heat/v1/project/stacks/{NAME}/{STACK}/events?limit=200&sort_dir=desc&nested_depth=3"
+    )
+
+    def _events(self, *events: tuple[str, str, str]) -> Any:
+        """Have Heat list events (name, status and reason); return the answer to the page."""
+        listed = [
+            {
+                "id": str(number),
+                "resource_name": name,
+                "resource_status": status,
+                "resource_status_reason": reason,
+                "event_time": "2026-11-30T05:31:58Z",
+                "links": [{"href": "http://heat.example.com"}],
+            }
+            for number, (name, status, reason) in enumerate(events)
+        ]
+        self.say(f"GET /v1/clusters/{CLUSTER}", cluster(stack_id=self.STACK))
+        self.say(self.ASKED, {"events": listed})
+        return self.ajax("GET", f"{base.CLUSTER}/events").json()["items"]
+
+    def test_last_change(self) -> None:
+        """The events of the last change are shown, those of changes before it are not."""
+        items = self._events(
+            ("worker-0", "CREATE_FAILED", "No valid host."),
+            (self.NAME, "UPDATE_IN_PROGRESS", "Stack UPDATE started"),
+            (self.NAME, "CREATE_COMPLETE", "Stack CREATE completed successfully"),
+            (self.NAME, "CREATE_IN_PROGRESS", "Stack CREATE started"),
+        )
+        self.assertEqual(["worker-0", ""], [item["resource"] for item in items])
+        self.assertEqual(
+            {
+                "id": "0",
+                "time": "2026-11-30T05:31:58Z",
+                "resource": "worker-0",
+                "status": "CREATE_FAILED",
+                "reason": "No valid host.",
+            },
+            items[0],
+        )
+
+    def test_nested_stacks(self) -> None:
+        """Stacks within the stack only repeat what their resources say, and are left out."""
+        items = self._events((f"{self.NAME}-workers-abc", "CREATE_IN_PROGRESS", ""), ("a", "x", ""))
+        self.assertEqual(["a"], [item["resource"] for item in items])
+
+    def test_no_stack(self) -> None:
+        """A cluster that has no stack yet has no events, and Heat is not called."""
+        for stack in (None, "", "../../v1/quotas"):
+            self.say(f"GET /v1/clusters/{CLUSTER}", cluster(stack_id=stack))
+            self.assertEqual([], self.ajax("GET", f"{base.CLUSTER}/events").json()["items"])
+        self.assertEqual(3, len(self.magnum.requests))
+
+    def test_heats_refusal(self) -> None:
+        """What Heat refuses has its status and its sentence."""
+        self.say(f"GET /v1/clusters/{CLUSTER}", cluster(stack_id=self.STACK))
+        self.say(self.ASKED, {"error": {"message": "The Stack could not be found."}}, 404)
+        answer = self.ajax("GET", f"{base.CLUSTER}/events")
+        self.assertEqual(
+            (404, "The Stack could not be found."), (answer.status_code, answer.json())
+        )
+        self.say(self.ASKED, ["x"], 500)
+        answer = self.ajax("GET", f"{base.CLUSTER}/events")
+        self.assertEqual("Heat answers with status 500.", answer.json())
 
 
 class CreateTest(base.RestTestCase):

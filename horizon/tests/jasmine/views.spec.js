@@ -10,6 +10,8 @@ describe('pages', function () {
     $compile = pages.get('$compile');
     $rootScope = pages.get('$rootScope');
     spyOn(pages.get('.api'), 'getCluster').and.returnValue(pages.get('$q').defer().promise);
+    spyOn(pages.get('.api'), 'getEvents').and.returnValue(pages.answer({items: [
+      {id: 'e1', time: HOSTILE, resource: HOSTILE, status: HOSTILE, reason: HOSTILE}]}));
     pages.openstack([pages.template({id: 't1', name: HOSTILE})]);
   });
 

@@ -18,6 +18,7 @@
     return {
       getClusters: function () { return http.get(root + '/clusters/'); },
       getCluster: function (id) { return http.get(cluster(id)); },
+      getEvents: function (id) { return http.get(cluster(id) + '/events'); },
       createCluster: function (fields) { return http.post(root + '/clusters/', fields); },
       resize: function (id, fields) { return http.post(cluster(id) + '/resize', fields); },
       upgrade: function (id, fields) { return http.post(cluster(id) + '/upgrade', fields); },
