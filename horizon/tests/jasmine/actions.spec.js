@@ -266,4 +266,57 @@ describe('actions', function () {
     $rootScope.$apply();
     expect(pages.get('.clusters.status').isExpected(swarm())).toBe(true);
   });
+
+  describe('to delete what is chosen of a list', function () {
+    var batch, stock;
+
+    beforeEach(function () {
+      stock = {perform: jasmine.createSpy('perform')};
+      batch = pages.get('.clusters.delete-several').forSwarms(stock);
+    });
+
+    it('are magnum-ui\'s for other engines', function () {
+      var clusters = [{id: 'k', coe: 'kubernetes'}];
+      batch.perform(clusters, 'scope');
+      expect(stock.perform).toHaveBeenCalledWith(clusters, 'scope');
+    });
+
+    it('name each cluster with its nodes, and delete them all', function () {
+      var magnum = pages.openstack();
+      var clusters = [
+        swarm({master_count: 3, node_count: 8}),
+        {id: 'k', name: 'k8s', coe: 'kubernetes', master_count: 1, node_count: 2}
+      ];
+      spyOn(magnum, 'deleteCluster').and.returnValue(pages.answer(null));
+      var config = open(function () { batch.perform(clusters); });
+      expect(stock.perform).not.toHaveBeenCalled();
+      expect(config.intro.slice(0, 2)).toEqual(
+        ['swarm (managers: 3, workers: 8)', 'k8s (managers: 1, workers: 2)']);
+      var result;
+      config.swarmMode.submit(config.model).then(function (outcome) { result = outcome; });
+      $rootScope.$apply();
+      expect(magnum.deleteCluster.calls.allArgs()).toEqual([['c1', true], ['k', true]]);
+      expect(result.updated.map(function (one) { return one.id; })).toEqual(['c1', 'k']);
+      expect(pages.get('.clusters.status').isExpected(clusters[0])).toBe(true);
+    });
+
+    it('stay with Magnum\'s sentence where it refuses one', function () {
+      var magnum = pages.openstack();
+      spyOn(magnum, 'deleteCluster').and.callFake(function () {
+        return pages.get('$q').reject({status: 409, data: 'It is locked.'});
+      });
+      var config = open(function () { batch.perform([swarm(), swarm({id: 'c2'})]); });
+      var refused;
+      config.swarmMode.submit(config.model).catch(function (answer) { refused = answer.data; });
+      $rootScope.$apply();
+      expect(refused).toBe('It is locked.');
+    });
+
+    it('are in place in the list', function () {
+      var registry = pages.get('horizon.framework.conf.resource-type-registry.service');
+      var [action] = registry.getResourceType('OS::Magnum::Cluster').batchActions.filter(
+        function (one) { return one.id === 'batchDeleteClusterAction'; });
+      expect(open(function () { action.service.perform([swarm()]); }).title).toBe('Delete clusters');
+    });
+  });
 });

@@ -26,6 +26,15 @@ describe('labels in a form', function () {
       .toEqual(['', 'true', 'false']);
   });
 
+  it('say what holds where they are left empty', function () {
+    var items = form.fieldsets('labels', null, {unset: 'As the template says'});
+    var find = pages.get('.dialog.form-items').find;
+    expect(find(items, 'labels.data_path_port').placeholder).toBe('As the template says');
+    ['labels.log_driver', 'labels.auto_healing_enabled'].forEach(function (key) {
+      expect(find(items, key).titleMap[0]).toEqual({value: '', name: 'As the template says'});
+    });
+  });
+
   it('take 0 or what is within bounds, where 0 is nothing', function () {
     var tooSmall = field('network_mtu').$validators.tooSmall;
     expect([0, 1280, undefined].every(tooSmall)).toBe(true);

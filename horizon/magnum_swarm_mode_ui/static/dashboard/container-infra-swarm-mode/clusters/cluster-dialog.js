@@ -94,8 +94,8 @@
       append(tabs[0], 'details', details(dialog, template));
       append(tabs[1], 'size', size(dialog, template, sizes));
       append(tabs[2], 'network', network(dialog, template));
-      append(tabs[3], 'care', labels.fieldsets('swarm.labels', ['care']));
-      append(tabs[4], 'advanced', labels.fieldsets('swarm.labels', ['placement', 'engine', 'other'])
+      append(tabs[3], 'care', labelsOf(['care']));
+      append(tabs[4], 'advanced', labelsOf(['placement', 'engine', 'other'])
         .concat([timeout()]));
 
       dialog.swarmMode = {
@@ -207,7 +207,11 @@
             {value: 'false', name: gettext('No')}
           ]
         }
-      ].concat(labels.fieldsets('swarm.labels', ['network']));
+      ].concat(labelsOf(['network']));
+    }
+
+    function labelsOf(groups) {
+      return labels.fieldsets('swarm.labels', groups, {unset: gettext('As the template says')});
     }
 
     function timeout() {

@@ -72,9 +72,12 @@
      *
      * @param {string} path - where the object is in the model, such as "swarm.labels"
      * @param {Array} ids - the groups to return; all when left out
-     * @param {Function} isOffered - which labels of them; all when left out
+     * @param {Object} options - "isOffered" says which labels of them, all when left out; "unset" is
+     *   what a label has that is left empty, its default when left out
      */
-    function fieldsets(path, ids, isOffered) {
+    function fieldsets(path, ids, options) {
+      var isOffered = options && options.isOffered;
+      var unset = options && options.unset;
       return groups.filter(function (group) {
         return !ids || ids.indexOf(group.id) >= 0;
       }).map(function (group) {
@@ -84,22 +87,22 @@
         return {
           type: 'fieldset',
           title: group.title,
-          items: names.map(function (name) { return field(path, byName[name]); })
+          items: names.map(function (name) { return field(path, byName[name], unset); })
         };
       }).filter(function (fieldset) { return fieldset.items.length; });
     }
 
-    function field(path, label) {
+    function field(path, label, unset) {
       var item = {
         key: path + '.' + label.name,
         title: label.unit ? label.title + ' (' + label.unit + ')' : label.title,
         description: description(label),
-        placeholder: label.default,
+        placeholder: unset || label.default,
         destroyStrategy: 'retain',
         feedback: false
       };
-      if (label.type === 'boolean') { return select(item, truths(label)); }
-      if (label.type === 'choice') { return select(item, choices(label)); }
+      if (label.type === 'boolean') { return select(item, truths(label, unset)); }
+      if (label.type === 'choice') { return select(item, choices(label, unset)); }
       if (label.least) { setLeast(item, label); }
       return item;
     }
@@ -115,21 +118,21 @@
       return angular.extend(item, {type: 'select', titleMap: titleMap});
     }
 
-    function unchosen(label) {
+    function unchosen(label, unset) {
       return {
         value: '',
-        name: interpolate(gettext('Default (%(value)s)'), {value: label.default}, true)
+        name: unset || interpolate(gettext('Default (%(value)s)'), {value: label.default}, true)
       };
     }
 
-    function truths(label) {
+    function truths(label, unset) {
       return [
-        unchosen(label), {value: 'true', name: gettext('Yes')}, {value: 'false', name: gettext('No')}
+        unchosen(label, unset), {value: 'true', name: gettext('Yes')}, {value: 'false', name: gettext('No')}
       ];
     }
 
-    function choices(label) {
-      return [unchosen(label)].concat(label.choices.map(function (choice) {
+    function choices(label, unset) {
+      return [unchosen(label, unset)].concat(label.choices.map(function (choice) {
         return {value: choice.value, name: choice.value + ': ' + choice.about};
       }));
     }

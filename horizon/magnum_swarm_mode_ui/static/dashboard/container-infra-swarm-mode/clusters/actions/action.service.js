@@ -51,7 +51,7 @@
      *
      * @param {Object} config - as of the dialog that stays open; "send" returns the promise of the
      *   answer, "done" the sentence for the user, "result" the result of the action, and "operatesOn"
-     *   the cluster whose status will change
+     *   the cluster whose status will change, or a list of them
      */
     function ask(config) {
       // Horizon leaves the menu of a row open.
@@ -72,7 +72,7 @@
 
       function submit(model) {
         return config.send(model).then(function (answer) {
-          if (config.operatesOn) { status.expect(config.operatesOn); }
+          [].concat(config.operatesOn || []).forEach(status.expect);
           if (config.done) { toast.add('success', config.done(model)); }
           return config.result(answer);
         });

@@ -16,6 +16,7 @@
     'horizon.framework.util.i18n.gettext',
     MODULE + '.clusters.client-files',
     MODULE + '.clusters.delete',
+    MODULE + '.clusters.delete-several',
     MODULE + '.clusters.node-group',
     MODULE + '.clusters.resize',
     MODULE + '.clusters.rotate-authority',
@@ -25,10 +26,17 @@
   ];
 
   function run(
-    $q, resourceType, registry, gettext, clientFiles, deleteService, nodeGroup, resize,
-    rotateAuthority, rotateCredential, upgrade, COE
+    $q, resourceType, registry, gettext, clientFiles, deleteService, deleteSeveral, nodeGroup,
+    resize, rotateAuthority, rotateCredential, upgrade, COE
   ) {
-    var actions = registry.getResourceType(resourceType).itemActions;
+    var type = registry.getResourceType(resourceType);
+    var actions = type.itemActions;
+
+    type.batchActions.forEach(function (entry) {
+      if (entry.id === 'batchDeleteClusterAction') {
+        entry.service = deleteSeveral.forSwarms(entry.service);
+      }
+    });
     // magnum-ui's first: of these it disables some by their place in the menu.
     actions.forEach(function (entry) { entry.service = forOthers(entry.service); });
     actions

@@ -88,8 +88,9 @@
           key: 'docker_volume_size', title: gettext('Docker volume (GiB)'), feedback: false,
           placeholder: gettext('As the cluster')
         }
-      ].concat(bounds(), [labelsField()], labels.fieldsets('labels', null, function (label) {
-        return label.perGroup;
+      ].concat(bounds(), [labelsField()], labels.fieldsets('labels', null, {
+        unset: gettext('As the cluster'),
+        isOffered: function (label) { return label.perGroup; }
       }));
     }
 
