@@ -316,7 +316,8 @@ describe('actions', function () {
       var registry = pages.get('horizon.framework.conf.resource-type-registry.service');
       var [action] = registry.getResourceType('OS::Magnum::Cluster').batchActions.filter(
         function (one) { return one.id === 'batchDeleteClusterAction'; });
-      expect(open(function () { action.service.perform([swarm()]); }).title).toBe('Delete clusters');
+      var config = open(function () { action.service.perform([swarm()]); });
+      expect(config.title).toBe('Delete clusters');
     });
   });
 });

@@ -15,7 +15,8 @@ describe('a page of details', function () {
   });
 
   function begin(status, reason) {
-    follow.start(scope, {id: 'c1', status: status, status_reason: reason}, function (cluster, steps) {
+    var shown = {id: 'c1', status: status, status_reason: reason};
+    follow.start(scope, shown, function (cluster, steps) {
       seen.push(cluster.status);
       scope.steps = steps.map(function (step) { return step.text; });
     });

@@ -32,7 +32,7 @@ describe('form items', function () {
     expect(item.titleMap).toBe(item.titleMap);
   });
 
-  it('that mirror another one are the same whenever they are read, also before it is filled', function () {
+  it('that mirror another one are the same each time, also before it is filled', function () {
     var item = formItems.mirror({}, {key: 'x'}, function () { return 'a'; });
     expect(item.titleMap).toEqual([{value: 'a', name: 'a'}]);
     expect(item.titleMap).toBe(item.titleMap);

@@ -79,7 +79,7 @@ describe('lists and details', function () {
     expect(isRefreshed()).toBe(false);
   });
 
-  it('make a row again when other actions may apply, for Kubernetes as magnum-ui does', function () {
+  it('make a row again when other actions may apply, else as magnum-ui does', function () {
     var items = list([
       {id: 'a', coe: 'swarm-mode', status: 'UPDATE_COMPLETE', health_status: 'HEALTHY'},
       {id: 'c', coe: 'kubernetes', updated_at: '2026'}

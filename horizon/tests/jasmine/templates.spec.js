@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 describe('the dialog of cluster templates', function () {
   'use strict';
-  var formItems, workflow, magnum;
+  var formItems, workflow;
 
   beforeEach(pages.load);
   beforeEach(function () {
-    magnum = pages.openstack([pages.template({
+    pages.openstack([pages.template({
       id: 't1', fixed_network: 'private', docker_volume_size: 5, external_network_id: 'public',
       labels: {published_ports: '80,443', drain_timeout: '60'}
     })]);

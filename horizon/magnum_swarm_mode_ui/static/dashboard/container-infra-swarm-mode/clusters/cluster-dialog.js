@@ -78,7 +78,7 @@
       })};
       var tabs = dialog.form[0].tabs;
       var templates = {};
-      list.forEach(function (template) { templates[template.id] = template; });
+      list.forEach(function (one) { templates[one.id] = one; });
 
       dialog.schema.properties.swarm = schema();
       dialog.schema.properties.coe = {type: 'string'};
@@ -155,8 +155,8 @@
           title: gettext('Managers'),
           titleMap: managers.choices(),
           destroyStrategy: 'retain',
-          description: gettext('Managers keep the state of the swarm. More than half of them must ' +
-            'be there for anything to be changed.')
+          description: gettext('Managers keep the state of the swarm. More than half of them ' +
+            'must be there for anything to be changed.')
         },
         choice(dialog, 'master_flavor_id', {
           title: gettext('Flavor of managers'),

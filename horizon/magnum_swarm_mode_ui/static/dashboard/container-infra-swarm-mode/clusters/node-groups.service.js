@@ -9,9 +9,7 @@
 
   angular.module(MODULE).factory(MODULE + '.clusters.node-groups', nodeGroups);
 
-  nodeGroups.$inject = ['horizon.framework.util.i18n.gettext'];
-
-  function nodeGroups(gettext) {
+  function nodeGroups() {
     return {
       isManagers: isManagers,
       choices: choices,

@@ -72,8 +72,8 @@
      *
      * @param {string} path - where the object is in the model, such as "swarm.labels"
      * @param {Array} ids - the groups to return; all when left out
-     * @param {Object} options - "isOffered" says which labels of them, all when left out; "unset" is
-     *   what a label has that is left empty, its default when left out
+     * @param {Object} options - "isOffered" says which labels of them, all when left out; "unset"
+     *   is what a label has that is left empty, its default when left out
      */
     function fieldsets(path, ids, options) {
       var isOffered = options && options.isOffered;
@@ -127,7 +127,9 @@
 
     function truths(label, unset) {
       return [
-        unchosen(label, unset), {value: 'true', name: gettext('Yes')}, {value: 'false', name: gettext('No')}
+        unchosen(label, unset),
+        {value: 'true', name: gettext('Yes')},
+        {value: 'false', name: gettext('No')}
       ];
     }
 

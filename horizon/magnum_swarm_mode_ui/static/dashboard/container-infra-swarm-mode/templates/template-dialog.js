@@ -42,7 +42,7 @@
     var SOURCES = ['coe', 'image_id', 'flavor_id', 'keypair_id', 'external_network_id',
       'fixed_network', 'fixed_subnet', 'labels'];
 
-    $delegate.init = function (action, title) {
+    $delegate.init = function (action) {
       var dialog = init.apply($delegate, arguments);
       var isKnown = SOURCES.every(function (key) { return formItems.find(dialog.form, key); });
       if (isKnown) { extend(dialog, action === 'update'); }
@@ -155,7 +155,8 @@
         plain('insecure_registry', {
           title: gettext('Insecure registry'),
           placeholder: 'registry.example.com:5000',
-          description: gettext('Registry that the engines talk to without checking its certificate.')
+          description: gettext('Registry that the engines talk to without checking its ' +
+            'certificate.')
         })
       ];
     }

@@ -50,8 +50,8 @@
      * Opens a dialog whose button sends a request.
      *
      * @param {Object} config - as of the dialog that stays open; "send" returns the promise of the
-     *   answer, "done" the sentence for the user, "result" the result of the action, and "operatesOn"
-     *   the cluster whose status will change, or a list of them
+     *   answer, "done" the sentence for the user, "result" the result of the action, and
+     *   "operatesOn" the cluster whose status will change, or a list of them
      */
     function ask(config) {
       // Horizon leaves the menu of a row open.

@@ -54,11 +54,11 @@
 
     /** Returns what the archive and its docker context are called: Docker takes not every name. */
     function contextOf(cluster) {
-      return /^[A-Za-z0-9][A-Za-z0-9_.\-]{1,100}$/.test(cluster.name) ? cluster.name : cluster.id;
+      return /^[A-Za-z0-9][A-Za-z0-9_.-]{1,100}$/.test(cluster.name) ? cluster.name : cluster.id;
     }
 
     function nameOf(disposition) {
-      var match = /filename="([A-Za-z0-9_.\-]+)"/.exec(disposition || '');
+      var match = /filename="([A-Za-z0-9_.-]+)"/.exec(disposition || '');
       return match ? match[1] : 'swarm.zip';
     }
   }

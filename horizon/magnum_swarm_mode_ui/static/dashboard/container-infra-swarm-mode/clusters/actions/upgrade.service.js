@@ -115,7 +115,9 @@
       }
 
       function summary() {
-        var entry = offered.filter(function (one) { return one.template.id === model.template; })[0];
+        var entry = offered.filter(function (one) {
+          return one.template.id === model.template;
+        })[0];
         return entry ? compatible.changes(cluster.template, entry.template) : [];
       }
     }
@@ -123,8 +125,8 @@
     function intro(refused) {
       var lines = [
         gettext('Workers: new ones are ready before as many old ones are drained and deleted. ' +
-          'Managers are replaced one at a time, the leader last. Services with more than one task ' +
-          'go on.'),
+          'Managers are replaced one at a time, the leader last. Services with more than one ' +
+          'task go on.'),
         gettext('A single manager gets a new address: download the client files again afterwards.')
       ];
       refused.forEach(function (entry) {

@@ -35,8 +35,12 @@
     ctrl.resizeGroup = function (group) {
       return refreshed(resize.perform(ctrl.cluster, $scope, group));
     };
-    ctrl.changeGroup = function (group) { return refreshed(nodeGroup.change(ctrl.cluster, group)); };
-    ctrl.removeGroup = function (group) { return refreshed(nodeGroup.remove(ctrl.cluster, group)); };
+    ctrl.changeGroup = function (group) {
+      return refreshed(nodeGroup.change(ctrl.cluster, group));
+    };
+    ctrl.removeGroup = function (group) {
+      return refreshed(nodeGroup.remove(ctrl.cluster, group));
+    };
 
     $scope.context.loadPromise.then(function (answer) {
       // The view of another engine may be there for a moment yet.
