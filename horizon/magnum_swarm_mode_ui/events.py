@@ -16,18 +16,21 @@ def stack_name(cluster_uuid: str) -> str:
     return f"swarm-mode-{cluster_uuid}"
 
 
-def path(cluster_uuid: str, stack_id: str) -> str:
-    """Return where Heat has the newest events of a cluster's stack."""
+def path(stack: str, stack_id: str) -> str:
+    """Return where Heat has the newest events of a stack.
+
+    :param stack: its name.
+    """
     query = f"limit={MOST}&sort_dir=desc&nested_depth={DEPTH}"
-    return f"/stacks/{stack_name(cluster_uuid)}/{stack_id}/events?{query}"
+    return f"/stacks/{stack}/{stack_id}/events?{query}"
 
 
-def last_change(cluster_uuid: str, events: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+def last_change(stack: str, events: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """Return the events of the last change of a stack, the newest first.
 
+    :param stack: its name.
     :param events: as Heat lists them, the newest first.
     """
-    stack = stack_name(cluster_uuid)
     found = []
     for event in events:
         name, status = str(event["resource_name"]), str(event["resource_status"])

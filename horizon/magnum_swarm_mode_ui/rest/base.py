@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -13,8 +12,7 @@ from openstack_dashboard.api.rest import utils as rest_utils
 
 ROOT = r"container_infra/swarm_mode"
 # Only ids get into the address of a request to Magnum: what is not one is no address of ours.
-_ID = r"[0-9a-f-]{36}"
-CLUSTER = ROOT + rf"/clusters/(?P<cluster_id>{_ID})"
+CLUSTER = ROOT + r"/clusters/(?P<cluster_id>[0-9a-f-]{36})"
 TYPE = "swarm-mode"
 
 
@@ -31,11 +29,6 @@ def body(request: HttpRequest, fields: Collection[str]) -> dict[str, Any]:
         text = _("%(fields)s cannot be given here.") % {"fields": ", ".join(unknown)}
         raise rest_utils.AjaxError(400, text)
     return {name: value for name, value in data.items() if value is not None}
-
-
-def is_id(text: str) -> bool:
-    """Return whether a text is an id, which may be part of an address."""
-    return re.fullmatch(_ID, text) is not None
 
 
 def with_id(item: Mapping[str, Any]) -> dict[str, Any]:

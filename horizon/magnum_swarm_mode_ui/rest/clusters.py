@@ -105,12 +105,14 @@ class Events(generic.View):
     @rest_utils.ajax()
     def get(self, request: HttpRequest, cluster_id: str) -> dict[str, Any]:
         """Return the events of the last change of its stack, the newest first."""
-        cluster = Magnum(request).call("GET", f"/v1/clusters/{cluster_id}")
-        uuid, stack = cluster["uuid"], cluster.get("stack_id")
-        if not stack or not base.is_id(stack):
+        heat = Heat(request)
+        # Magnum does not say which stack a cluster has.
+        name = events.stack_name(cluster_id)
+        stacks = heat.call("GET", f"/stacks?name={name}")["stacks"]
+        if not stacks:
             return {"items": []}
-        listed = Heat(request).call("GET", events.path(uuid, stack))
-        return {"items": events.last_change(uuid, listed["events"])}
+        listed = heat.call("GET", events.path(name, stacks[0]["id"]))
+        return {"items": events.last_change(name, listed["events"])}
 
 
 @urls.register

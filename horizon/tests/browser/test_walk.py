@@ -227,6 +227,13 @@ class WalkTest(unittest.TestCase):
             ready = [row for row in rows if "ready" in row.text]
             return len(ready) == MANAGERS + WORKERS
 
+        self.details("Events")
+        signal = f"{NAME}-manager-0 is in the swarm as manager"
+        browser.until(lambda: browser.find(".swarm-mode td", signal))
+        self.assert_page_accessible()
+        browser.shot("events")
+        self.details("Nodes")
+
         # Magnum looks once a minute, and the page at what it saw.
         browser.until(all_ready, 180)
         browser.find(".swarm-mode td", "manager (leader)")
