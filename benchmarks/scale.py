@@ -7,9 +7,10 @@ own, and the environment of the one-machine cloud, where Magnum and Heat are ins
 cloud, and disturbs none.
 
 For each number of workers it has a cluster made, grown by 100 workers, made 100 smaller and
-deleted. For each number after ``--groups`` it has a cluster made of 100 workers, which gets further
-node groups of 100 until it has so many, loses one of them and is deleted. It prints how long that took, what each service used of processors, messages of RabbitMQ,
-requests to each service, rows and state in Heat's database; and what a pass of the conductor costs.
+deleted. For each number after ``--groups`` it has a cluster of 100 workers made, which gets further
+node groups of 100 until it has so many, loses one of them and is deleted. It prints how long that
+took, what each service used of processors, messages of RabbitMQ, requests to each service, rows and
+state in Heat's database; and what a pass of the conductor costs.
 
 What is real: Magnum's conductor code with this driver, Heat's API and engine with convergence, as
 processes of their own, on a MariaDB and a RabbitMQ of their own. What is not: Keystone, Nova,

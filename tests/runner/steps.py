@@ -82,7 +82,7 @@ STEPS = (
     Step(
         "horizon",
         "Horizon's plug-in: style, types, translations, Django tests, Jasmine specs",
-        300,
+        600,
         (
             ("env", f"HORIZON_VENV={HORIZON / 'venv'}", f"NODE_MODULES={HORIZON / 'node_modules'}",
              "horizon/tools/test"),
