@@ -6,7 +6,10 @@ what is made can be found again from the cluster's uuid alone, and each step may
 
 One gap is left. Where a conductor stands still before a request until the cluster was deleted and
 is gone, makes a trust, a credential or the stack then, and dies before it finds the cluster gone,
-that thing stays: nobody has the rights any more to look for it.
+that thing stays. The record could outlive the cluster as a list of what may yet come, but the list
+is of use only to somebody with the owner's rights, and those end with the cluster: to keep its
+trust for some time after each creation that was interrupted would leave more, and more often. The
+owner's token, without which nothing is made, ends the gap when it expires.
 """
 
 import contextlib

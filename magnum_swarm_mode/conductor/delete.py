@@ -22,6 +22,9 @@ from magnum_swarm_mode.stack import request as stack_request
 
 LOG = log.of(__name__)
 
+# What is deleted before the cluster's own stack.
+GROUPS = (Kind.GROUP, Kind.LATE)
+
 
 class GroupStays(exceptions.SwarmModeError):
     """Heat cannot delete the stack of a further node group.
@@ -154,13 +157,15 @@ def groups_are_gone(context: Any, cluster: Any, state: State) -> bool:
     :raises GroupStays: when Heat cannot delete a stack.
     :raises SwarmModeError: when nobody may.
     """
-    if not state.groups:
+    if not state.things(*GROUPS):
         return True
     problems = []
     for who, session in reach.heat_sessions(context, cluster, state):
         try:
             heat_api = reach.heat_of(session)
-            made = state.things(Kind.GROUP)
+            # One that may yet be made has no id by which Magnum's own user could see it.
+            kinds = [Kind.GROUP] if who == reach.SERVICE else GROUPS
+            made = state.things(*kinds)
             found = [_find(heat_api, one, who) for one in made]
             if any(stack is None for stack in found) and who == reach.SERVICE:
                 problems.append(f"{who}: sees not all stacks")

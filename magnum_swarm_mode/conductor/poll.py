@@ -8,7 +8,7 @@ from magnum.common import exception as magnum_exception
 
 from magnum_swarm_mode import clocks, log
 from magnum_swarm_mode.certificates import orphans
-from magnum_swarm_mode.conductor import lease, rows, watch
+from magnum_swarm_mode.conductor import delete, lease, rows, watch
 from magnum_swarm_mode.conductor.change import rows as change_rows
 from magnum_swarm_mode.conductor.change import step as change_step
 from magnum_swarm_mode.conductor.rotation.ca_steps import Look
@@ -66,7 +66,7 @@ def _act(store: Store, context: Any, cluster: Any, record: Record) -> None:
         _mend_delete(cluster, record)
     elif cluster.status in status.BUSY and phase is Phase.CREATED:
         _go_on(store, context, cluster, record)
-    elif cluster.status == "DELETE_IN_PROGRESS" and record.state.groups:
+    elif cluster.status == "DELETE_IN_PROGRESS" and record.state.things(*delete.GROUPS):
         watch.delete_groups(store, context, cluster, record)
     else:
         watch.step(store, context, cluster, record)

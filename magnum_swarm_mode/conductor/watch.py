@@ -212,6 +212,7 @@ def delete_groups(store: Store, context: Any, cluster: Any, record: Record) -> N
         return
     state = dataclasses.replace(record.state, blind_since=0)
     state = state.without(Kind.GROUP, *state.groups)
+    state = state.without(Kind.LATE, *(one.key for one in state.things(Kind.LATE)))
     record = store.write(record, state)
     step(store, context, cluster, record)
 

@@ -64,6 +64,7 @@ class Kind(enum.StrEnum):
     """What something is that was made outside of Magnum's database, and so how it is deleted."""
 
     GROUP = "group"  # the stack of a further node group; Heat deletes it
+    LATE = "late"  # the same, of a group that is gone, where its conductor may yet ask for it
     STACK = "stack"  # the cluster's stack; Heat deletes it, after those of its groups
     CREDENTIAL = "credential"  # the managers'; Keystone deletes it, found by its name
     TRUST = "trust"  # the conductor's; Keystone deletes it, found by its date
@@ -83,8 +84,8 @@ class Owned:
     :ivar owner_id: Keystone's id of the user who gave a right.
     :ivar since: seconds since 1970 at which its service was asked for it; 0 before. Of a
         certificate that is to be deleted, 0.
-    :ivar until: of a certificate that its conductor may yet make, until when its deletion is
-        repeated, in seconds since 1970; 0 for what was made.
+    :ivar until: of a certificate, or a group's stack, that its conductor may yet make, until when
+        its deletion is repeated, in seconds since 1970; 0 for what was made.
     :ivar used: whether a certificate is named by the cluster's row, or by a replacement.
     :ivar trust: the trust that Heat has of a stack's owner; empty where it is not known.
     :ivar prefix: of the host names of a further group's nodes.

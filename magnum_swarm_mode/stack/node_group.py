@@ -90,6 +90,11 @@ def host_names(cluster_prefix: str, rows: Iterable[Any]) -> re.Pattern[str]:
             plain = name_prefix(cluster_prefix, row.name, row.uuid, ())
             # Another group may have had that one.
             prefixes += [plain, name_prefix(cluster_prefix, row.name, row.uuid, (plain,))]
+    return node_names(*prefixes)
+
+
+def node_names(*prefixes: str) -> re.Pattern[str]:
+    """Return what host names look like that begin so, with an index."""
     return re.compile(rf"(?:{'|'.join(map(re.escape, prefixes))})-g?[0-9]+")
 
 

@@ -32,6 +32,13 @@ CREATE TRIGGER changed AFTER UPDATE OF status, status_reason ON cluster
 WHEN OLD.status IS NOT NEW.status OR OLD.status_reason IS NOT NEW.status_reason
 BEGIN INSERT INTO history (status, reason) VALUES (NEW.status, NEW.status_reason); END;
 """
+# Leases that were taken while another one had not ended.
+_SHARED = f"""
+CREATE TABLE shared (taken INTEGER, until INTEGER);
+CREATE TRIGGER leased AFTER UPDATE OF lease_owner ON {schema.CLUSTER.name}
+WHEN OLD.lease_owner <> NEW.lease_owner AND OLD.lease_expires > NEW.updated_at
+BEGIN INSERT INTO shared VALUES (NEW.updated_at, OLD.lease_expires); END;
+"""
 
 
 class Database:
@@ -50,7 +57,7 @@ class Database:
         with self.engine.begin() as connection:
             models.Base.metadata.create_all(connection, tables=list(_TABLES))
         migration.ensure(self.engine)
-        self._raw.executescript(_HISTORY)
+        self._raw.executescript(_HISTORY + _SHARED)
         sa.event.listen(self.engine, "before_cursor_execute", self._statement)
         self._tables = {table.name: _Table(table) for table in _TABLES}
         # What was read since the last write: most looks change nothing.
@@ -65,7 +72,7 @@ class Database:
         self.boundary = self.live = _nothing
         self._read.clear()
         self._record = None
-        for table in ("history", *self._tables, schema.CLUSTER.name):
+        for table in ("history", "shared", *self._tables, schema.CLUSTER.name):
             self._raw.execute(f"DELETE FROM {table}")
         self._raw.commit()
 
@@ -127,6 +134,10 @@ class Database:
         if self._record is None:
             self._record = pickle.dumps(get())
         return pickle.loads(self._record)
+
+    def shared(self) -> list[tuple[int, int]]:
+        """Return when leases were taken of which another conductor had one until when."""
+        return self._raw.execute("SELECT taken, until FROM shared").fetchall()
 
     def history(self, since: int = 0) -> list[tuple[str, str | None]]:
         """Return statuses and reasons that the cluster's row has had, the latest last."""

@@ -45,6 +45,8 @@ class Judge:
                 continue
             yield f"an error that nobody expects: {type(error).__name__}: {error}"
         self._simulation.conductors.errors.clear()
+        for taken, until in self._simulation.database.shared():
+            yield f"two conductors are at work on the cluster for {until - taken} s"
         if self._simulation.database.bystander() != self._simulation.bystander:
             yield "something was written of a cluster that no request and no fault concerns"
 

@@ -88,7 +88,8 @@ class World:
     def is_lost(self, made: str) -> bool:
         """Return whether something was made late, and a conductor died before it could delete it.
 
-        Nobody has the rights any more to find it.
+        That is excused: only the owner's token made it, and the trust through which Magnum could
+        find it was revoked with the cluster. See :mod:`magnum_swarm_mode.conductor.create`.
         """
         return self._late.get(made, self.conductors.deaths) < self.conductors.deaths
 

@@ -5,11 +5,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from magnum_swarm_mode.conductor.change import new_group
 from magnum_swarm_mode.conductor.change.observe import COLOURS, Json, View, listed
 from magnum_swarm_mode.db.store import Record, Store
 from magnum_swarm_mode.decisions import model
 from magnum_swarm_mode.decisions.model import GREEN, Group, Outcome, Plan, Step
-from magnum_swarm_mode.decisions.record import Kind
 from magnum_swarm_mode.heat import client as heat_client
 from magnum_swarm_mode.stack import node_group, removals
 from magnum_swarm_mode.stack import request as stack_request
@@ -48,7 +48,7 @@ def _drop_group(store: Store, view: View, uuid: str, record: Record) -> Record:
     if view.swarm is not None:
         view.swarm.remove_config(node_group.config_name(uuid))
     # Whoever finds a row without a stack and without an entry drops it again.
-    record = store.write(record, record.state.without(Kind.GROUP, uuid))
+    record = store.write(record, new_group.dropped(record.state, uuid))
     view.rows.pop(uuid).destroy()
     return record
 

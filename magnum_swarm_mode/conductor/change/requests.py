@@ -15,7 +15,7 @@ from magnum_swarm_mode import clocks, exceptions, log, reach
 from magnum_swarm_mode.certificates import orphans
 from magnum_swarm_mode.cloud import sessions as cloud_sessions
 from magnum_swarm_mode.conductor import lease, rows
-from magnum_swarm_mode.conductor.change import act, observe
+from magnum_swarm_mode.conductor.change import act, new_group, observe
 from magnum_swarm_mode.conductor.change import step as change_step
 from magnum_swarm_mode.conductor.rotation import ca
 from magnum_swarm_mode.db.store import Conflict, Record, Store
@@ -186,6 +186,7 @@ def recall(store: Store, cluster: Any, record: Record | None) -> Record | None:
         return record
     try:
         is_other = orphans.sweep(store, record)
+        is_other |= new_group.sweep(store, cluster, record)
     except Conflict:
         is_other = True
     # A look at the health of a cluster of which nothing was forgotten takes no lease.

@@ -21,11 +21,19 @@ _SEQUENCES = int(_GIVEN or 125)
 class LifeTest(base.BaseTestCase):
     """Single sequences, written down."""
 
-    def begin(self, kind=machine.Counting, fate=None):
+    def begin(self, kind=machine.Counting, fate=None, healing=False):
         life = kind()
         self.addCleanup(life.simulation.close)
-        life.create(which=0, managers=3, workers=2, healing=False, fate=fate)
+        life.create(which=0, managers=3, workers=2, healing=healing, fate=fate)
         return life
+
+    def lose_worker(self, life):
+        """Let the last worker fall silent; return its server."""
+        ready = life.world.swarm.ready()
+        life.node(what="lost", which=len(ready) - 1)
+        (lost,) = set(ready) - set(life.world.swarm.ready())
+        self.assertIn("-worker-", lost)
+        return life.world.stacks.servers()[lost].id
 
     def test_resize_and_delete(self):
         """Without faults a cluster is created, grows, shrinks and leaves nothing behind."""
@@ -174,6 +182,66 @@ class LifeTest(base.BaseTestCase):
         self.assertEqual([], list(life.judge.at_rest()))
         self.assertEqual("UPDATE_COMPLETE", life.simulation.status())
 
+    def test_node_is_lost(self):
+        """A cluster is healthy while all its nodes are ready, and only then."""
+        life = self.begin()
+        self.assertEqual("HEALTHY", life.simulation.facts().health_status)
+        self.lose_worker(life)
+        life._turn()
+        self.assertEqual("UNHEALTHY", life.simulation.facts().health_status)
+        life.node(what="back", which=0)
+        life._turn()
+        self.assertEqual("HEALTHY", life.simulation.facts().health_status)
+
+    def test_patience(self):
+        """A node that is down is replaced after the time that its cluster's label says."""
+        life = self.begin(healing=True)
+        lost = self.lose_worker(life)
+        for _ in range(4):
+            life._turn()
+            self.assertEqual(0, life.world.stacks.updates)
+        life.settle()
+        self.assertEqual([], list(life.judge.at_rest()))
+        self.assertNotIn(lost, {one.id for one in life.world.stacks.servers().values()})
+        self.assertEqual(5, len(life.world.swarm.ready()))
+
+    def test_old_failure(self):
+        """What Heat failed at before ends no other request."""
+        life = self.begin()
+        life.trouble("heat failed")
+        life.resize(which=0, group=1, count=4, fate=None)
+        life.settle()
+        self.assertEqual("UPDATE_FAILED", life.simulation.status())
+        life.resize(which=0, group=1, count=3, fate=None)
+        life.settle()
+        self.assertEqual("UPDATE_COMPLETE", life.simulation.status())
+
+    def test_taken_over(self):
+        """A conductor that goes on with a creation that another one has finished harms nothing."""
+        finished = 0
+        for number in range(28):
+            life = self.begin(machine.Life, Fate(number, "stalls"))
+            for _ in range(6):
+                life.time_passes(which=1, turns=1)
+            if life.simulation.status() == "CREATE_COMPLETE":
+                finished += life.simulation.conductors.each[0].is_stalled
+                life.go_on(fate=None, seconds=0)
+                life.settle()
+                self.assertEqual([], list(life.judge.at_rest()), f"{number}")
+                self.assertEqual("CREATE_COMPLETE", life.simulation.status())
+            self.doCleanups()
+        self.assertLess(0, finished)
+
+    def test_lease(self):
+        """While a conductor stands still under its lease no other one takes a step."""
+        life = self.begin()
+        life.resize(which=0, group=1, count=4, fate=None)
+        life.look(which=0, what="poll", seconds=10, fate=Fate(2, "stalls"))
+        life.look(which=1, what="poll", seconds=10, fate=None)
+        self.assertEqual([], list(life.judge.always()))
+        life.settle()
+        self.assertEqual([], list(life.judge.at_rest()))
+
     def test_two_managers(self):
         """Two managers that are to be replaced leave one after the other."""
         life = self.begin()
@@ -243,6 +311,45 @@ class LifeTest(base.BaseTestCase):
                 self.assertEqual([], list(life.judge.at_rest()), f"{number}, {how}")
                 self.doCleanups()
         self.assertEqual(4, most)
+
+    def test_late_group(self):
+        """A group is deleted while its conductor stands still, which makes it then and dies."""
+        late = 0
+        for number in range(3, 10):
+            for fate in (None, Fate(0, "dies after"), Fate(1, "dies")):
+                life = self.begin(machine.Counting)
+                life.create_group(which=0, count=1, fate=Fate(number, "stalls"))
+                if life.simulation.conductors.each[0].is_stalled and life.simulation.groups()[2:]:
+                    life.delete_group(which=1, group=0, fate=None)
+                    for _ in range(6):
+                        life.time_passes(which=1, turns=1)
+                    if not life.simulation.groups()[2:]:
+                        late += 1
+                        life.go_on(fate=fate, seconds=0)
+                        life.nothing_is_broken()
+                        life.settle()
+                        self.assertEqual([], list(life.judge.at_rest()), f"{number}, {fate}")
+                        stacks = [one.name for one in life.world.stacks.living()]
+                        self.assertEqual(1, len(stacks), f"{number}, {fate}: {stacks}")
+                        self.assertEqual(5, len(life.world.swarm.nodes))
+                self.doCleanups()
+        self.assertLess(9, late)
+
+    def test_late_group_of_deleted_cluster(self):
+        """The deletion of a cluster deletes the stack of a group that was made too late."""
+        for number in range(4, 10):
+            life = self.begin(machine.Counting)
+            life.create_group(which=0, count=1, fate=Fate(number, "stalls"))
+            if life.simulation.conductors.each[0].is_stalled and life.simulation.groups()[2:]:
+                life.delete_group(which=1, group=0, fate=None)
+                for _ in range(6):
+                    life.time_passes(which=1, turns=1)
+                life.go_on(fate=Fate(0, "dies after"), seconds=0)
+                life.delete(which=1, surely=True, fate=None)
+                life.settle()
+                self.assertEqual([], list(life.judge.at_rest()), f"{number}")
+                self.assertEqual([], life.world.stacks.living())
+            self.doCleanups()
 
     def test_stands_still(self):
         """A conductor that stands still until the cluster is gone leaves nothing behind.
