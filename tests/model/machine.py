@@ -226,6 +226,8 @@ class Life(RuleBasedStateMachine):
         elif not is_manager:
             node["Spec"]["Role"] = "manager"
             node["Version"]["Index"] += 1
+            if self.world.stacks.are_busy():
+                swarm.too_late.add(node["ID"])
 
     def _bring_back(self) -> None:
         swarm, servers = self.world.swarm, self.world.stacks.servers()

@@ -164,6 +164,7 @@ class Stacks:
         stack.updates += 1
         self.updates += 1
         stack.status, stack.lag = "UPDATE_IN_PROGRESS", self.lag
+        self._world.swarm.too_late.clear()
 
     def delete(self, name: str) -> None:
         """Begin to delete a stack."""

@@ -27,6 +27,8 @@ class Swarm:
     :ivar configs: name to contents and labels.
     :ivar mute: ids of servers that never join.
     :ivar lost: host names of nodes that fell silent by themselves.
+    :ivar too_late: ids of nodes that a user promoted while Heat was at work: where it removes them,
+        nobody can stop it any more.
     :ivar managers_wanted: how many managers there are to be at least, by all that was asked for.
     :ivar lies: changes a list of nodes before it is shown.
     :ivar addresses: id of a node to its address.
@@ -40,6 +42,7 @@ class Swarm:
         self.configs: dict[str, tuple[bytes, dict[str, str]]] = {}
         self.mute: set[str] = set()
         self.lost: set[str] = set()
+        self.too_late: set[str] = set()
         self.servers: dict[str, str] = {}
         self.addresses: dict[str, str] = {}
         self.managers_wanted = 0
@@ -94,7 +97,7 @@ class Swarm:
         for name, node in self.nodes.items():
             if self.servers.get(name) != server.id or node["Status"]["State"] != "ready":
                 continue
-            if planned and node.get("ManagerStatus"):
+            if planned and node.get("ManagerStatus") and name not in self.too_late:
                 self._broken(f"manager {server.hostname} was removed without a demotion")
             if planned and self.tasks.get(name) and node["Spec"]["Availability"] != "drain":
                 self._broken(f"{server.hostname} was removed with tasks, undrained")
