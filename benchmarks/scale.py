@@ -23,6 +23,7 @@ Nova and Neutron are asked, which is counted.
 """
 
 import argparse
+import functools
 import os
 import shutil
 import signal
@@ -116,72 +117,76 @@ class Run:
 
     def driver(self, workers: int) -> None:
         """Measure a cluster's whole life."""
-        conductor, limit = self._conductor, self._options.minutes * 60
-        made: list[str] = []
+        conductor, step = self._conductor, self._options.step
+        uuid = self._create("driver", workers)
+        self._idle(uuid, workers)
 
-        def create() -> str:
-            self._control("reset", {})
-            made.append(conductor.create(workers, self._options.minutes))
-            return conductor.follow(made[0], limit)
+        def resize(name: str, count: int) -> None:
+            ask = functools.partial(conductor.resize, uuid, count)
+            self._change(uuid, "driver", workers, name, step, ask)
+            self._busy(workers, name)
 
-        def resize(count: int) -> Callable[[], str]:
-            def act() -> str:
-                conductor.resize(made[0], count)
-                return conductor.follow(made[0], limit)
-
-            return act
-
-        def delete() -> str:
-            conductor.delete(made[0])
-            return conductor.follow(made[0], limit)
-
-        self.phase("driver", workers, "create", workers, create)
-        self._idle(made[0], workers)
         if workers > _FEW and not self._options.short:
             conductor.passes.clear()
-            step = self._options.step
-            self.phase("driver", workers, "grow", step, resize(workers + step))
-            self._busy(workers, "grow")
-            self.phase("driver", workers, "shrink", step, resize(workers))
-            self._busy(workers, "shrink")
-        self.phase("driver", workers, "delete", workers, delete)
-        if left := self._control("left"):
-            self.problems.append(f"{workers} workers left behind: {left}")
+            resize("grow", workers + step)
+            resize("shrink", workers)
+        self._delete(uuid, "driver", workers)
 
     def groups(self, workers: int) -> None:
         """Measure the life of a cluster whose workers are in several node groups."""
-        conductor, limit, step = self._conductor, self._options.minutes * 60, self._options.step
-        self._control("reset", {})
-        made: list[str] = []
+        conductor, step = self._conductor, self._options.step
+        uuid = self._create("groups", step)
         added: list[str] = []
 
-        def create() -> str:
-            made.append(conductor.create(step, self._options.minutes))
-            return conductor.follow(made[0], limit)
+        def add() -> None:
+            added.append(conductor.add_group(uuid, f"group-{len(added)}", step))
 
-        def add() -> str:
-            added.append(conductor.add_group(made[0], f"group-{len(added)}", step))
-            return conductor.follow(made[0], limit)
+        def remove() -> None:
+            conductor.delete_group(uuid, added[-1])
 
-        def remove() -> str:
-            conductor.delete_group(made[0], added[-1])
-            return conductor.follow(made[0], limit)
-
-        def delete() -> str:
-            conductor.delete(made[0])
-            return conductor.follow(made[0], limit)
-
-        self.phase("groups", step, "create", step, create)
         for count in range(step, workers, step):
             conductor.passes.clear()
-            self.phase("groups", count, "add", step, add)
+            self._change(uuid, "groups", count, "add", step, add)
         self._busy(workers, "add")
-        self._idle(made[0], workers)
-        self.phase("groups", workers, "remove", step, remove)
+        self._idle(uuid, workers)
+        self._change(uuid, "groups", workers, "remove", step, remove)
         self._busy(workers, "remove")
-        self.phase("groups", workers - step, "delete", workers - step, delete)
+        self._delete(uuid, "groups", workers - step)
+
+    def _create(self, layout: str, workers: int) -> str:
+        made: list[str] = []
+
+        def act() -> str:
+            self._control("reset", {})
+            made.append(self._conductor.create(workers, self._options.minutes))
+            return self._followed(made[0])
+
+        self.phase(layout, workers, "create", workers, act)
+        return made[0]
+
+    def _change(
+        self,
+        uuid: str,
+        layout: str,
+        workers: int,
+        name: str,
+        changed: int,
+        ask: Callable[[], None],
+    ) -> None:
+        def act() -> str:
+            ask()
+            return self._followed(uuid)
+
+        self.phase(layout, workers, name, changed, act)
+
+    def _delete(self, uuid: str, layout: str, workers: int) -> None:
+        ask = functools.partial(self._conductor.delete, uuid)
+        self._change(uuid, layout, workers, "delete", workers, ask)
         if left := self._control("left"):
-            self.problems.append(f"{workers} workers in groups left behind: {left}")
+            self.problems.append(f"{layout}: {workers} workers left behind: {left}")
+
+    def _followed(self, uuid: str) -> str:
+        return str(self._conductor.follow(uuid, self._options.minutes * 60))
 
     def _idle(self, uuid: str, workers: int) -> None:
         # The first look makes the connections.

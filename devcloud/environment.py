@@ -59,13 +59,6 @@ def _stamp(name: str) -> Path:
     return settings.VENV / f".devcloud-{name}"
 
 
-def _is_stamped(name: str, value: str) -> bool:
-    try:
-        return _stamp(name).read_text(encoding="ascii") == value
-    except OSError:
-        return False
-
-
 def requirement_files() -> list[Path]:
     """Requirement files of this checkout for tests and documentation, those that exist."""
     return [path for path in (TEST_REQUIREMENTS, DOC_REQUIREMENTS) if path.exists()]
@@ -86,7 +79,7 @@ def services_hash() -> str:
 
 def is_current() -> bool:
     """Whether the environment is complete and made from the present versions."""
-    return PYTHON.exists() and _is_stamped("environment", wanted_hash())
+    return PYTHON.exists() and files.read(_stamp("environment")) == wanted_hash()
 
 
 def is_usable(venv: Path, version: tuple[int, int] = sys.version_info[:2]) -> bool:
@@ -134,10 +127,7 @@ def source_hash() -> str:
 
 def installed_hash() -> str:
     """The source hash of the package installed in the environment, empty when there is none."""
-    try:
-        return _stamp("package").read_text(encoding="ascii")
-    except OSError:
-        return ""
+    return files.read(_stamp("package"))
 
 
 def install_package() -> bool:
@@ -223,7 +213,4 @@ def install_plugins() -> str:
 
 
 def _plugin_hash() -> str:
-    try:
-        return (settings.LIB / "hash").read_text(encoding="ascii")
-    except OSError:
-        return ""
+    return files.read(settings.LIB / "hash")

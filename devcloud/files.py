@@ -25,6 +25,14 @@ def write(path: Path, text: str, mode: int = 0o644) -> bool:
     return True
 
 
+def read(path: Path) -> str:
+    """Return the text of a stamp; empty where there is none."""
+    try:
+        return path.read_text(encoding="ascii")
+    except OSError:
+        return ""
+
+
 def hash_text(*texts: str) -> str:
     """One hash over several texts, that depends on where each ends."""
     digest = hashlib.sha256()

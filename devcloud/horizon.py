@@ -34,13 +34,6 @@ def _stamp(name: str) -> Path:
     return settings.HORIZON / f".devcloud-{name}"
 
 
-def _is_stamped(name: str, value: str) -> bool:
-    try:
-        return _stamp(name).read_text(encoding="ascii") == value
-    except OSError:
-        return False
-
-
 def wanted_hash() -> str:
     """Changes when the environment must be made again."""
     texts = [path.read_text(encoding="utf-8") for path in (_REQUIREMENTS, _CONSTRAINTS)]
@@ -50,7 +43,7 @@ def wanted_hash() -> str:
 
 def is_current() -> bool:
     """Whether the environment is complete and made from the present versions."""
-    return environment.is_usable(VENV) and _is_stamped("environment", wanted_hash())
+    return environment.is_usable(VENV) and files.read(_stamp("environment")) == wanted_hash()
 
 
 def make() -> None:
@@ -79,7 +72,7 @@ def _wanted_modules() -> str:
 
 def modules_are_current() -> bool:
     """Whether the JavaScript that tests of the pages need is there."""
-    return _MODULES.is_dir() and _is_stamped("modules", _wanted_modules())
+    return _MODULES.is_dir() and files.read(_stamp("modules")) == _wanted_modules()
 
 
 def make_modules() -> None:
@@ -121,20 +114,14 @@ def copy() -> str:
         else:
             shutil.copy2(source, place)
     digest = files.hash_tree(fresh, _SERVED)
-    if digest == _copied():
+    copied = settings.LIB / f"{NAME}.hash"
+    if digest == files.read(copied):
         shutil.rmtree(fresh)
         return digest
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
-    files.write(settings.LIB / f"{NAME}.hash", digest)
+    files.write(copied, digest)
     return digest
-
-
-def _copied() -> str:
-    try:
-        return (settings.LIB / f"{NAME}.hash").read_text(encoding="ascii")
-    except OSError:
-        return ""
 
 
 def service(sources: str = "") -> Service:

@@ -22,23 +22,28 @@ REFUSED = "refused"
 def listens(address: str, port: int) -> bool:
     """Whether somebody accepts connections at a port."""
     try:
-        silent = connect(address, port)
+        _touch(address, port)
     except OSError:
         return False
-    if silent:
-        silent.close()
     return True
 
 
-def connect(address: str, port: int = 2376) -> socket.socket | None:
+def _touch(address: str, port: int, seconds: float = 3.0) -> None:
+    silent = connect(address, port, seconds)
+    if silent:
+        silent.close()
+
+
+def connect(address: str, port: int = 2376, seconds: float = 3.0) -> socket.socket | None:
     """Connect and say nothing.
 
+    :param seconds: that it may take
     :return: nothing where the other side ends the connection at once, which TCP can report while
         it connects
     :raises OSError: there is nobody at that port
     """
     try:
-        connection = socket.create_connection((address, port), 3)
+        connection = socket.create_connection((address, port), seconds)
     except ConnectionResetError:
         return None
     connection.settimeout(3 * TIMEOUT)
@@ -86,9 +91,7 @@ def ask(
     else:
         connection = http.client.HTTPConnection(address, port, timeout=TIMEOUT)
     # Somebody listens; what follows is a refusal and not an absence.
-    silent = connect(address, port)
-    if silent:
-        silent.close()
+    _touch(address, port, TIMEOUT)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()

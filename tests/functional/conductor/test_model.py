@@ -312,26 +312,35 @@ class LifeTest(base.BaseTestCase):
                 self.doCleanups()
         self.assertEqual(4, most)
 
+    def delete_unmade_group(self, life, number):
+        """Have a conductor stand still while it makes a group, and another one delete that.
+
+        :param number: of the request or write at which it stands still.
+        :returns: whether it stood still with the group's row written.
+        """
+        life.create_group(which=0, count=1, fate=Fate(number, "stalls"))
+        if not (life.simulation.conductors.each[0].is_stalled and life.simulation.groups()[2:]):
+            return False
+        life.delete_group(which=1, group=0, fate=None)
+        for _ in range(6):
+            life.time_passes(which=1, turns=1)
+        return True
+
     def test_late_group(self):
         """A group is deleted while its conductor stands still, which makes it then and dies."""
         late = 0
         for number in range(3, 10):
             for fate in (None, Fate(0, "dies after"), Fate(1, "dies")):
                 life = self.begin(machine.Counting)
-                life.create_group(which=0, count=1, fate=Fate(number, "stalls"))
-                if life.simulation.conductors.each[0].is_stalled and life.simulation.groups()[2:]:
-                    life.delete_group(which=1, group=0, fate=None)
-                    for _ in range(6):
-                        life.time_passes(which=1, turns=1)
-                    if not life.simulation.groups()[2:]:
-                        late += 1
-                        life.go_on(fate=fate, seconds=0)
-                        life.nothing_is_broken()
-                        life.settle()
-                        self.assertEqual([], list(life.judge.at_rest()), f"{number}, {fate}")
-                        stacks = [one.name for one in life.world.stacks.living()]
-                        self.assertEqual(1, len(stacks), f"{number}, {fate}: {stacks}")
-                        self.assertEqual(5, len(life.world.swarm.nodes))
+                if self.delete_unmade_group(life, number) and not life.simulation.groups()[2:]:
+                    late += 1
+                    life.go_on(fate=fate, seconds=0)
+                    life.nothing_is_broken()
+                    life.settle()
+                    self.assertEqual([], list(life.judge.at_rest()), f"{number}, {fate}")
+                    stacks = [one.name for one in life.world.stacks.living()]
+                    self.assertEqual(1, len(stacks), f"{number}, {fate}: {stacks}")
+                    self.assertEqual(5, len(life.world.swarm.nodes))
                 self.doCleanups()
         self.assertLess(9, late)
 
@@ -339,11 +348,7 @@ class LifeTest(base.BaseTestCase):
         """The deletion of a cluster deletes the stack of a group that was made too late."""
         for number in range(4, 10):
             life = self.begin(machine.Counting)
-            life.create_group(which=0, count=1, fate=Fate(number, "stalls"))
-            if life.simulation.conductors.each[0].is_stalled and life.simulation.groups()[2:]:
-                life.delete_group(which=1, group=0, fate=None)
-                for _ in range(6):
-                    life.time_passes(which=1, turns=1)
+            if self.delete_unmade_group(life, number):
                 life.go_on(fate=Fate(0, "dies after"), seconds=0)
                 life.delete(which=1, surely=True, fate=None)
                 life.settle()
@@ -422,25 +427,25 @@ class SequencesCase(base.BaseTestCase):
 
 
 class LifeSequencesTest(SequencesCase):
-    """Creation and deletion end, and leave nothing behind, whatever happens meanwhile."""
+    """Creation and deletion end, and leave nothing behind, with all troubles meanwhile."""
 
     emphasis = "life"
 
 
 class CountingSequencesTest(SequencesCase):
-    """Nodes and node groups end as many as they were to be, whatever happens meanwhile."""
+    """Nodes and node groups end as many as they were to be, with all troubles meanwhile."""
 
     emphasis = "counting"
 
 
 class UpgradingSequencesTest(SequencesCase):
-    """Upgrades and the way back end with nodes of one kind, whatever happens meanwhile."""
+    """Upgrades and the way back end with nodes of one kind, with all troubles meanwhile."""
 
     emphasis = "upgrading"
 
 
 class RotatingSequencesTest(SequencesCase):
-    """One set of certificates and rights is in use in the end, whatever happens meanwhile."""
+    """One set of certificates and rights is in use in the end, with all troubles meanwhile."""
 
     emphasis = "rotating"
 

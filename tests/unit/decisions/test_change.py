@@ -376,6 +376,18 @@ class ManagersTest(base.BaseTestCase):
         )
         self.assertEqual([("masters", 1, ("0", "1"))], world.updates)
 
+    def wait_for_list(self, world, hostname):
+        """Take a node from the swarm's list and see that it is waited for; return the node."""
+        new = world.node(hostname)
+        del world.nodes[new.id]
+        for _ in range(3):
+            step = change.decide(world.seen())
+            world.plan = step.plan
+            self.assertEqual((), step.actions)
+            self.assertEqual(f"Waiting until the swarm lists {hostname}.", step.reason)
+            world.now += 10
+        return new
+
     def test_list_is_old(self):
         """No server of a manager is removed that the swarm does not list yet: it may have joined.
 
@@ -384,15 +396,7 @@ class ManagersTest(base.BaseTestCase):
         for joined in (True, False):
             world = World(managers=3)
             world.request("masters", 1)
-            new = world.node("swarm-manager-2")
-            del world.nodes[new.id]
-
-            for _ in range(3):
-                step = change.decide(world.seen())
-                world.plan = step.plan
-                self.assertEqual((), step.actions)
-                self.assertEqual("Waiting until the swarm lists swarm-manager-2.", step.reason)
-                world.now += 10
+            new = self.wait_for_list(world, "swarm-manager-2")
             if joined:
                 world.nodes[new.id] = new
             else:
@@ -409,15 +413,7 @@ class ManagersTest(base.BaseTestCase):
         for joined in (True, False):
             world = World(workers=2)
             world.request("worker", 1)
-            new = world.node("swarm-worker-1")
-            del world.nodes[new.id]
-
-            for _ in range(3):
-                step = change.decide(world.seen())
-                world.plan = step.plan
-                self.assertEqual((), step.actions)
-                self.assertEqual("Waiting until the swarm lists swarm-worker-1.", step.reason)
-                world.now += 10
+            new = self.wait_for_list(world, "swarm-worker-1")
             if joined:
                 world.nodes[new.id] = new
                 self.assertEqual(
